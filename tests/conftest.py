@@ -1,0 +1,26 @@
+"""Set what must be set before torch, numba or a Hugging Face library is imported.
+
+The tests run offline, on few threads (their inputs are tiny: threads cost more than they give), and
+leave nothing behind: the caches of the Hugging Face libraries go to a folder that is removed.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_cache = tempfile.mkdtemp(prefix="hf-rspin-tests-")
+atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    TRANSFORMERS_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HOME=_cache,
+    HF_DATASETS_CACHE=os.path.join(_cache, "datasets"),
+    MPLBACKEND="Agg",
+    TOKENIZERS_PARALLELISM="false",
+)
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
