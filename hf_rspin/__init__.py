@@ -1,0 +1,1 @@
+"""Self-supervised fine-tuning of speech encoders: speaker- and noise-invariant clustering."""

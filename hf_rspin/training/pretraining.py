@@ -1,0 +1,206 @@
+"""HuBERT pre-training from scratch: predict the cluster of masked frames (arXiv 2106.07447).
+
+transformers has the encoder but no pre-training objective. One training item is one whole batch,
+a function of (seed, update) alone, so a run that was killed goes on exactly where it stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import HubertConfig, HubertModel, HubertPreTrainedModel, Trainer
+from transformers.utils import ModelOutput
+
+from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE, num_frames, num_samples
+
+
+@dataclass
+class MaskedPredictionOutput(ModelOutput):
+    """Loss and accuracy over the masked frames."""
+
+    loss: torch.Tensor | None = None
+    accuracy: torch.Tensor | None = None
+
+
+class HubertForMaskedPrediction(HubertPreTrainedModel):
+    """HuBERT with the pre-training head: cosine to one embedding per cluster, divided by 0.1.
+
+    Args:
+        config: an encoder config; `apply_spec_augment` must be true (it switches masking on) and
+            `num_clusters` and `final_dim` are read from it.
+    """
+
+    def __init__(self, config: HubertConfig):
+        super().__init__(config)
+        self.hubert = HubertModel(config)
+        self.final_proj = nn.Linear(config.hidden_size, config.final_dim)
+        self.label_embeddings = nn.Embedding(config.num_clusters, config.final_dim)
+        self.post_init()
+
+    def forward(
+        self, input_values: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
+    ) -> MaskedPredictionOutput:
+        """Return the loss over masked frames.
+
+        Args:
+            input_values: (batch, samples) at 16 kHz, no padding.
+            mask: (batch, frames) bool, true where the frame is hidden from the encoder.
+            labels: (batch, frames) cluster of each frame.
+        """
+        hidden = self.hubert(input_values, mask_time_indices=mask).last_hidden_state
+        predicted = self.final_proj(hidden[mask])  # (masked, final_dim)
+        logits = functional.linear(
+            functional.normalize(predicted.float(), dim=-1),
+            functional.normalize(self.label_embeddings.weight.float(), dim=-1),
+        )  # (masked, clusters)
+        targets = labels[mask]
+        loss = functional.cross_entropy(logits / 0.1, targets)
+        accuracy = (logits.argmax(dim=-1) == targets).float().mean()
+        return MaskedPredictionOutput(loss=loss, accuracy=accuracy.detach())
+
+
+def draw_mask(
+    batch: int, frames: int, generator: np.random.Generator, start: float = 0.08, span: int = 10
+) -> np.ndarray:
+    """Draw masks (batch, frames) bool: a share `start` of frames opens a span of `span` frames.
+
+    Spans may overlap: at the defaults about half of the frames end up masked.
+    """
+    span = min(span, frames)
+    mask = np.zeros((batch, frames), dtype=bool)
+    number = max(1, int(start * frames + generator.random()))
+    for row in mask:
+        for first in generator.choice(frames - span + 1, min(number, frames - span + 1), False):
+            row[first : first + span] = True
+    return mask
+
+
+class PretrainingBatches(Dataset):
+    """Item i is the batch of update i: crops of similar length, their labels and their masks.
+
+    An utterance is cropped about once per `crop_seconds` of its duration in every epoch. All
+    crops of a batch have one length, so no padding reaches the GroupNorm of the front end.
+
+    Args:
+        waveforms: int16 arrays (samples,) at 16 kHz, in memory.
+        labels: int arrays (frames,), one per waveform.
+        num_updates: length of the data set.
+        batch_seconds: audio per batch in seconds.
+        crop_seconds: longest crop in seconds.
+    """
+
+    def __init__(
+        self,
+        waveforms: list[np.ndarray],
+        labels: list[np.ndarray],
+        num_updates: int,
+        batch_seconds: float = 72.0,
+        crop_seconds: float = 3.0,
+        seed: int = 0,
+    ):
+        for index, (waveform, label) in enumerate(zip(waveforms, labels, strict=True)):
+            if num_frames(len(waveform)) != len(label):
+                raise ValueError(
+                    f"utterance {index} has {num_frames(len(waveform))} frames but {len(label)} "
+                    "labels; make the labels again from the same audio."
+                )
+        self.waveforms, self.labels, self.num_updates = waveforms, labels, num_updates
+        self.batch_seconds, self.crop_seconds, self.seed = batch_seconds, crop_seconds, seed
+        self._epochs: dict[int, list[tuple[int, np.ndarray]]] = {}
+        self._first_update: list[int] = [0]
+
+    def __len__(self) -> int:
+        return self.num_updates
+
+    def __getitem__(self, update: int) -> dict[str, torch.Tensor]:
+        crop_samples, members = self._batch(update)
+        generator = np.random.default_rng([self.seed, 1, update])
+        frames = num_frames(crop_samples)
+        audio = np.empty((len(members), crop_samples), dtype=np.float32)
+        labels = np.empty((len(members), frames), dtype=np.int64)
+        for row, index in enumerate(members):
+            slack = len(self.labels[index]) - frames
+            first = int(generator.integers(0, slack + 1))
+            start = first * FRAME_SHIFT
+            audio[row] = self.waveforms[index][start : start + crop_samples]
+            labels[row] = self.labels[index][first : first + frames]
+        return {
+            "input_values": torch.from_numpy(audio / 32768.0),
+            "mask": torch.from_numpy(draw_mask(len(members), frames, generator)),
+            "labels": torch.from_numpy(labels),
+        }
+
+    def _batch(self, update: int) -> tuple[int, np.ndarray]:
+        while self._first_update[-1] <= update:
+            epoch = len(self._first_update) - 1
+            self._epochs = {epoch: self._plan_epoch(epoch)}
+            self._first_update.append(self._first_update[-1] + len(self._epochs[epoch]))
+        epoch = int(np.searchsorted(self._first_update, update, side="right")) - 1
+        if epoch not in self._epochs:
+            self._epochs = {epoch: self._plan_epoch(epoch)}
+        return self._epochs[epoch][update - self._first_update[epoch]]
+
+    def _plan_epoch(self, epoch: int) -> list[tuple[int, np.ndarray]]:
+        """Group crops of similar length; lengths are multiples of a quarter of a second."""
+        generator = np.random.default_rng([self.seed, 0, epoch])
+        seconds = np.array([len(w) / SAMPLING_RATE for w in self.waveforms])
+        crops = np.repeat(
+            np.arange(len(seconds)), np.maximum(1, np.rint(seconds / self.crop_seconds)).astype(int)
+        )
+        quarter = np.floor(4 * np.minimum(seconds, self.crop_seconds)).astype(int)
+        batches, left_over = [], np.empty(0, dtype=int)
+        for length in np.unique(quarter[quarter >= 4])[::-1]:
+            members = generator.permutation(crops[quarter[crops] == length])
+            members = np.concatenate([left_over, members])
+            size = max(1, int(self.batch_seconds * 4 / length))
+            # Whole frames only: a crop of n frames takes exactly the samples they cover.
+            samples = num_samples(num_frames(int(length) * SAMPLING_RATE // 4))
+            full = len(members) - len(members) % size
+            batches += [(samples, members[i : i + size]) for i in range(0, full, size)]
+            # What does not fill a batch is cropped to the next shorter length.
+            left_over = members[full:]
+        if len(left_over):
+            batches.append((samples, left_over))
+        if not batches:
+            raise ValueError(
+                "no utterance lasts one second or more; add longer recordings."
+            )
+        return [batches[i] for i in generator.permutation(len(batches))]
+
+
+class PretrainingTrainer(Trainer):
+    """Trainer whose items are ready batches, in order, and which logs the masked accuracy."""
+
+    _accuracy: torch.Tensor | None = None
+    _accuracy_count = 0
+    processed_seconds = 0.0
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Return the loss; remember the accuracy for the next log."""
+        outputs = model(**inputs)
+        total = 0.0 if self._accuracy is None else self._accuracy
+        self._accuracy = total + outputs.accuracy
+        self._accuracy_count += 1
+        self.processed_seconds += inputs["input_values"].numel() / SAMPLING_RATE
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the masked accuracy since the last log and the hours of speech of this process."""
+        if self._accuracy is not None and "loss" in logs:
+            logs["masked_accuracy"] = round(float(self._accuracy) / self._accuracy_count, 4)
+            logs["hours"] = round(self.processed_seconds / 3600, 3)
+            self._accuracy, self._accuracy_count = None, 0
+        super().log(logs, start_time)
+
+
+def first_item(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Collate by taking the one ready batch."""
+    return items[0]

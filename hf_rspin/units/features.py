@@ -1,0 +1,43 @@
+"""Frame features to cluster: MFCC, or a hidden layer of an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from hf_rspin.units.mfcc import mfcc
+
+FrameFeatures = Callable[[np.ndarray], np.ndarray]
+
+
+def mfcc_features() -> FrameFeatures:
+    """Return the function waveform (samples,) -> MFCC (frames, 39)."""
+    return mfcc
+
+
+def layer_features(model: PreTrainedModel, layer: int, bf16: bool = False) -> FrameFeatures:
+    """Return the function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
+
+    One utterance at a time, so no padding reaches the model. The layers above are not computed
+    when the model can be cut: pass a model with fewer layers for speed.
+
+    Raises:
+        ValueError: the model has no such layer.
+    """
+    layers = model.config.num_hidden_layers
+    if not -layers - 1 <= layer <= layers:
+        raise ValueError(f"layer is {layer}; this encoder has hidden_states 0 to {layers}.")
+    model.eval()
+
+    @torch.inference_mode()
+    def extract(waveform: np.ndarray) -> np.ndarray:
+        device = next(model.parameters()).device
+        values = torch.from_numpy(np.asarray(waveform, dtype=np.float32))[None].to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            states = model(values, output_hidden_states=True).hidden_states
+        return states[layer][0].float().cpu().numpy()
+
+    return extract

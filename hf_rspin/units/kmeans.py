@@ -1,0 +1,139 @@
+"""Mini-batch k-means that streams over a corpus, can be stopped and goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from sklearn.cluster import kmeans_plusplus
+
+_WEIGHTS, _CONFIG = "kmeans.safetensors", "kmeans.json"
+
+
+class KMeans:
+    """K-means by mini-batches (Sculley 2010): each centre is the mean of all it was ever given.
+
+    Args:
+        num_clusters: number of centres.
+        seed: seed of the k-means++ start and of the rescue of empty clusters.
+        source: what is clustered ("mfcc", "layer 4 of ..."); kept with the centres.
+    """
+
+    def __init__(self, num_clusters: int, seed: int = 0, source: str = ""):
+        if num_clusters < 1:
+            raise ValueError(f"num_clusters is {num_clusters}; expected at least 1.")
+        self.num_clusters, self.seed, self.source = num_clusters, seed, source
+        self.centres: np.ndarray | None = None  # (clusters, dim)
+        self.counts = np.zeros(num_clusters, dtype=np.float64)
+        self.num_batches = 0
+
+    def partial_fit(self, features: np.ndarray) -> float:
+        """Update the centres with one mini-batch (frames, dim); return its mean squared distance.
+
+        Raises:
+            ValueError: the first batch has fewer frames than there are clusters, or NaN.
+        """
+        features = np.asarray(features, dtype=np.float32)
+        if not np.isfinite(features).all():
+            raise ValueError("the features hold NaN or infinite values; check the audio or model.")
+        if self.centres is None:
+            self._start(features)
+        labels, distances = self._assign(features)
+        sums = np.zeros(self.centres.shape, dtype=np.float64)
+        np.add.at(sums, labels, features)
+        added = np.bincount(labels, minlength=self.num_clusters)
+        self.counts += added
+        hit = added > 0
+        step = (added[hit] / self.counts[hit])[:, None]
+        target = sums[hit] / added[hit][:, None]
+        self.centres[hit] += (step * (target - self.centres[hit])).astype(np.float32)
+        self._rescue_empty(features)
+        self.num_batches += 1
+        return float(distances.mean())
+
+    def fit_stream(self, batches: Iterable[np.ndarray]) -> KMeans:
+        """Update the centres with every batch (frames, dim) of a stream."""
+        for batch in batches:
+            self.partial_fit(batch)
+        return self
+
+    def forget(self) -> None:
+        """Keep the centres, forget the counts: the next pass moves the centres freely again."""
+        self.counts[:] = 0
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Return the nearest centre of each row of `features` (frames, dim), int64 (frames,)."""
+        if self.centres is None:
+            raise ValueError("this k-means has no centres yet; call fit_stream first.")
+        return self._assign(np.asarray(features, dtype=np.float32))[0]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write centres, counts and settings into `folder`, never half a file."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f"{_WEIGHTS}.{os.getpid()}.tmp"
+        save_file({"centres": self.centres, "counts": self.counts}, temporary)
+        os.replace(temporary, folder / _WEIGHTS)
+        settings = {
+            "num_clusters": self.num_clusters,
+            "seed": self.seed,
+            "source": self.source,
+            "num_batches": self.num_batches,
+        }
+        temporary = folder / f"{_CONFIG}.{os.getpid()}.tmp"
+        temporary.write_text(json.dumps(settings, indent=2) + "\n")
+        os.replace(temporary, folder / _CONFIG)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> KMeans:
+        """Read what `save_pretrained` wrote; fitting can go on from there.
+
+        Raises:
+            FileNotFoundError: the folder holds no k-means.
+        """
+        folder = Path(folder)
+        if not (folder / _CONFIG).is_file():
+            raise FileNotFoundError(
+                f"{folder} holds no {_CONFIG}; expected a folder written by KMeans.save_pretrained."
+            )
+        settings = json.loads((folder / _CONFIG).read_text())
+        kmeans = cls(settings["num_clusters"], settings["seed"], settings["source"])
+        state = load_file(folder / _WEIGHTS)
+        kmeans.centres, kmeans.counts = state["centres"].copy(), state["counts"].copy()
+        kmeans.num_batches = settings["num_batches"]
+        return kmeans
+
+    def _start(self, features: np.ndarray) -> None:
+        if len(features) < self.num_clusters:
+            raise ValueError(
+                f"the first batch has {len(features)} frames for {self.num_clusters} clusters; "
+                "give a larger first batch or ask for fewer clusters."
+            )
+        generator = np.random.RandomState(self.seed)
+        sample = features[generator.permutation(len(features))[: 50 * self.num_clusters]]
+        self.centres, _ = kmeans_plusplus(sample, self.num_clusters, random_state=generator)
+        self.centres = np.ascontiguousarray(self.centres, dtype=np.float32)
+
+    def _assign(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        centres = torch.from_numpy(self.centres)
+        half_norms = 0.5 * centres.square().sum(dim=1)  # (clusters,)
+        labels, distances = [], []
+        for chunk in torch.from_numpy(features).split(16384):
+            # argmin |x - c|^2 = argmin |c|^2 / 2 - x.c : one matrix product.
+            nearest, label = torch.addmm(half_norms, chunk, centres.T, alpha=-1).min(dim=1)
+            labels.append(label)
+            distances.append(2 * nearest + chunk.square().sum(dim=1))
+        return torch.cat(labels).numpy(), torch.cat(distances).numpy()
+
+    def _rescue_empty(self, features: np.ndarray) -> None:
+        """Move centres that were never hit in ten batches onto random frames."""
+        empty = np.flatnonzero(self.counts == 0)
+        if self.num_batches % 10 != 9 or len(empty) == 0:
+            return
+        generator = np.random.default_rng([self.seed, self.num_batches])
+        self.centres[empty] = features[generator.integers(0, len(features), len(empty))]

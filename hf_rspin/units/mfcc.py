@@ -1,0 +1,79 @@
+"""Mel-frequency cepstral coefficients, one vector per encoder frame."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.fft import dct
+
+from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE, num_frames
+
+_FFT_SIZE = 512
+_PRE_EMPHASIS = 0.97
+_DELTA_REACH = 2
+
+
+def mfcc(waveform: np.ndarray, num_coefficients: int = 13, num_mels: int = 40) -> np.ndarray:
+    """Return MFCC with first and second differences, (frames, 3 * num_coefficients) float32.
+
+    Windows of 400 samples every 320, not centred, so that frame i is the encoder's frame i and
+    the two have the same number. The static coefficients have mean 0 and variance 1 over the
+    utterance (the HuBERT recipe does not normalise; with hundreds of rooms and microphones the
+    clusters then describe the channel).
+
+    Args:
+        waveform: (samples,) at 16 kHz.
+
+    Raises:
+        ValueError: the waveform is shorter than one frame (400 samples).
+    """
+    static = _liftered_cepstrum(log_mel(waveform, num_mels), num_coefficients)
+    static = (static - static.mean(axis=0)) / (static.std(axis=0) + 1e-3)
+    first = _differences(static)
+    return np.hstack([static, first, _differences(first)]).astype(np.float32)
+
+
+def log_mel(waveform: np.ndarray, num_mels: int = 80) -> np.ndarray:
+    """Return the log-mel spectrogram, (frames, num_mels) float32, framed as the encoder frames."""
+    frames = num_frames(len(waveform))
+    if frames == 0:
+        raise ValueError(
+            f"the waveform has {len(waveform)} samples; one frame takes {FRAME_WINDOW}: "
+            "skip utterances this short."
+        )
+    # The offset keeps digital silence finite and lies below 16-bit quantisation noise.
+    emphasised = np.append(waveform[:1], waveform[1:] - _PRE_EMPHASIS * waveform[:-1])
+    windows = np.lib.stride_tricks.sliding_window_view(emphasised, FRAME_WINDOW)[::FRAME_SHIFT]
+    power = np.abs(np.fft.rfft(windows * np.hanning(FRAME_WINDOW), _FFT_SIZE)) ** 2
+    return np.log(power @ _mel_filters(num_mels) + 1e-6).astype(np.float32)
+
+
+def _liftered_cepstrum(log_spectrum: np.ndarray, num_coefficients: int) -> np.ndarray:
+    return dct(log_spectrum, norm="ortho", axis=1)[:, :num_coefficients]
+
+
+def _differences(features: np.ndarray) -> np.ndarray:
+    """Regression slope over two frames either side; edges are repeated."""
+    reach = range(1, _DELTA_REACH + 1)
+    padded = np.pad(features, ((_DELTA_REACH, _DELTA_REACH), (0, 0)), mode="edge")
+    length = len(features)
+    slope = sum(
+        k * (padded[_DELTA_REACH + k :][:length] - padded[_DELTA_REACH - k :][:length])
+        for k in reach
+    )
+    return slope / (2 * sum(k * k for k in reach))
+
+
+@lru_cache
+def _mel_filters(num_mels: int, lowest: float = 20.0, highest: float = 8000.0) -> np.ndarray:
+    """Triangular filters, (fft bins, num_mels), equally spaced on the mel scale."""
+    mels = np.linspace(_mel(lowest), _mel(highest), num_mels + 2)
+    bins = _mel(np.fft.rfftfreq(_FFT_SIZE, 1 / SAMPLING_RATE))[:, None]  # (bins, 1)
+    left, centre, right = mels[:-2], mels[1:-1], mels[2:]
+    rise, fall = (bins - left) / (centre - left), (right - bins) / (right - centre)
+    return np.clip(np.minimum(rise, fall), 0, None)
+
+
+def _mel(hertz: np.ndarray | float) -> np.ndarray:
+    return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)

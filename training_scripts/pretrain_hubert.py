@@ -1,0 +1,192 @@
+"""Pre-train a small HuBERT from scratch: one iteration per call.
+
+    python training_scripts/pretrain_hubert.py training_scripts/configs/pretrain_hubert_small_1.yaml \
+        --corpora speech_folder another_folder
+
+The first iteration clusters MFCC; a later one clusters a layer of `--teacher`, the encoder that
+the iteration before it saved. Killed at any moment, the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import (
+    HfArgumentParser,
+    HubertConfig,
+    HubertModel,
+    TrainingArguments,
+    Wav2Vec2FeatureExtractor,
+    set_seed,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from hf_rspin.audio import AudioError, read_audio
+from hf_rspin.data.corpus import load_corpus
+from hf_rspin.training.pretraining import (
+    HubertForMaskedPrediction,
+    PretrainingBatches,
+    PretrainingTrainer,
+    first_item,
+)
+from hf_rspin.units.features import layer_features, mfcc_features
+from hf_rspin.units.kmeans import KMeans
+
+
+@dataclass
+class PretrainingScriptArguments:
+    """What to pre-train, on what."""
+
+    corpora: list[str] = field(default_factory=list, metadata={"help": "folders of audio"})
+    exclude_splits: list[str] = field(
+        default_factory=lambda: ["test", "test_unseen"],
+        metadata={"help": "rows of metadata.csv with these values of `split` are left out"},
+    )
+    teacher: str | None = field(default=None, metadata={"help": "encoder folder; none: MFCC"})
+    teacher_layer: int = field(default=4, metadata={"help": "hidden_states index to cluster"})
+    num_clusters: int = field(default=100, metadata={"help": "number of k-means clusters"})
+    warm_start: bool = field(default=False, metadata={"help": "start from the teacher's weights"})
+    encoder: dict = field(default_factory=dict, metadata={"help": "HubertConfig fields"})
+    crop_seconds: float = field(default=3.0, metadata={"help": "longest crop"})
+    batch_seconds: float = field(default=72.0, metadata={"help": "audio per update"})
+    min_seconds: float = field(default=1.0, metadata={"help": "shorter utterances are skipped"})
+
+
+def read_corpora(arguments: PretrainingScriptArguments) -> list[np.ndarray]:
+    """Read every utterance into memory as int16; skip and name what cannot be read."""
+    waveforms, seconds = [], 0.0
+    for source in arguments.corpora:
+        corpus = load_corpus(source)
+        splits = corpus["split"] if "split" in corpus.column_names else [None] * len(corpus)
+        progress = tqdm(zip(corpus["audio"], splits, strict=True), total=len(corpus), desc=source)
+        for cell, split in progress:
+            if split in arguments.exclude_splits:
+                continue
+            try:
+                waveform = read_audio(cell)
+            except AudioError as error:
+                print(f"skipped: {error}")
+                continue
+            if len(waveform) >= arguments.min_seconds * 16000 and np.abs(waveform).max() > 0:
+                waveforms.append(np.int16(np.clip(waveform, -1, 1) * 32767))
+                seconds += len(waveform) / 16000
+    print(f"{len(waveforms)} utterances, {seconds / 3600:.2f} hours")
+    return waveforms
+
+
+def make_labels(
+    arguments: PretrainingScriptArguments, waveforms: list[np.ndarray], folder: Path, seed: int
+) -> list[np.ndarray]:
+    """Cluster the frames of the corpus; keep the result in `folder`."""
+    done = folder / "labels.npz"
+    if done.is_file():
+        flat = np.load(done)
+        return np.split(flat["labels"].astype(np.int64), np.cumsum(flat["lengths"])[:-1])
+    if arguments.teacher is None:
+        extract, source = mfcc_features(), "mfcc"
+    else:
+        teacher = HubertModel.from_pretrained(
+            arguments.teacher, num_hidden_layers=arguments.teacher_layer, dtype=torch.float32
+        )
+        extract = layer_features(teacher, arguments.teacher_layer, bf16=True)
+        source = f"layer {arguments.teacher_layer} of the iteration before"
+    features = [
+        extract(waveform.astype(np.float32) / 32768).astype(np.float16)
+        for waveform in tqdm(waveforms, desc="features")
+    ]
+    flat = np.concatenate(features)
+    kmeans = KMeans(arguments.num_clusters, seed, source)
+    generator = np.random.default_rng(seed)
+    for _ in tqdm(range(3), desc="k-means passes"):
+        kmeans.forget()
+        order = generator.permutation(len(flat))
+        kmeans.fit_stream(flat[order[i : i + 20000]] for i in range(0, len(order), 20000))
+    kmeans.save_pretrained(folder / "kmeans")
+    labels = [kmeans.predict(f.astype(np.float32)) for f in features]
+    usage = np.bincount(np.concatenate(labels), minlength=arguments.num_clusters) / len(flat)
+    perplexity = np.exp(-(usage[usage > 0] * np.log(usage[usage > 0])).sum())
+    print(f"{len(flat)} frames in {arguments.num_clusters} clusters, perplexity {perplexity:.1f}")
+    temporary = folder / "labels.tmp.npz"
+    np.savez(
+        temporary,
+        labels=np.concatenate(labels).astype(np.uint16),
+        lengths=np.array([len(label) for label in labels]),
+    )
+    temporary.rename(done)
+    return labels
+
+
+def build_model(arguments: PretrainingScriptArguments) -> HubertForMaskedPrediction:
+    """Build the encoder from the config, or from the teacher's weights for a warm start."""
+    extra = {"num_clusters": arguments.num_clusters, "final_dim": 256, "apply_spec_augment": True}
+    if not arguments.warm_start:
+        return HubertForMaskedPrediction(HubertConfig(**arguments.encoder, **extra))
+    config = HubertConfig.from_pretrained(arguments.teacher, **extra)
+    return HubertForMaskedPrediction.from_pretrained(
+        arguments.teacher, config=config, dtype=torch.float32
+    )
+
+
+def main() -> None:
+    """Cluster, train and save one iteration."""
+    parser = HfArgumentParser((PretrainingScriptArguments, TrainingArguments))
+    arguments, training = parse(parser)
+    if not arguments.corpora:
+        sys.exit("no corpus was given; pass --corpora with one or more folders of audio.")
+    folder = Path(training.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    set_seed(training.seed)
+    waveforms = read_corpora(arguments)
+    labels = make_labels(arguments, waveforms, folder, training.seed)
+    model = build_model(arguments)
+    print(f"{model.hubert.num_parameters() / 1e6:.2f}M parameters in the encoder")
+    batches = PretrainingBatches(
+        waveforms,
+        labels,
+        training.max_steps,
+        arguments.batch_seconds,
+        arguments.crop_seconds,
+        training.seed,
+    )
+    trainer = PretrainingTrainer(
+        model=model, args=training, train_dataset=batches, data_collator=first_item
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
+    save_encoder(model.hubert, folder / "encoder")
+    history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    (folder / "history.json").write_text(json.dumps(history, indent=1))
+
+
+def save_encoder(encoder: HubertModel, folder: Path) -> None:
+    """Save the plain encoder with a clean config and its feature extractor."""
+    for name in ("num_clusters", "final_dim"):
+        delattr(encoder.config, name)
+    encoder.config.apply_spec_augment = False
+    encoder.save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
+    print(f"encoder saved in {folder}")
+
+
+def parse(parser: HfArgumentParser) -> tuple:
+    """Read a YAML file given first; what follows on the command line overrides it."""
+    if len(sys.argv) > 1 and sys.argv[1].endswith((".yaml", ".yml")):
+        import yaml
+
+        values = yaml.safe_load(Path(sys.argv[1]).read_text())
+        given = {a.lstrip("-").split("=")[0] for a in sys.argv[2:] if a.startswith("--")}
+        parser.set_defaults(**values)
+        for action in parser._actions:
+            if action.dest in values or action.dest in given:
+                action.required = False
+        return parser.parse_args_into_dataclasses(args=sys.argv[2:])
+    return parser.parse_args_into_dataclasses()
+
+
+if __name__ == "__main__":
+    main()
