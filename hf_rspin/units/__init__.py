@@ -1,0 +1,15 @@
+"""Discrete units of speech, and the frame labels made from them."""
+
+from hf_rspin.units.acoustic_pieces import AcousticPieces
+from hf_rspin.units.features import layer_features, mfcc_features
+from hf_rspin.units.kmeans import KMeans
+from hf_rspin.units.mfcc import log_mel, mfcc
+
+__all__ = [
+    "AcousticPieces",
+    "KMeans",
+    "layer_features",
+    "log_mel",
+    "mfcc",
+    "mfcc_features",
+]
