@@ -1,0 +1,73 @@
+"""Find a checkpoint that is whole, and keep what a resumed run must know beside the weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_FILE = "training_progress.json"
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
+STATE_FILES = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
+
+
+def checkpoints(output_dir: str | Path) -> list[Path]:
+    """Return the checkpoint folders in `output_dir`, newest (most updates) first."""
+    found = [
+        (int(match.group(1)), path)
+        for path in Path(output_dir).glob("checkpoint-*")
+        if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and path.is_dir()
+    ]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def last_complete_checkpoint(output_dir: str | Path) -> Path | None:
+    """Return the newest checkpoint that was written to its end, or None.
+
+    A run killed while saving leaves a torn folder, which `Trainer` would try to load.
+    """
+    for path in checkpoints(output_dir):
+        missing = _missing(path)
+        if not missing:
+            return path
+        logger.warning("%s is incomplete (no %s): trying the one before.", path, missing)
+    return None
+
+
+def _missing(checkpoint: Path) -> str:
+    """Name a file that is absent or torn; "" for a whole checkpoint."""
+    if not any((checkpoint / name).is_file() for name in WEIGHT_FILES):
+        return WEIGHT_FILES[0]
+    for name in STATE_FILES:
+        if not (checkpoint / name).is_file():
+            return name
+    if not any(checkpoint.glob("rng_state*.pth")):
+        return "rng_state.pth"
+    try:  # written last of all: whole when everything else is
+        json.loads((checkpoint / "trainer_state.json").read_text())
+    except json.JSONDecodeError:
+        return "valid trainer_state.json"
+    return ""
+
+
+def remove_checkpoints(output_dir: str | Path) -> None:
+    """Delete the checkpoints of an earlier run, which a later resume would mix up with this one."""
+    for path in checkpoints(output_dir):
+        logger.warning("Deleting %s: overwrite_output_dir is set.", path)
+        shutil.rmtree(path)
+
+
+def save_progress(checkpoint: str | Path, progress: dict) -> None:
+    """Write `progress` into the checkpoint folder as JSON."""
+    Path(checkpoint).mkdir(parents=True, exist_ok=True)
+    (Path(checkpoint) / PROGRESS_FILE).write_text(json.dumps(progress, indent=2))
+
+
+def load_progress(checkpoint: str | Path) -> dict:
+    """Read what `save_progress` wrote; {} for a checkpoint without it."""
+    path = Path(checkpoint) / PROGRESS_FILE
+    return json.loads(path.read_text()) if path.is_file() else {}

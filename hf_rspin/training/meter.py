@@ -1,0 +1,60 @@
+"""Average named losses between two logs, over micro-batches and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+Reduce = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Meter:
+    """Sums named scalars on their device, without waiting for it, until `pop`.
+
+    Every micro-batch weighs the same, as in the gradient: the parts of the logged loss add up to
+    it. `totals` are summed instead, over the whole run (hours of speech, skipped files).
+    """
+
+    def __init__(self):
+        self.sums: dict[str, torch.Tensor] = {}
+        self.count = 0
+        self.totals: dict[str, float] = {}
+        self._local: dict[str, float] = {}
+
+    def update(self, parts: Mapping[str, torch.Tensor]) -> None:
+        """Add one micro-batch; each value is a scalar tensor."""
+        for name, value in parts.items():
+            value = value.detach().double()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.count += 1
+
+    def add(self, name: str, amount: float) -> None:
+        """Add to a total of this process."""
+        self._local[name] = self._local.get(name, 0.0) + amount
+
+    def pop(self, reduce: Reduce) -> dict[str, float]:
+        """Return the means since the last call over all processes, and begin again.
+
+        Args:
+            reduce: sums a tensor over the processes; every process must call `pop` together.
+        """
+        self.gather_totals(reduce)
+        if not self.sums:
+            return {}
+        names = sorted(self.sums)
+        count = torch.tensor(float(self.count), dtype=torch.double)
+        values = torch.stack([self.sums[name] for name in names] + [count.to(self.sums[names[0]])])
+        *sums, count = reduce(values).tolist()
+        self.sums, self.count = {}, 0
+        return {name: value / count for name, value in zip(names, sums, strict=True)}
+
+    def gather_totals(self, reduce: Reduce) -> None:
+        """Bring what every process added since the last call into `totals`."""
+        names = sorted(self._local)
+        if not names:
+            return
+        values = reduce(torch.tensor([self._local[name] for name in names]))
+        for name, value in zip(names, values.tolist(), strict=True):
+            self.totals[name] = self.totals.get(name, 0.0) + value
+            self._local[name] = 0.0
