@@ -4,8 +4,8 @@
 #
 # PYTHON=...    interpreter that creates .venv (default: the first Python >= 3.11 found)
 # PIP_ARGS=...  extra arguments for every `pip install`. PyPI's torch for Linux brings several GB of
-#               CUDA libraries; for a small CPU-only install, pass the CPU package index of
-#               pytorch.org here: PIP_ARGS="--extra-index-url <address>".
+#               CUDA libraries; for a small CPU-only install, pass the address of PyTorch's CPU
+#               package index here: PIP_ARGS="--extra-index-url <address>".
 
 VENV ?= .venv
 AUDIO ?=
