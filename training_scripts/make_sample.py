@@ -29,12 +29,14 @@ INITIALIZE_PHONEME_EVENTS = 1
 EVENT_LIST_TERMINATED = 0
 EVENT_PHONEME = 7
 PARAMETER_RATE = 1
+PARAMETER_VOLUME = 2
 PARAMETER_PITCH = 3
 POSITION_CHARACTER = 1
 CHARACTERS_UTF8 = 1
 
+VOLUME = 50  # the default of 100 clips some voices; the level is set afterwards
 SLOWER = 5  # words per minute taken off for each new attempt at a too short utterance
-SILENCE = 1e-3  # of full scale: what is below counts as the closure of a stop
+SILENCE = 5e-4  # of full scale: what is below counts as the closure of a stop
 SHORTEST_CLOSURE = 0.005  # seconds
 BURST = 0.002  # seconds before the mark of a stop that may already hold its burst
 LONGEST_CODA_L = 0.035  # seconds between the mark of an l that was joined to a vowel and the next
@@ -112,6 +114,7 @@ class Espeak:
             raise SystemExit(f"espeak-ng has no voice {voice!r}; install espeak-ng-data")
         self._library.espeak_SetParameter(PARAMETER_RATE, rate, 0)
         self._library.espeak_SetParameter(PARAMETER_PITCH, pitch, 0)
+        self._library.espeak_SetParameter(PARAMETER_VOLUME, VOLUME, 0)
         data = text.encode()
         self._library.espeak_Synth(
             data, len(data) + 1, 0, POSITION_CHARACTER, 0, CHARACTERS_UTF8, None, None

@@ -1,0 +1,65 @@
+"""Phone alignments as one column of text: parse them, and label encoder frames with them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import NamedTuple
+
+from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE, num_frames
+
+SILENCE = "SIL"
+
+
+class Segment(NamedTuple):
+    """A phone from `start` to `end` seconds."""
+
+    start: float
+    end: float
+    phone: str
+
+
+def parse_alignment(alignment: str, duration: float) -> list[Segment]:
+    """Parse "0.000:SIL 0.100:DH 0.149:AX": starts in seconds; each phone ends at the next start.
+
+    Args:
+        alignment: starts and phones, in order.
+        duration: end of the last phone, in seconds.
+
+    Raises:
+        ValueError: an entry is not `start:phone`, or the times go backwards.
+    """
+    starts, phones = [], []
+    for entry in alignment.split():
+        start, separator, phone = entry.partition(":")
+        try:
+            starts.append(float(start))
+        except ValueError:
+            separator = ""
+        if not separator or not phone:
+            raise ValueError(f"alignment entry {entry!r}, expected start:phone such as 0.149:AX.")
+        phones.append(phone)
+    ends = [*starts[1:], duration]
+    segments = [Segment(*row) for row in zip(starts, ends, phones, strict=bool(starts))]
+    for segment in segments:
+        if segment.end < segment.start:
+            raise ValueError(f"{segment} ends before it starts; sort the alignment by time.")
+    return segments
+
+
+def frame_phones(alignment: str, num_samples: int) -> list[str]:
+    """Return the phone at the centre of each encoder frame, a list of (frames,).
+
+    Frame i covers samples 320 i to 320 i + 400 at 16 kHz; its centre is 12.5 ms after its start.
+    A frame before the first start counts as silence.
+
+    Raises:
+        ValueError: the alignment cannot be parsed.
+    """
+    segments = parse_alignment(alignment, num_samples / SAMPLING_RATE)
+    starts = [segment.start for segment in segments]
+    labels = []
+    for frame in range(num_frames(num_samples)):
+        centre = (frame * FRAME_SHIFT + FRAME_WINDOW / 2) / SAMPLING_RATE
+        index = bisect_right(starts, centre) - 1
+        labels.append(segments[index].phone if index >= 0 else SILENCE)
+    return labels
