@@ -1,13 +1,20 @@
 """Discrete units of speech, and the frame labels made from them."""
 
 from hf_rspin.units.acoustic_pieces import AcousticPieces
+from hf_rspin.units.extract import UnitExtractor, codebook_units, extract_units, kmeans_units
 from hf_rspin.units.features import layer_features, mfcc_features
+from hf_rspin.units.frame_labels import FrameLabels
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.mfcc import log_mel, mfcc
 
 __all__ = [
     "AcousticPieces",
+    "FrameLabels",
     "KMeans",
+    "UnitExtractor",
+    "codebook_units",
+    "extract_units",
+    "kmeans_units",
     "layer_features",
     "log_mel",
     "mfcc",

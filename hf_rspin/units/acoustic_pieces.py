@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -118,9 +117,7 @@ class AcousticPieces:
         values, lengths = merge_runs(_as_units(units))
         symbols = self._piece_of_unit[np.minimum(values, len(self._piece_of_unit) - 1)]
         encode_symbols(symbols, len(self.units), self.merges, *self._table)
-        labels = label_frames(
-            symbols, lengths, self.merges, self._sizes, self._labels, len(units)
-        )
+        labels = label_frames(symbols, lengths, self.merges, self._sizes, self._labels, len(units))
         if not self._has_warned and (labels == IGNORED_LABEL).any():
             self._has_warned = True
             logger.warning(
@@ -158,9 +155,9 @@ class AcousticPieces:
         }
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False) as file:
-            json.dump(content, file, separators=(",", ":"))
-        os.replace(file.name, folder / FILE_NAME)
+        temporary = folder / f"{FILE_NAME}.{os.getpid()}.tmp"
+        temporary.write_text(json.dumps(content, separators=(",", ":")) + "\n")
+        os.replace(temporary, folder / FILE_NAME)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> AcousticPieces:
@@ -182,7 +179,9 @@ class AcousticPieces:
                 raise ValueError(f"format {content['format']}, expected 1")
             return cls(content["units"], content["merges"], content["used"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} holds no acoustic pieces ({error}); make it again.") from error
+            raise ValueError(
+                f"{path} holds no acoustic pieces ({error}); make it again."
+            ) from error
 
     def _check(self) -> None:
         births = np.arange(len(self.units), self.vocab_size)[:, None]
@@ -190,7 +189,8 @@ class AcousticPieces:
             raise ValueError("units must be ascending ids from 0, at least one.")
         if ((self.merges < 0) | (self.merges >= births)).any():
             raise ValueError("a merge must join pieces that exist before it.")
-        if (np.diff(self.used) <= 0).any() or not np.isin(self.used, np.arange(self.vocab_size)).all():
+        known = (self.used >= 0) & (self.used < self.vocab_size)
+        if (np.diff(self.used) <= 0).any() or not known.all():
             raise ValueError("used must be ascending piece ids.")
 
 
@@ -219,7 +219,9 @@ def _read_corpus(unit_sequences: Iterable, progress: bool) -> np.ndarray:
         parts += [merge_runs(_as_units(units))[0], separator]
     symbols = np.concatenate(parts) if parts else separator
     if (symbols == SEPARATOR).all():
-        raise ValueError("The corpus holds no frames; expected one sequence of units per utterance.")
+        raise ValueError(
+            "The corpus holds no frames; expected one sequence of units per utterance."
+        )
     return symbols
 
 

@@ -10,7 +10,7 @@ _HASH = 0x9E3779B97F4A7C15  # 2^64 / golden ratio
 
 
 @numba.njit(cache=True)
-def merge_runs(units):
+def merge_runs(units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Merge equal consecutive units (frames,) into values and run lengths, both (runs,)."""
     values = np.empty(len(units), np.int32)
     lengths = np.empty(len(units), np.int32)
@@ -26,7 +26,7 @@ def merge_runs(units):
 
 
 @numba.njit(cache=True)
-def build_table(merges, num_symbols):
+def build_table(merges: np.ndarray, num_symbols: int) -> tuple[np.ndarray, np.ndarray]:
     """Hash table pair -> merged symbol: keys and values, both (power of two,)."""
     size = 16
     while size < 4 * len(merges):
@@ -44,7 +44,9 @@ def build_table(merges, num_symbols):
 
 
 @numba.njit(cache=True)
-def encode_symbols(symbols, num_symbols, merges, keys, values):
+def encode_symbols(
+    symbols: np.ndarray, num_symbols: int, merges: np.ndarray, keys: np.ndarray, values: np.ndarray
+) -> np.ndarray:
     """Apply the merges in training order, in place; return the spans (tokens,).
 
     The pair with the earliest merge goes first, leftmost first. That is the same as all
@@ -77,7 +79,14 @@ def encode_symbols(symbols, num_symbols, merges, keys, values):
 
 
 @numba.njit(cache=True)
-def label_frames(symbols, lengths, merges, sizes, labels, num_frames):
+def label_frames(
+    symbols: np.ndarray,
+    lengths: np.ndarray,
+    merges: np.ndarray,
+    sizes: np.ndarray,
+    labels: np.ndarray,
+    num_frames: int,
+) -> np.ndarray:
     """Spread labels over frames: (num_frames,) int64, -100 where there is no label.
 
     A piece without a label is taken apart into its left and right part until the parts have one.
