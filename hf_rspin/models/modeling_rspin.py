@@ -1,0 +1,251 @@
+"""HuBERT and WavLM with Spin and pseudo-label heads (Spin, arXiv 2305.11072; R-Spin, 2311.09117).
+
+Without `num_pseudo_labels` there is no auxiliary head: that is plain Spin. The encoder is kept
+under the name its own `transformers` class uses, so that a saved folder also loads as a plain
+encoder, or with a CTC head, without any of this code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import HubertModel, WavLMModel
+from transformers.models.hubert.modeling_hubert import HubertPreTrainedModel
+from transformers.models.wavlm.modeling_wavlm import WavLMPreTrainedModel
+from transformers.utils import ModelOutput
+
+from .configuration_rspin import RSpinHubertConfig, RSpinWavLMConfig
+from .encoding import EncodedView, encode, encode_two, frame_count, frame_mask
+from .frozen_layers import FrozenLayersMixin
+from .heads import Codebook, SpinHead, SpinProjection, label_loss
+from .spin_objective import spin_loss
+from .wavlm_attention import use_sdpa_attention
+
+
+@dataclass
+class RSpinOutput(ModelOutput):
+    """What a forward returns; frames at 50 Hz, scalars over the frames of all ranks.
+
+    Attributes:
+        loss: Equation 3, the weighted sum of the parts; two views only.
+        last_hidden_state: (batch, frames, hidden) of the clean view.
+        hidden_states: of the clean view, as the plain encoder returns them, when asked for.
+        attentions: of the clean view, when asked for.
+        code_logits: (batch, frames, codes) cosines of the clean view; no gradient with two views.
+        units: (batch, frames) long, the nearest code; -1 on padding.
+        spin_loss, accuracy, code_perplexity, probability_perplexity, num_frames: see
+            `SpinLossOutput`; None where the Spin loss is off.
+        auxiliary_loss, auxiliary_accuracy: see `LabelLossOutput`, over both views; None where
+            the auxiliary loss is off.
+    """
+
+    loss: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    code_logits: Tensor | None = None
+    units: Tensor | None = None
+    spin_loss: Tensor | None = None
+    auxiliary_loss: Tensor | None = None
+    accuracy: Tensor | None = None
+    auxiliary_accuracy: Tensor | None = None
+    code_perplexity: Tensor | None = None
+    probability_perplexity: Tensor | None = None
+    num_frames: Tensor | None = None
+
+
+class RSpinModelMixin(FrozenLayersMixin):
+    """Everything the models share; the classes below add the encoder."""
+
+    def _build_heads(self, config: RSpinHubertConfig | RSpinWavLMConfig) -> None:
+        config.validate_rspin()
+        self.spin_head = SpinHead(config.hidden_size, config.projection_size, config.codebook_size)
+        self.auxiliary_head = None
+        if config.num_pseudo_labels is not None:
+            self.auxiliary_head = nn.Linear(config.hidden_size, config.num_pseudo_labels)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, SpinProjection | Codebook):
+            module.init_weights()
+
+    def forward(
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        perturbed_input_values: Tensor | None = None,
+        perturbed_attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> RSpinOutput | tuple:
+        """Encode one view, or two views and compute the losses.
+
+        Args:
+            input_values: (batch, samples) at 16 kHz, the clean view.
+            attention_mask: (batch, samples), 1 on samples, 0 on padding at the end.
+            perturbed_input_values: (batch, samples), the same utterances, cropped alike.
+            perturbed_attention_mask: as `attention_mask`.
+            labels: (batch, frames) long pseudo-labels shared by both views, -100 for none.
+            output_hidden_states: return those of every layer, of the clean view.
+            output_attentions: return the attention maps, of the clean view.
+            return_dict: False for a tuple.
+
+        Raises:
+            ValueError: views or labels of different lengths, labels without their head or the
+                other way round, or both losses switched off.
+        """
+        options = {
+            "output_hidden_states": _or(output_hidden_states, self.config.output_hidden_states),
+            "output_attentions": _or(output_attentions, self.config.output_attentions),
+        }
+        mask = frame_mask(input_values.shape[1], attention_mask, self.config)
+        if perturbed_input_values is None:
+            if labels is not None:
+                raise ValueError("labels came with one view only; pass perturbed_input_values.")
+            clean = encode(self.base_model, input_values, attention_mask, **options)
+            output = self._describe(clean, mask)
+        else:
+            self._check_two_views(input_values, perturbed_input_values, labels)
+            rows = self._valid_rows(mask, perturbed_input_values, perturbed_attention_mask)
+            clean, perturbed = encode_two(
+                self.base_model,
+                (input_values, perturbed_input_values),
+                (attention_mask, perturbed_attention_mask),
+                **options,
+            )
+            with torch.no_grad():
+                output = self._describe(clean, mask)
+            self._add_losses(output, clean, perturbed, labels, rows)
+        return output if _or(return_dict, self.config.return_dict) else output.to_tuple()
+
+    def _describe(self, view: EncodedView, mask: Tensor | None) -> RSpinOutput:
+        """Return the hidden states and codes of one view."""
+        code_logits = self.spin_head.codebook(self.spin_head(view.spin_input))
+        units = code_logits.detach().max(dim=-1).indices  # (batch, frames)
+        return RSpinOutput(
+            last_hidden_state=view.last_hidden_state,
+            hidden_states=view.hidden_states,
+            attentions=view.attentions,
+            code_logits=code_logits,
+            units=units if mask is None else units.masked_fill(~mask, -1),
+        )
+
+    def _valid_rows(
+        self, mask: Tensor | None, perturbed: Tensor, perturbed_attention_mask: Tensor | None
+    ) -> Tensor | None:
+        """Index the frames valid in both views in (batch * frames,); None if all are.
+
+        Computed before the encoder runs, because finding them waits for the device.
+        """
+        other = frame_mask(perturbed.shape[1], perturbed_attention_mask, self.config)
+        masks = [m for m in (mask, other) if m is not None]
+        return torch.stack(masks).all(dim=0).flatten().nonzero()[:, 0] if masks else None
+
+    def _add_losses(
+        self,
+        output: RSpinOutput,
+        clean: EncodedView,
+        perturbed: EncodedView,
+        labels: Tensor | None,
+        rows: Tensor | None,
+    ) -> None:
+        """Fill in Equations 1 to 3 and what is reported beside them."""
+        config = self.config
+        total = 0.0
+        if config.spin_loss_weight > 0:
+            views = [_select(view.spin_input, rows) for view in (clean, perturbed)]
+            parts = spin_loss(
+                *(self.spin_head(view) for view in views),  # (valid frames, dim) each
+                self.spin_head.codebook.unit_rows(),
+                config.temperature,
+                config.sinkhorn_epsilon,
+                config.sinkhorn_iterations,
+            )
+            output.spin_loss, output.accuracy = parts.loss, parts.accuracy
+            output.code_perplexity = parts.code_perplexity
+            output.probability_perplexity = parts.probability_perplexity
+            output.num_frames = parts.num_frames
+            total = total + config.spin_loss_weight * parts.loss
+        if self._has_auxiliary_loss():
+            hidden = [_select(view.auxiliary_input, rows) for view in (clean, perturbed)]
+            targets = _select(labels, rows)
+            auxiliary = label_loss(self.auxiliary_head(torch.cat(hidden)), targets.repeat(2))
+            output.auxiliary_loss, output.auxiliary_accuracy = auxiliary
+            total = total + config.auxiliary_loss_weight * auxiliary.loss
+        output.loss = total
+
+    def _has_auxiliary_loss(self) -> bool:
+        return self.auxiliary_head is not None and self.config.auxiliary_loss_weight > 0
+
+    def _check_two_views(self, clean: Tensor, perturbed: Tensor, labels: Tensor | None) -> None:
+        shape = (len(clean), frame_count(clean.shape[1], self.config))
+        other = (len(perturbed), frame_count(perturbed.shape[1], self.config))
+        if shape != other:
+            raise ValueError(
+                f"the views have {shape} and {other} (utterances, frames); crop both alike."
+            )
+        if labels is not None and self.auxiliary_head is None:
+            raise ValueError(
+                "labels came, but the model has no auxiliary head: set num_pseudo_labels in the "
+                "config, or leave the labels out for plain Spin."
+            )
+        if labels is None and self._has_auxiliary_loss():
+            raise ValueError(
+                "labels are missing for the auxiliary loss: pass (batch, frames) pseudo-labels, "
+                "or set auxiliary_loss_weight=0."
+            )
+        if labels is not None and tuple(labels.shape) != shape:
+            raise ValueError(
+                f"labels have shape {tuple(labels.shape)}; expected {shape}: one per frame, "
+                "padded with -100."
+            )
+        if self.config.spin_loss_weight == 0 and not self._has_auxiliary_loss():
+            raise ValueError(
+                "both losses are off; set spin_loss_weight above 0, or num_pseudo_labels and "
+                "auxiliary_loss_weight."
+            )
+
+
+class RSpinHubertModel(RSpinModelMixin, HubertPreTrainedModel):
+    """HuBERT with Spin heads; `from_pretrained` of a plain HuBERT folder adds fresh ones."""
+
+    config_class = RSpinHubertConfig
+    config: RSpinHubertConfig
+
+    def __init__(self, config: RSpinHubertConfig):
+        super().__init__(config)
+        self.hubert = HubertModel(config)
+        self._build_heads(config)
+        self.post_init()
+
+
+class RSpinWavLMModel(RSpinModelMixin, WavLMPreTrainedModel):
+    """WavLM with Spin heads; `from_pretrained` of a plain WavLM folder adds fresh ones.
+
+    The attention is `wavlm_attention`'s: equal to the stock one, and faster.
+    """
+
+    config_class = RSpinWavLMConfig
+    config: RSpinWavLMConfig
+
+    def __init__(self, config: RSpinWavLMConfig):
+        super().__init__(config)
+        self.wavlm = WavLMModel(config)
+        use_sdpa_attention(self.wavlm)
+        self._build_heads(config)
+        self.post_init()
+
+
+def _or(value: bool | None, default: bool | None) -> bool:
+    return bool(default if value is None else value)
+
+
+def _select(tensor: Tensor, rows: Tensor | None) -> Tensor:
+    """Flatten (batch, frames, ...) to (batch * frames, ...) and keep `rows`."""
+    flat = tensor.flatten(0, 1)
+    return flat if rows is None else flat.index_select(0, rows)
