@@ -1,0 +1,1 @@
+"""Measurements of representations and units, and their tables, plots and report."""

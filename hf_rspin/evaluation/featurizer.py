@@ -1,0 +1,178 @@
+"""Front ends: a waveform becomes one feature vector per layer and frame, frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel, Wav2Vec2FeatureExtractor
+
+from hf_rspin.audio import FRAME_WINDOW
+from hf_rspin.units.mfcc import log_mel
+
+LOG_MEL = "log-mel"
+# Mean and standard deviation of 80-band log-mel values over ordinary speech; one constant for
+# every corpus and condition, so that the front end stays a function of the waveform alone.
+_LOG_MEL_MEAN, _LOG_MEL_SCALE = -5.0, 4.0
+
+
+class FrontEnd(Protocol):
+    """What the probes need: `front_end(waveform)` gives (layers, frames, dim), float32."""
+
+    name: str
+    num_layers: int
+    dim: int
+
+    def __call__(self, waveform: np.ndarray) -> Tensor:
+        """Return the features (layers, frames, dim) of a waveform (samples,) at 16 kHz."""
+
+    def fingerprint(self) -> str:
+        """Return a text that changes when the features would."""
+
+
+class EncoderFrontEnd:
+    """All hidden states of a frozen encoder in eval mode: encoder input + every layer.
+
+    One utterance at a time: a GroupNorm front end sees padding (doubling a length with zeros
+    moved valid frames by a third), and on a CPU batches are no faster. The last entry is
+    `last_hidden_state`, which for "stable layer norm" encoders has the final LayerNorm that
+    `hidden_states[-1]` lacks. Calls from several threads are safe.
+
+    Args:
+        model: any HuBERT- or WavLM-like model, with or without heads.
+        name: how tables call it.
+        normalize: feed waveforms with mean 0 and variance 1 (large models), or as they are.
+        bf16: autocast the forward pass to bfloat16.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, name: str, normalize: bool = False, bf16: bool = True
+    ) -> None:
+        self.model = model.base_model.eval().requires_grad_(False)
+        self.name = name
+        self.normalize = normalize
+        self.bf16 = bf16
+        self.num_layers = model.config.num_hidden_layers + 1
+        self.dim = model.config.hidden_size
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, name: str | None = None, bf16: bool = True, device: str = "cpu"
+    ) -> EncoderFrontEnd:
+        """Load a model folder or Hub id as a plain encoder; `do_normalize` is read beside it."""
+        model = AutoModel.from_pretrained(str(path)).to(device)
+        return cls(model, name or Path(path).name, _reads_normalized(path), bf16)
+
+    @torch.inference_mode()
+    def __call__(self, waveform: np.ndarray) -> Tensor:
+        """Return the hidden states (layers, frames, dim), float32, on the CPU.
+
+        Raises:
+            ValueError: the waveform is shorter than one frame.
+        """
+        if len(waveform) < FRAME_WINDOW:
+            raise ValueError(
+                f"the waveform has {len(waveform)} samples; one frame takes {FRAME_WINDOW}: "
+                "leave utterances this short out."
+            )
+        values = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))[None]
+        if self.normalize:
+            values = (values - values.mean()) / torch.sqrt(values.var(unbiased=False) + 1e-7)
+        device = next(self.model.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+            output = self.model(values.to(device), output_hidden_states=True)
+        states = [*output.hidden_states[:-1], output.last_hidden_state]
+        return torch.stack([state[0].float() for state in states]).cpu()
+
+    def fingerprint(self) -> str:
+        """Hash the weights, the precision and the normalisation."""
+        digest = hashlib.sha256(f"{self.normalize} {self.bf16}".encode())
+        for name, value in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
+
+class LogMelFrontEnd:
+    """80 log-mel bands in the encoder's frames: the front end that learned nothing.
+
+    Has the interface of `EncoderFrontEnd`, with a single "layer". A linear probe that sees one
+    frame of it is weak by design; `context` frames either side are stacked to be fair to it.
+
+    Args:
+        num_mels: number of mel bands.
+        context: frames stacked either side (edges repeated); 0 is the bare spectrogram.
+    """
+
+    def __init__(self, num_mels: int = 80, context: int = 0, name: str = LOG_MEL) -> None:
+        if context < 0:
+            raise ValueError(f"context is {context}; expected a number of frames, 0 or more.")
+        self.name = name
+        self.num_mels, self.context = num_mels, context
+        self.num_layers = 1
+        self.dim = num_mels * (2 * context + 1)
+
+    def __call__(self, waveform: np.ndarray) -> Tensor:
+        """Return (1, frames, dim), float32.
+
+        Raises:
+            ValueError: the waveform is shorter than one frame.
+        """
+        bands = (log_mel(waveform, self.num_mels) - _LOG_MEL_MEAN) / _LOG_MEL_SCALE
+        frames, reach = len(bands), self.context
+        padded = np.pad(bands, ((reach, reach), (0, 0)), mode="edge")
+        stacked = np.hstack([padded[k : k + frames] for k in range(2 * reach + 1)])
+        return torch.from_numpy(stacked.astype(np.float32))[None]
+
+    def fingerprint(self) -> str:
+        """Name the number of bands and the context."""
+        return f"{LOG_MEL} {self.num_mels} {self.context}"
+
+
+class WeightedLayerSum(nn.Module):
+    """The SUPERB featurizer: softmax over one learned weight per layer, zeros at the start."""
+
+    def __init__(self, num_layers: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(num_layers))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(layers, frames, dim) -> (frames, dim)."""
+        layers, frames, dim = features.shape
+        if layers != len(self.weights):
+            raise ValueError(f"features of {layers} layers came, expected {len(self.weights)}.")
+        return (self.weights.softmax(0) @ features.reshape(layers, -1)).view(frames, dim)
+
+    @torch.no_grad()
+    def normalized_weights(self, layer_norms: Tensor) -> Tensor:
+        """Weights for plots, (layers,): w_l * mean L2 norm of layer l, with sum 1 (B.2)."""
+        scaled = self.weights.softmax(0) * layer_norms.to(self.weights)
+        return scaled / scaled.sum()
+
+
+def load_front_end(
+    path: str, name: str | None = None, bf16: bool = True, device: str = "cpu"
+) -> FrontEnd:
+    """Return the front end `path`: "log-mel" (or "log-mel:context"), a model folder or a Hub id.
+
+    Raises:
+        ValueError: the context of "log-mel:context" is not a whole number.
+    """
+    if path.split(":")[0] != LOG_MEL:
+        return EncoderFrontEnd.from_pretrained(path, name, bf16, device)
+    context = path.partition(":")[2] or "0"
+    if not context.isdigit():
+        raise ValueError(f"front end {path!r}: expected log-mel or log-mel:3 (frames either side).")
+    return LogMelFrontEnd(context=int(context), name=name or path)
+
+
+def _reads_normalized(path: str | Path) -> bool:
+    """Read `do_normalize` of the saved feature extractor; False where none was saved."""
+    try:
+        return bool(Wav2Vec2FeatureExtractor.from_pretrained(str(path)).do_normalize)
+    except OSError:
+        return False

@@ -1,0 +1,103 @@
+"""The columns of a corpus that an evaluation needs, in the order it runs through them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import datasets
+import numpy as np
+
+from hf_rspin.audio import FRAME_WINDOW, AudioError, read_audio
+from hf_rspin.evaluation.phone_labels import parse_phones
+
+
+@dataclass
+class Utterances:
+    """Test or training utterances; `speakers` and `phones` are None where not known.
+
+    Args:
+        ids: one per utterance; they decide what each distortion draws.
+        audio: one cell `{"path": ..., "bytes": ...}` per utterance.
+        speakers: who speaks.
+        phones: the phones of each utterance, word separators dropped.
+        keep_waveforms: keep decoded audio in memory (230 MB per hour) for the next condition.
+    """
+
+    ids: list[str]
+    audio: list[dict]
+    speakers: list[str] | None = None
+    phones: list[list[str]] | None = None
+    keep_waveforms: bool = False
+    _kept: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_corpus(
+        cls, corpus: datasets.Dataset, strip_stress: bool = True, keep_waveforms: bool = False
+    ) -> Utterances:
+        """Take the columns `id`, `audio` and, where present, `speaker` and `phones`.
+
+        Raises:
+            ValueError: the corpus has no row.
+        """
+        if len(corpus) == 0:
+            raise ValueError("the corpus has no utterance; check its folder and its split.")
+        columns = corpus.column_names
+        speakers = [str(s) for s in corpus["speaker"]] if "speaker" in columns else None
+        phones = None
+        if "phones" in columns:
+            phones = [parse_phones(text or "", strip_stress) for text in corpus["phones"]]
+        ids = [str(i) for i in corpus["id"]]
+        return cls(ids, list(corpus["audio"]), speakers, phones, keep_waveforms)
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+        return len(self.ids)
+
+    def read(self, index: int) -> np.ndarray:
+        """Return the waveform (samples,) of one utterance.
+
+        Raises:
+            AudioError: it cannot be read or is shorter than one encoder frame.
+        """
+        if index in self._kept:
+            return self._kept[index]
+        waveform = read_audio(self.audio[index])
+        if len(waveform) < FRAME_WINDOW:
+            raise AudioError(
+                f"{self.ids[index]} has {len(waveform)} samples, less than one frame "
+                f"({FRAME_WINDOW}); remove it from the corpus."
+            )
+        if self.keep_waveforms:
+            self._kept[index] = waveform
+        return waveform
+
+    def select(self, indices: Sequence[int]) -> Utterances:
+        """Return some of the utterances, in the given order."""
+
+        def pick(column: list | None) -> list | None:
+            return None if column is None else [column[i] for i in indices]
+
+        return Utterances(
+            pick(self.ids), pick(self.audio), pick(self.speakers), pick(self.phones),
+            self.keep_waveforms,
+        )
+
+    def subset(self, count: int | None, seed: int = 0) -> Utterances:
+        """Return `count` utterances spread evenly over the speakers; all for None.
+
+        The same ids, count and seed give the same subset on every machine; a larger count
+        contains the smaller.
+        """
+        if count is None or count >= len(self):
+            return self
+        if count < 1:
+            raise ValueError(f"a subset of {count} utterances was asked for; expected 1 or more.")
+        order = np.random.default_rng(seed).permutation(len(self))
+        turns: dict[str, int] = {}
+        keyed = []
+        for place, index in enumerate(order.tolist()):
+            speaker = self.speakers[index] if self.speakers else ""
+            turns[speaker] = turns.get(speaker, -1) + 1
+            keyed.append((turns[speaker], place, index))
+        return self.select(sorted(index for *_, index in sorted(keyed)[:count]))

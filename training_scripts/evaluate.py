@@ -1,0 +1,112 @@
+"""Compare encoders on one corpus: phones, similarity to clean speech, speakers; clean and noisy.
+
+    python training_scripts/evaluate.py training_scripts/configs/evaluate_small.yaml \
+        --encoders log-mel runs/encoder runs/rspin --corpus speech --noise noise --rooms rooms
+
+The corpus has `metadata.csv` with `split` (train, test), `speaker` and `phones`; what is missing is
+left out. Killed at any moment, the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from hf_rspin.analysis.comparison import ComparisonSettings, EncoderComparison
+from hf_rspin.analysis.results import ResultsFile
+from hf_rspin.analysis.tables import comparison_tables
+from hf_rspin.audio import AUDIO_SUFFIXES, read_audio
+from hf_rspin.data.corpus import load_corpus
+from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Rooms, simulate_rooms
+from hf_rspin.evaluation.featurizer import load_front_end
+from hf_rspin.evaluation.phone_recognition import ProbeArguments
+from hf_rspin.evaluation.utterances import Utterances
+from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.views.noise import NoiseBank
+
+
+@dataclass
+class EvaluationScriptArguments:
+    """What to compare, on what."""
+
+    encoders: list[str] = field(
+        default_factory=list, metadata={"help": "folders, Hub ids, log-mel or log-mel:3 (context)"}
+    )
+    names: list[str] = field(
+        default_factory=list, metadata={"help": "how tables call them; default folder names"}
+    )
+    corpus: str | None = field(default=None, metadata={"help": "folder with metadata.csv"})
+    noise: str | None = field(default=None, metadata={"help": "noise folder with metadata.csv"})
+    seen_split: str = field(default="test", metadata={"help": "noise split of seen kinds"})
+    unseen_split: str = field(default="test_unseen", metadata={"help": "split of unseen kinds"})
+    rooms: str | None = field(default=None, metadata={"help": "folder of room responses"})
+    simulated_rooms: int = field(default=5, metadata={"help": "room responses to simulate"})
+    snr_db: float = field(default=0.0, metadata={"help": "SNR of all noise conditions, dB"})
+    train_utterances: int | None = field(default=None, metadata={"help": "subset; default all"})
+    test_utterances: int | None = field(default=None, metadata={"help": "subset; default all"})
+    cka_utterances: int = field(default=600, metadata={"help": "test utterances for CKA"})
+    strip_stress: bool = field(default=True, metadata={"help": "39 phones instead of 69"})
+    output_dir: str = field(default="runs/evaluation", metadata={"help": "for results.json"})
+    num_workers: int = field(default=os.cpu_count() or 1, metadata={"help": "threads"})
+    bf16: bool = field(default=True, metadata={"help": "autocast the encoders to bfloat16"})
+    device: str = field(default="cpu", metadata={"help": "cpu or cuda"})
+
+
+def make_conditions(arguments: EvaluationScriptArguments) -> list:
+    """Build the test conditions that the given folders allow."""
+    conditions: list = [GaussianNoise(arguments.snr_db)]
+    if arguments.noise:
+        kinds = {"seen_noise": arguments.seen_split, "unseen_noise": arguments.unseen_split}
+        for name, split in kinds.items():
+            cells = load_corpus(arguments.noise, split=split)["audio"]
+            bank = NoiseBank([cell["path"] for cell in cells])
+            conditions.append(BackgroundNoise(bank, arguments.snr_db, name=name))
+    responses = simulate_rooms(arguments.simulated_rooms)
+    if arguments.rooms:
+        files = sorted(Path(arguments.rooms).rglob("*"))
+        responses += [read_audio(f) for f in files if f.suffix.lower() in AUDIO_SUFFIXES]
+    if responses:
+        conditions.append(Rooms(responses))
+    return conditions
+
+
+def read_split(
+    arguments: EvaluationScriptArguments, split: str, count: int | None, keep: bool
+) -> Utterances:
+    """Return one split of the corpus, or a deterministic subset of it."""
+    corpus = load_corpus(arguments.corpus, split=split)
+    return Utterances.from_corpus(corpus, arguments.strip_stress, keep).subset(count)
+
+
+def main() -> None:
+    """Run the comparison and print its tables."""
+    arguments, probe = parse_arguments(EvaluationScriptArguments, ProbeArguments)
+    if not arguments.encoders or not arguments.corpus:
+        raise SystemExit("give --encoders and --corpus; see the top of this file.")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)  # the workers are the parallelism
+    settings = ComparisonSettings(probe, arguments.cka_utterances, arguments.num_workers)
+    kept = {k: v for k, v in asdict(arguments).items() if k not in
+            ("encoders", "names", "output_dir", "num_workers", "device", "bf16")}
+    results = ResultsFile(
+        Path(arguments.output_dir) / "results.json", {"script": kept, "probe": asdict(probe)}
+    )
+    comparison = EncoderComparison(
+        results, read_split(arguments, "test", arguments.test_utterances, keep=True),
+        make_conditions(arguments),
+        read_split(arguments, "train", arguments.train_utterances, keep=False), settings,
+    )
+    names = arguments.names or [None] * len(arguments.encoders)
+    for path, name in zip(arguments.encoders, names, strict=True):
+        comparison.run(load_front_end(path, name, arguments.bf16, arguments.device))
+        tables = comparison_tables(results)
+        (Path(arguments.output_dir) / "results.md").write_text(tables + "\n")
+        print(tables)
+
+
+if __name__ == "__main__":
+    main()
