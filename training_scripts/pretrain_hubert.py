@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 from transformers import (
-    HfArgumentParser,
     HubertConfig,
     HubertModel,
     TrainingArguments,
@@ -29,6 +28,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from hf_rspin.audio import AudioError, read_audio
 from hf_rspin.data.corpus import load_corpus
+from hf_rspin.training.parsing import parse_arguments
 from hf_rspin.training.pretraining import (
     HubertForMaskedPrediction,
     PretrainingBatches,
@@ -52,10 +52,16 @@ class PretrainingScriptArguments:
     teacher_layer: int = field(default=4, metadata={"help": "hidden_states index to cluster"})
     num_clusters: int = field(default=100, metadata={"help": "number of k-means clusters"})
     warm_start: bool = field(default=False, metadata={"help": "start from the teacher's weights"})
-    encoder: dict = field(default_factory=dict, metadata={"help": "HubertConfig fields"})
+    encoder: dict | str | None = field(
+        default=None, metadata={"help": "HubertConfig fields, as a mapping or JSON"}
+    )
     crop_seconds: float = field(default=3.0, metadata={"help": "longest crop"})
     batch_seconds: float = field(default=72.0, metadata={"help": "audio per update"})
     min_seconds: float = field(default=1.0, metadata={"help": "shorter utterances are skipped"})
+
+    def __post_init__(self) -> None:
+        if isinstance(self.encoder, str):
+            self.encoder = json.loads(self.encoder)
 
 
 def read_corpora(arguments: PretrainingScriptArguments) -> list[np.ndarray]:
@@ -126,7 +132,7 @@ def build_model(arguments: PretrainingScriptArguments) -> HubertForMaskedPredict
     """Build the encoder from the config, or from the teacher's weights for a warm start."""
     extra = {"num_clusters": arguments.num_clusters, "final_dim": 256, "apply_spec_augment": True}
     if not arguments.warm_start:
-        return HubertForMaskedPrediction(HubertConfig(**arguments.encoder, **extra))
+        return HubertForMaskedPrediction(HubertConfig(**(arguments.encoder or {}), **extra))
     config = HubertConfig.from_pretrained(arguments.teacher, **extra)
     return HubertForMaskedPrediction.from_pretrained(
         arguments.teacher, config=config, dtype=torch.float32
@@ -135,21 +141,21 @@ def build_model(arguments: PretrainingScriptArguments) -> HubertForMaskedPredict
 
 def main() -> None:
     """Cluster, train and save one iteration."""
-    parser = HfArgumentParser((PretrainingScriptArguments, TrainingArguments))
-    arguments, training = parse(parser)
+    arguments, training = parse_arguments(PretrainingScriptArguments, TrainingArguments)
     if not arguments.corpora:
         sys.exit("no corpus was given; pass --corpora with one or more folders of audio.")
     folder = Path(training.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     set_seed(training.seed)
     waveforms = read_corpora(arguments)
-    labels = make_labels(arguments, waveforms, folder, training.seed)
+    with training.main_process_first(desc="labels"):
+        labels = make_labels(arguments, waveforms, folder, training.seed)
     model = build_model(arguments)
     print(f"{model.hubert.num_parameters() / 1e6:.2f}M parameters in the encoder")
     batches = PretrainingBatches(
         waveforms,
         labels,
-        training.max_steps,
+        training.max_steps * training.gradient_accumulation_steps * training.world_size,
         arguments.batch_seconds,
         arguments.crop_seconds,
         training.seed,
@@ -158,6 +164,8 @@ def main() -> None:
         model=model, args=training, train_dataset=batches, data_collator=first_item
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
+    if not trainer.is_world_process_zero():
+        return
     save_encoder(model.hubert, folder / "encoder")
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     (folder / "history.json").write_text(json.dumps(history, indent=1))
@@ -171,21 +179,6 @@ def save_encoder(encoder: HubertModel, folder: Path) -> None:
     encoder.save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
     print(f"encoder saved in {folder}")
-
-
-def parse(parser: HfArgumentParser) -> tuple:
-    """Read a YAML file given first; what follows on the command line overrides it."""
-    if len(sys.argv) > 1 and sys.argv[1].endswith((".yaml", ".yml")):
-        import yaml
-
-        values = yaml.safe_load(Path(sys.argv[1]).read_text())
-        given = {a.lstrip("-").split("=")[0] for a in sys.argv[2:] if a.startswith("--")}
-        parser.set_defaults(**values)
-        for action in parser._actions:
-            if action.dest in values or action.dest in given:
-                action.required = False
-        return parser.parse_args_into_dataclasses(args=sys.argv[2:])
-    return parser.parse_args_into_dataclasses()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from hf_rspin.units.acoustic_pieces import AcousticPieces
 from hf_rspin.units.extract import UnitExtractor, codebook_units, extract_units, kmeans_units
 from hf_rspin.units.features import layer_features, mfcc_features
+from hf_rspin.units.fitting import fit_kmeans
 from hf_rspin.units.frame_labels import FrameLabels
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.mfcc import log_mel, mfcc
@@ -14,6 +15,7 @@ __all__ = [
     "UnitExtractor",
     "codebook_units",
     "extract_units",
+    "fit_kmeans",
     "kmeans_units",
     "layer_features",
     "log_mel",

@@ -18,11 +18,19 @@ def mfcc_features() -> FrameFeatures:
     return mfcc
 
 
-def layer_features(model: PreTrainedModel, layer: int, bf16: bool = False) -> FrameFeatures:
+def layer_features(
+    model: PreTrainedModel, layer: int, bf16: bool = False, normalize: bool = False
+) -> FrameFeatures:
     """Return the function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
 
     One utterance at a time, so no padding reaches the model. The layers above are not computed
     when the model can be cut: pass a model with fewer layers for speed.
+
+    Args:
+        model: a HuBERT, WavLM or relative, on the device to use.
+        layer: index into `hidden_states`.
+        bf16: run under bfloat16 autocast.
+        normalize: feed waveforms of mean 0 and variance 1 (large models; base models do not).
 
     Raises:
         ValueError: the model has no such layer.
@@ -36,6 +44,8 @@ def layer_features(model: PreTrainedModel, layer: int, bf16: bool = False) -> Fr
     def extract(waveform: np.ndarray) -> np.ndarray:
         device = next(model.parameters()).device
         values = torch.from_numpy(np.asarray(waveform, dtype=np.float32))[None].to(device)
+        if normalize:
+            values = torch.nn.functional.layer_norm(values, values.shape[-1:], eps=1e-7)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             states = model(values, output_hidden_states=True).hidden_states
         return states[layer][0].float().cpu().numpy()

@@ -31,6 +31,7 @@ class KMeans:
         self.centres: np.ndarray | None = None  # (clusters, dim)
         self.counts = np.zeros(num_clusters, dtype=np.float64)
         self.num_batches = 0
+        self.num_utterances = 0  # given by fit_kmeans, which goes on after them
 
     def partial_fit(self, features: np.ndarray) -> float:
         """Update the centres with one mini-batch (frames, dim); return its mean squared distance.
@@ -84,6 +85,7 @@ class KMeans:
             "seed": self.seed,
             "source": self.source,
             "num_batches": self.num_batches,
+            "num_utterances": self.num_utterances,
         }
         temporary = folder / f"{_CONFIG}.{os.getpid()}.tmp"
         temporary.write_text(json.dumps(settings, indent=2) + "\n")
@@ -106,6 +108,7 @@ class KMeans:
         state = load_file(folder / _WEIGHTS)
         kmeans.centres, kmeans.counts = state["centres"].copy(), state["counts"].copy()
         kmeans.num_batches = settings["num_batches"]
+        kmeans.num_utterances = settings["num_utterances"]
         return kmeans
 
     def _start(self, features: np.ndarray) -> None:

@@ -12,15 +12,17 @@ from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE, num_frames
 _FFT_SIZE = 512
 _PRE_EMPHASIS = 0.97
 _DELTA_REACH = 2
+_DYNAMIC_RANGE = 4 * np.log(10)  # 40 dB of power
 
 
 def mfcc(waveform: np.ndarray, num_coefficients: int = 13, num_mels: int = 40) -> np.ndarray:
     """Return MFCC with first and second differences, (frames, 3 * num_coefficients) float32.
 
     Windows of 400 samples every 320, not centred, so that frame i is the encoder's frame i and
-    the two have the same number. The static coefficients have mean 0 and variance 1 over the
-    utterance (the HuBERT recipe does not normalise; with hundreds of rooms and microphones the
-    clusters then describe the channel).
+    the two have the same number. Two differences from the HuBERT recipe, both for corpora of many
+    rooms and microphones: what lies more than 40 dB below the loud frames counts as silence (the
+    background noise of quiet frames takes clusters that nothing can predict), and the static
+    coefficients have mean 0 over the utterance (a channel is a constant in the cepstrum).
 
     Args:
         waveform: (samples,) at 16 kHz.
@@ -28,8 +30,10 @@ def mfcc(waveform: np.ndarray, num_coefficients: int = 13, num_mels: int = 40) -
     Raises:
         ValueError: the waveform is shorter than one frame (400 samples).
     """
-    static = _liftered_cepstrum(log_mel(waveform, num_mels), num_coefficients)
-    static = (static - static.mean(axis=0)) / (static.std(axis=0) + 1e-3)
+    spectrum = log_mel(waveform, num_mels)  # (frames, mels)
+    loud = np.percentile(spectrum.max(axis=1), 98)
+    static = _cepstrum(np.maximum(spectrum, loud - _DYNAMIC_RANGE), num_coefficients)
+    static -= static.mean(axis=0)
     first = _differences(static)
     return np.hstack([static, first, _differences(first)]).astype(np.float32)
 
@@ -42,14 +46,14 @@ def log_mel(waveform: np.ndarray, num_mels: int = 80) -> np.ndarray:
             f"the waveform has {len(waveform)} samples; one frame takes {FRAME_WINDOW}: "
             "skip utterances this short."
         )
-    # The offset keeps digital silence finite and lies below 16-bit quantisation noise.
     emphasised = np.append(waveform[:1], waveform[1:] - _PRE_EMPHASIS * waveform[:-1])
     windows = np.lib.stride_tricks.sliding_window_view(emphasised, FRAME_WINDOW)[::FRAME_SHIFT]
     power = np.abs(np.fft.rfft(windows * np.hanning(FRAME_WINDOW), _FFT_SIZE)) ** 2
-    return np.log(power @ _mel_filters(num_mels) + 1e-6).astype(np.float32)
+    # The offset keeps digital silence finite and lies below 16-bit quantisation noise.
+    return np.log(power @ _mel_filters(num_mels) + 1e-8).astype(np.float32)
 
 
-def _liftered_cepstrum(log_spectrum: np.ndarray, num_coefficients: int) -> np.ndarray:
+def _cepstrum(log_spectrum: np.ndarray, num_coefficients: int) -> np.ndarray:
     return dct(log_spectrum, norm="ortho", axis=1)[:, :num_coefficients]
 
 

@@ -1,0 +1,166 @@
+"""What the training scripts build from their arguments: corpus, views, model, training set."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import datasets
+import torch
+from transformers import AutoConfig, PreTrainedModel
+
+from hf_rspin.data import TwoViewDataset, load_corpus
+from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
+from hf_rspin.units import FrameLabels
+from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
+
+MODEL_CLASSES = {"hubert": RSpinHubertModel, "wavlm": RSpinWavLMModel}
+
+
+@dataclass
+class CorpusArguments:
+    """Which utterances to train on."""
+
+    corpus: str = field(
+        default="",
+        metadata={
+            "help": "folder of audio, metadata.csv / parquet file, or Hub dataset as owner/name or "
+            "owner/name:configuration"
+        },
+    )
+    corpus_split: str | None = field(
+        default=None, metadata={"help": "value of the column `split`, or split of a Hub dataset"}
+    )
+    min_seconds: float = field(default=2.5, metadata={"help": "shorter utterances are left out"})
+    max_seconds: float = field(default=17.0, metadata={"help": "longer ones are cropped at random"})
+    strict: bool = field(default=False, metadata={"help": "stop at the first bad file"})
+
+    def load(self) -> datasets.Dataset:
+        """Load the corpus.
+
+        Raises:
+            ValueError: no corpus was named, or nothing in it can be used.
+        """
+        if not self.corpus:
+            raise ValueError(
+                "no corpus was given; pass --corpus with a folder of audio, a metadata.csv or the "
+                "id of a Hub dataset."
+            )
+        return load_corpus(self.corpus, self.corpus_split, strict=self.strict)
+
+
+@dataclass
+class ViewArguments:
+    """How the two views differ."""
+
+    noise: str | None = field(
+        default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
+    )
+    noise_split: str | None = field(
+        default=None, metadata={"help": "value of the column `split` of the noise metadata.csv"}
+    )
+    snr_low: float = field(default=-10.0, metadata={"help": "least SNR in dB"})
+    snr_high: float = field(default=10.0, metadata={"help": "greatest SNR in dB"})
+    babble_probability: float = field(
+        default=0.0, metadata={"help": "how often the noise is a mix of other utterances"}
+    )
+    change_voice: bool = field(default=True, metadata={"help": "speaker perturbation of view 2"})
+    equalize: bool = field(default=True, metadata={"help": "random equaliser of view 2"})
+
+    def build(self, corpus: datasets.Dataset) -> SpinViews:
+        """Return Spin's views, or R-Spin's where there is noise; babble is made of `corpus`.
+
+        Raises:
+            ValueError: the noise folder holds nothing usable.
+        """
+        options = {"change_voice": self.change_voice, "equalize": self.equalize}
+        if self.noise is None and self.babble_probability == 0:
+            return SpinViews(**options)
+        noise = load_corpus(self.noise, self.noise_split)["audio"] if self.noise else []
+        bank = NoiseBank(
+            list(noise),
+            speech_sources=list(corpus["audio"]) if self.babble_probability > 0 else [],
+            babble_probability=self.babble_probability,
+        )
+        return RSpinViews(bank, (self.snr_low, self.snr_high), **options)
+
+
+@dataclass
+class ModelArguments:
+    """Which encoder, and its heads; what is not given keeps the config's value."""
+
+    encoder: str = field(default="", metadata={"help": "folder or Hub id of a HuBERT or WavLM"})
+    projection_size: int | None = field(default=None, metadata={"help": "size of projections"})
+    codebook_size: int | None = field(default=None, metadata={"help": "number of codes"})
+    spin_layer: int | None = field(default=None, metadata={"help": "hidden state of the Spin head"})
+    auxiliary_layer: int | None = field(
+        default=None, metadata={"help": "hidden state of the auxiliary head"}
+    )
+    spin_loss_weight: float | None = field(default=None, metadata={"help": "0 switches it off"})
+    auxiliary_loss_weight: float | None = field(default=None, metadata={"help": "lambda of Eq. 3"})
+    temperature: float | None = field(default=None, metadata={"help": "temperature of codes"})
+    encoder_config: dict | str | None = field(
+        default=None, metadata={"help": "other config fields (dropout, ...), mapping or JSON"}
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.encoder_config, str):
+            self.encoder_config = json.loads(self.encoder_config)
+
+    def build(self, num_pseudo_labels: int | None = None) -> PreTrainedModel:
+        """Load the encoder with heads, in float32; fresh heads where the folder has none.
+
+        Raises:
+            ValueError: no encoder was named, or its type is neither hubert nor wavlm.
+        """
+        if not self.encoder:
+            raise ValueError(
+                "no encoder was given; pass --encoder with a folder or Hub id, for instance "
+                "microsoft/wavlm-base."
+            )
+        model_type = AutoConfig.from_pretrained(self.encoder).model_type
+        if model_type not in MODEL_CLASSES:
+            raise ValueError(
+                f"{self.encoder} is a {model_type!r} model; expected one of "
+                f"{', '.join(MODEL_CLASSES)}."
+            )
+        changes = dict(self.encoder_config or {})
+        for name in (f.name for f in fields(self) if f.name not in ("encoder", "encoder_config")):
+            if getattr(self, name) is not None:
+                changes[name] = getattr(self, name)
+        if num_pseudo_labels is not None:
+            changes["num_pseudo_labels"] = num_pseudo_labels
+        model_class = MODEL_CLASSES[model_type]
+        config = model_class.config_class.from_pretrained(self.encoder, **changes)
+        return model_class.from_pretrained(self.encoder, config=config, dtype=torch.float32)
+
+
+def build_training_set(
+    corpus: datasets.Dataset,
+    corpus_arguments: CorpusArguments,
+    views: SpinViews,
+    frame_labels: FrameLabels | None,
+    seed: int,
+) -> TwoViewDataset:
+    """Return the two-view data set; with labels, only utterances that have some."""
+    if frame_labels is not None:
+        labelled = [i for i, key in enumerate(corpus["id"]) if str(key) in frame_labels]
+        corpus = corpus.select(labelled)
+    return TwoViewDataset(
+        corpus,
+        views,
+        frame_labels,
+        seed=seed,
+        min_seconds=corpus_arguments.min_seconds,
+        max_seconds=corpus_arguments.max_seconds,
+        strict=corpus_arguments.strict,
+    )
+
+
+def save_history(history: list[dict], folder: str | Path) -> None:
+    """Write the logged training steps into `folder/history.json`, whole or not at all."""
+    path = Path(folder) / "history.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps([entry for entry in history if "loss" in entry], indent=1))
+    temporary.replace(path)

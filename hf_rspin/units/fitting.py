@@ -1,0 +1,68 @@
+"""Fit k-means on the frame features of a corpus, one utterance after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hf_rspin.audio import AudioError, AudioSource, read_audio
+from hf_rspin.units.features import FrameFeatures
+from hf_rspin.units.kmeans import KMeans
+
+logger = logging.getLogger(__name__)
+
+
+def fit_kmeans(
+    kmeans: KMeans,
+    features: FrameFeatures,
+    sources: Sequence[AudioSource],
+    folder: str | Path | None = None,
+    batch_frames: int = 20_000,
+    save_every: int = 25,
+    progress: bool = True,
+) -> KMeans:
+    """Give every utterance to `kmeans` once, in batches of at least `batch_frames` frames.
+
+    Args:
+        kmeans: new, or loaded from `folder` of a run that was stopped: utterances that it has
+            seen are not read again, and the result is that of a run that never stopped.
+        features: waveform (samples,) at 16 kHz -> (frames, dim).
+        sources: audio to read, in random order (a batch should hold many voices).
+        folder: where to save now and then; None: nowhere.
+        batch_frames: frames per update.
+        save_every: updates between two saves.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: fewer usable frames than clusters.
+    """
+    batch: list[np.ndarray] = []
+    seen = kmeans.num_utterances
+    bar = tqdm(total=len(sources), initial=seen, desc="Fitting k-means", unit="utt",
+               disable=not progress)  # fmt: skip
+    with bar:
+        for number, source in enumerate(sources[seen:], start=seen + 1):
+            batch += _features(features, source)
+            if sum(map(len, batch)) >= batch_frames or (number == len(sources) and batch):
+                kmeans.partial_fit(np.concatenate(batch))
+                kmeans.num_utterances, batch = number, []
+                if folder is not None and kmeans.num_batches % save_every == 0:
+                    kmeans.save_pretrained(folder)
+            bar.update()
+    if kmeans.centres is None:
+        raise ValueError("no utterance could be read; see the warnings above.")
+    if folder is not None:
+        kmeans.save_pretrained(folder)
+    return kmeans
+
+
+def _features(features: FrameFeatures, source: AudioSource) -> list[np.ndarray]:
+    try:
+        return [features(read_audio(source))]
+    except (AudioError, ValueError) as error:
+        logger.warning("Skipped: %s", error)
+        return []

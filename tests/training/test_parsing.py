@@ -1,0 +1,42 @@
+"""YAML configs and command-line overrides."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from hf_rspin.training.parsing import parse_arguments
+
+
+@dataclass
+class Options:
+    """A few kinds of options."""
+
+    name: str = "a"
+    rate: float = 1.0
+    layer: int = 3
+    flag: bool = False
+    items: list[str] = field(default_factory=list)
+    extra: dict | str | None = None
+
+
+def parse(tmp_path, text, *arguments):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return parse_arguments(Options, arguments=[str(path), *arguments])[0]
+
+
+def test_the_command_line_overrides_the_file(tmp_path):
+    text = "name: b\nrate: 1.0e-4\nlayer: -1\nflag: true\nitems: [x, y]\nextra: {k: 1}\n"
+    options = parse(tmp_path, text)
+    assert options == Options("b", 1e-4, -1, True, ["x", "y"], '{"k": 1}')
+    options = parse(tmp_path, text, "--name", "c", "--layer=-2", "--items", "z", "--flag", "false")
+    assert options == Options("c", 1e-4, -2, False, ["z"], '{"k": 1}')
+
+
+def test_what_is_unknown_or_missing_is_refused(tmp_path, capsys):
+    with pytest.raises(ValueError, match="nmae"):
+        parse(tmp_path, "nmae: b\n")
+    with pytest.raises(SystemExit, match="does not exist"):
+        parse_arguments(Options, arguments=[str(tmp_path / "no.yaml")])
+    with pytest.raises(SystemExit, match="expected lines"):
+        parse(tmp_path, "- 1\n- 2\n")

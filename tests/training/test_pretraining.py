@@ -1,0 +1,145 @@
+"""HuBERT pre-training: masks, batches, the loss, and that it learns and resumes exactly."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import HubertConfig, HubertModel
+
+from hf_rspin.audio import num_frames
+from hf_rspin.training.pretraining import (
+    HubertForMaskedPrediction,
+    PretrainingBatches,
+    draw_mask,
+)
+
+TINY = {
+    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
+    "conv_dim": [8] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2,
+    "layerdrop": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0, "feat_proj_dropout": 0.0,
+    "activation_dropout": 0.0,
+}  # fmt: skip
+
+
+def corpus(number=12, seed=0):
+    generator = np.random.default_rng(seed)
+    waveforms = [
+        (3000 * generator.normal(size=generator.integers(17000, 80000))).astype(np.int16)
+        for _ in range(number)
+    ]
+    return waveforms, [np.arange(num_frames(len(w))) for w in waveforms]
+
+
+def test_half_of_the_frames_are_masked_in_spans_of_ten():
+    mask = draw_mask(200, 150, np.random.default_rng(0))
+    assert 0.45 < mask.mean() < 0.6
+    for row in mask:
+        runs = np.diff(np.flatnonzero(np.diff(np.r_[0, row, 0])))[::2]
+        assert (runs >= 10).all()
+    assert draw_mask(2, 5, np.random.default_rng(0)).all()
+
+
+def test_labels_follow_their_crops():
+    waveforms, labels = corpus()
+    # Every sample holds the number of its frame shift, so a crop shows where it began.
+    waveforms = [(np.arange(len(w)) // 320).astype(np.int16) for w in waveforms]
+    batches = PretrainingBatches(waveforms, labels, 40, batch_seconds=8)
+    for update in range(40):
+        batch = batches[update]
+        first = (batch["input_values"][:, 0] * 32768).round().long()
+        assert torch.equal(batch["labels"][:, 0], first)
+        assert batch["labels"].shape == batch["mask"].shape
+        assert num_frames(batch["input_values"].shape[1]) == batch["labels"].shape[1]
+        assert batch["input_values"].numel() <= 8 * 16000
+
+
+def test_batches_depend_on_seed_and_update_alone():
+    forwards = PretrainingBatches(*corpus(), 30, batch_seconds=8, seed=1)
+    jumping = PretrainingBatches(*corpus(), 30, batch_seconds=8, seed=1)
+    other = PretrainingBatches(*corpus(), 30, batch_seconds=8, seed=2)
+    expected = [forwards[i] for i in range(30)]
+    for i in (29, 3, 17, 3):
+        for key, value in jumping[i].items():
+            assert torch.equal(value, expected[i][key])
+    assert any(not torch.equal(other[i]["labels"], expected[i]["labels"]) for i in range(5))
+
+
+def test_wrong_label_lengths_are_refused():
+    waveforms, labels = corpus(2)
+    with pytest.raises(ValueError, match="utterance 1 has"):
+        PretrainingBatches(waveforms, [labels[0], labels[1][:-1]], 1)
+
+
+def test_the_loss_is_the_cross_entropy_of_cosines_at_masked_frames():
+    torch.manual_seed(0)
+    config = HubertConfig(**TINY, num_clusters=7, final_dim=5, apply_spec_augment=True)
+    model = HubertForMaskedPrediction(config).eval()
+    audio, labels = torch.randn(2, 8000), torch.randint(0, 7, (2, 24))
+    mask = torch.from_numpy(draw_mask(2, 24, np.random.default_rng(0)))
+    output = model(audio, mask, labels)
+    hidden = model.hubert(audio, mask_time_indices=mask).last_hidden_state
+    total = []
+    for b, t in mask.nonzero().tolist():
+        z = model.final_proj(hidden[b, t])
+        cosines = torch.stack(
+            [torch.dot(z, e) / z.norm() / e.norm() for e in model.label_embeddings.weight]
+        )
+        total.append(-torch.log_softmax(cosines / 0.1, 0)[labels[b, t]])
+    assert output.loss.item() == pytest.approx(torch.stack(total).mean().item(), rel=1e-5)
+    # Masking is on: without it the hidden states differ.
+    assert not torch.allclose(hidden, model.hubert(audio).last_hidden_state)
+
+
+def command(folder, corpus_folder, steps=12):
+    script = Path(__file__).parents[2] / "training_scripts" / "pretrain_hubert.py"
+    import json
+
+    return [
+        sys.executable, str(script), "--output_dir", str(folder), "--corpora", str(corpus_folder),
+        "--encoder", json.dumps(TINY), "--num_clusters", "8", "--max_steps", str(steps),
+        "--batch_seconds", "4", "--crop_seconds", "1.5", "--per_device_train_batch_size", "1",
+        "--use_cpu", "true", "--remove_unused_columns", "false", "--logging_steps", "1",
+        "--save_steps", "2", "--save_total_limit", "2", "--learning_rate", "1e-3",
+        "--report_to", "none",
+    ]  # fmt: skip
+
+
+def test_a_killed_run_goes_on_exactly(tmp_path):
+    speech = tmp_path / "speech"
+    speech.mkdir()
+    generator = np.random.default_rng(0)
+    for i in range(6):
+        soundfile.write(speech / f"{i}.wav", 0.1 * generator.normal(size=30000), 16000)
+    (speech / "broken.wav").write_bytes(b"RIFF")
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    whole = subprocess.run(
+        command(tmp_path / "whole", speech), env=environment, capture_output=True, text=True
+    )
+    assert whole.returncode == 0, whole.stderr[-2000:]
+    process = subprocess.Popen(
+        command(tmp_path / "killed", speech), env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / "checkpoint-4" / "trainer_state.json").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "encoder").exists()
+    resumed = subprocess.run(
+        command(tmp_path / "killed", speech), env=environment, capture_output=True, text=True
+    )
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    first = HubertModel.from_pretrained(tmp_path / "whole" / "encoder")
+    second = HubertModel.from_pretrained(tmp_path / "killed" / "encoder")
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(second.state_dict()[name], value, rtol=0, atol=0)

@@ -1,0 +1,111 @@
+"""Streaming k-means: exact means, Lloyd's quality, saving and going on."""
+
+import numpy as np
+import pytest
+import soundfile
+from sklearn.cluster import KMeans as ReferenceKMeans
+
+from hf_rspin.audio import num_frames
+from hf_rspin.units.fitting import fit_kmeans
+from hf_rspin.units.kmeans import KMeans
+from hf_rspin.units.mfcc import mfcc
+
+
+def blobs(number, dim=8, clusters=12, seed=0):
+    generator = np.random.default_rng(seed)
+    centres = 6 * generator.normal(size=(clusters, dim))
+    labels = generator.integers(0, clusters, number)
+    return (centres[labels] + generator.normal(size=(number, dim))).astype("f4"), labels
+
+
+def test_centres_are_the_means_of_what_they_were_given():
+    features, _ = blobs(3000)
+    kmeans = KMeans(5)
+    kmeans.partial_fit(features[:1000])
+    start = kmeans.centres.copy()
+    counts, labels = kmeans.counts.copy(), kmeans.predict(features[1000:2000])
+    kmeans.partial_fit(features[1000:2000])
+    for k in range(5):
+        mine = features[1000:2000][labels == k]
+        expected = (counts[k] * start[k] + mine.sum(0)) / (counts[k] + len(mine))
+        np.testing.assert_allclose(kmeans.centres[k], expected, atol=1e-4)
+
+
+def test_nearly_as_tight_as_lloyd():
+    features, _ = blobs(6000)
+    kmeans = KMeans(12)
+    for _ in range(3):
+        kmeans.forget()
+        kmeans.fit_stream(features[i : i + 1000] for i in range(0, 6000, 1000))
+    inertia = ((features - kmeans.centres[kmeans.predict(features)]) ** 2).sum()
+    best = ReferenceKMeans(12, n_init=10, random_state=0).fit(features).inertia_
+    assert inertia < 1.35 * best
+
+
+def test_prediction_is_the_nearest_centre():
+    features, _ = blobs(500)
+    kmeans = KMeans(7).fit_stream([features])
+    distances = ((features[:, None] - kmeans.centres[None]) ** 2).sum(-1)
+    np.testing.assert_array_equal(kmeans.predict(features), distances.argmin(1))
+
+
+def test_stopped_and_continued_is_never_stopped(tmp_path):
+    features, _ = blobs(4000)
+    batches = [features[i : i + 100] for i in range(0, 4000, 100)]
+    whole = KMeans(12, seed=3, source="mfcc").fit_stream(batches)
+    KMeans(12, seed=3, source="mfcc").fit_stream(batches[:17]).save_pretrained(tmp_path)
+    resumed = KMeans.from_pretrained(tmp_path).fit_stream(batches[17:])
+    np.testing.assert_array_equal(whole.centres, resumed.centres)
+    assert resumed.source == "mfcc" and resumed.num_batches == 40
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_empty_clusters_are_rescued():
+    features, _ = blobs(2000, clusters=3)
+    kmeans = KMeans(4)
+    kmeans.partial_fit(features[:200])
+    kmeans.centres[0] = 1e3
+    kmeans.forget()
+    kmeans.fit_stream(features[i : i + 50] for i in range(200, 2000, 50))
+    assert (np.bincount(kmeans.predict(features), minlength=4) > 0).all()
+
+
+def test_bad_input_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="3 frames for 5 clusters"):
+        KMeans(5).partial_fit(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="NaN"):
+        KMeans(1).partial_fit(np.full((3, 2), np.nan))
+    with pytest.raises(ValueError, match="no centres"):
+        KMeans(2).predict(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="at least 1"):
+        KMeans(0)
+    with pytest.raises(FileNotFoundError, match="kmeans.json"):
+        KMeans.from_pretrained(tmp_path)
+
+
+def test_a_corpus_is_fitted_once_and_goes_on_where_it_stopped(tmp_path):
+    generator = np.random.default_rng(0)
+    sources = []
+    for i in range(9):
+        sources.append(tmp_path / f"{i}.wav")
+        soundfile.write(sources[-1], 0.1 * generator.normal(size=16000 + 100 * i), 16000)
+    (tmp_path / "4.wav").write_bytes(b"broken")
+    options = {"batch_frames": 100, "save_every": 1, "progress": False}
+    whole = fit_kmeans(KMeans(5), mfcc, sources, **options)
+    frames = sum(num_frames(16000 + 100 * i) for i in range(9) if i != 4)
+    assert whole.counts.sum() == frames and whole.num_utterances == 9
+
+    def stopping(waveform):
+        if len(waveform) == 16000 + 100 * 7:
+            raise KeyboardInterrupt
+        return mfcc(waveform)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_kmeans(KMeans(5), stopping, sources, tmp_path / "k", **options)
+    stopped = KMeans.from_pretrained(tmp_path / "k")
+    assert 0 < stopped.num_utterances <= 7
+    resumed = fit_kmeans(stopped, mfcc, sources, tmp_path / "k", **options)
+    np.testing.assert_array_equal(resumed.centres, whole.centres)
+    np.testing.assert_array_equal(
+        KMeans.from_pretrained(tmp_path / "k").centres, whole.centres
+    )

@@ -1,0 +1,191 @@
+"""Adapt the embedded encoder with R-Spin in a few minutes, on the sample or on your own audio.
+
+    python training_scripts/quickstart.py --output_dir runs/quickstart [--audio folder]
+
+Units (k-means of a hidden layer) -> acoustic pieces -> R-Spin -> a saved model, a table before /
+after and `report.html`. Your own audio needs no labels: without speakers and phone alignments,
+what needs them is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+from transformers import AutoModel, set_seed
+from transformers.utils import logging as transformers_logging
+
+from hf_rspin.analysis.adaptation import LayerFigures, measure_layers, mfcc_pnmi
+from hf_rspin.analysis.adaptation_report import adaptation_report, adaptation_table
+from hf_rspin.data import TwoViewDataset, load_corpus
+from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Rooms, simulate_rooms
+from hf_rspin.evaluation.featurizer import load_front_end
+from hf_rspin.evaluation.utterances import Utterances
+from hf_rspin.resources import encoder_folder, load_sample, sample_noises, sample_phones
+from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
+from hf_rspin.training.hardware import has_fast_bfloat16
+from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.recipe import ModelArguments
+from hf_rspin.units import (
+    AcousticPieces,
+    FrameLabels,
+    KMeans,
+    extract_units,
+    fit_kmeans,
+    kmeans_units,
+    layer_features,
+)
+from hf_rspin.views import NoiseBank, RSpinViews
+
+
+@dataclass
+class QuickstartArguments:
+    """All that can be changed."""
+
+    output_dir: str = field(default="runs/quickstart", metadata={"help": "for model and report"})
+    audio: str | None = field(default=None, metadata={"help": "your folder; none: the sample"})
+    encoder: str = field(default=str(encoder_folder()), metadata={"help": "folder or Hub id"})
+    layer: int = field(default=5, metadata={"help": "hidden state that the units cluster"})
+    num_units: int = field(default=100, metadata={"help": "k-means clusters"})
+    vocab_size: int = field(default=500, metadata={"help": "acoustic pieces"})
+    codebook_size: int = field(default=32, metadata={"help": "codes of the Spin loss"})
+    steps: int = field(default=200, metadata={"help": "updates"})
+    batch_seconds: float = field(default=24.0, metadata={"help": "seconds of each view per update"})
+    learning_rate: float = field(default=3e-4, metadata={"help": "peak learning rate"})
+    most_seconds: float = field(
+        default=1800.0, metadata={"help": "of your audio, a random part this long is used"}
+    )
+    seed: int = field(default=0, metadata={"help": "seed of everything"})
+
+
+def load_audio(arguments: QuickstartArguments) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """Return the utterances to adapt to, and others to measure on."""
+    if arguments.audio is None:
+        return load_sample("train"), load_sample("test")
+    try:
+        corpus = load_corpus(arguments.audio, min_seconds=1.0, decode=True)
+    except (ValueError, OSError) as error:
+        sys.exit(f"{arguments.audio} cannot be used: {error}")
+    order = np.random.default_rng(arguments.seed).permutation(len(corpus))
+    within = np.cumsum(np.minimum(np.asarray(corpus["duration"])[order], 17.0))
+    order = order[: max(2, int(np.searchsorted(within, arguments.most_seconds)))]
+    held_out = max(1, min(40, len(order) // 5))
+    if len(order) < 5:
+        sys.exit(
+            f"{arguments.audio} holds {len(order)} usable recordings of a second or more; "
+            "expected at least 5."
+        )
+    return corpus.select(order[held_out:]), corpus.select(order[:held_out])
+
+
+def make_labels(
+    arguments: QuickstartArguments, train: datasets.Dataset, output: Path
+) -> tuple[FrameLabels, AcousticPieces]:
+    """Cluster a layer of the encoder into units, and join units to acoustic pieces."""
+    encoder = AutoModel.from_pretrained(
+        arguments.encoder, num_hidden_layers=arguments.layer, dtype=torch.float32
+    )
+    features = layer_features(encoder, arguments.layer, has_fast_bfloat16())
+    kmeans = KMeans(arguments.num_units, arguments.seed, f"layer {arguments.layer}")
+    sources = list(train["audio"])
+    for _ in range(2):
+        kmeans.forget()
+        kmeans.num_utterances = 0
+        fit_kmeans(kmeans, features, sources, batch_frames=50 * arguments.num_units)
+    kmeans.save_pretrained(output / "kmeans")
+    units = extract_units(kmeans_units(features, kmeans), train)
+    pieces = AcousticPieces.train((units[key] for key in units), arguments.vocab_size)
+    pieces.save_pretrained(output / "acoustic_pieces")
+    return units.map(pieces.encode, pieces.num_labels), pieces
+
+
+def train_rspin(
+    arguments: QuickstartArguments, train: datasets.Dataset, labels: FrameLabels, output: Path
+) -> list[dict]:
+    """Adapt all layers; save the model; return what was logged."""
+    noises = list(sample_noises("seen", seed=1, takes=4).values())
+    bank = NoiseBank(noises, speech_sources=list(train["audio"]), babble_probability=0.3)
+    dataset = TwoViewDataset(
+        train, RSpinViews(bank), labels, arguments.seed, min_seconds=1.0, max_seconds=6.0
+    )
+    model = ModelArguments(
+        encoder=arguments.encoder, codebook_size=arguments.codebook_size
+    ).build(labels.num_labels)
+    training = TwoViewTrainingArguments(
+        output_dir=str(output / "checkpoints"),
+        overwrite_output_dir=True,
+        max_steps=arguments.steps,
+        warmup_steps=0.1,
+        learning_rate=arguments.learning_rate,
+        batch_seconds=arguments.batch_seconds,
+        logging_steps=10,
+        save_strategy="no",
+        bf16=has_fast_bfloat16(),
+        dataloader_num_workers=1,
+        seed=arguments.seed,
+    )
+    trainer = TwoViewTrainer(model, training, dataset)
+    trainer.train()
+    trainer.save_model(str(output / "model"))
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def measure(
+    name: str, encoder: str, train: Utterances, test: Utterances, phones: Mapping | None
+) -> LayerFigures:
+    """Measure one encoder under distortions that training saw, and others."""
+    conditions = [
+        BackgroundNoise(NoiseBank(list(sample_noises(kind, seed=2).values())), name=f"{kind} noise")
+        for kind in ("seen", "unseen")
+    ]
+    conditions += [GaussianNoise(name="Gaussian (unseen)")]
+    conditions += [Rooms(simulate_rooms(5), name="rooms (unseen)")]
+    front_end = load_front_end(encoder, name, bf16=has_fast_bfloat16())
+    return measure_layers(front_end, train, test, conditions, phones)
+
+
+def main() -> None:
+    """Run the whole chain and say what changed."""
+    (arguments,) = parse_arguments(QuickstartArguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    transformers_logging.set_verbosity_error()
+    set_seed(arguments.seed)
+    output = Path(arguments.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    train, test = load_audio(arguments)
+    minutes = (sum(train["duration"]) / 60, sum(test["duration"]) / 60)
+    print(f"[1/4] {minutes[0]:.1f} min to adapt to, {minutes[1]:.1f} min held out to measure on")
+    utterances = [Utterances.from_corpus(part, keep_waveforms=True) for part in (train, test)]
+    phones = sample_phones() if arguments.audio is None else None
+    before = measure("before", arguments.encoder, *utterances, phones)
+    print("[2/4] units and acoustic pieces: the pseudo-labels")
+    labels, pieces = make_labels(arguments, train, output)
+    print(
+        f"      {arguments.num_units} units, {pieces.vocab_size} pieces learned, "
+        f"{pieces.num_labels} in use"
+    )
+    print(f"[3/4] R-Spin: {arguments.steps} updates")
+    history = train_rspin(arguments, train, labels, output)
+    print("[4/4] what changed")
+    after = measure("after", str(output / "model"), *utterances, phones)
+    figures = {"before": before, "after": after}
+    baseline = mfcc_pnmi(*utterances, phones) if phones is not None else None
+    table = adaptation_table(figures, baseline)
+    report = adaptation_report(figures, history, baseline)
+    report.write(output / "report.html")
+    (output / "results.json").write_text(
+        json.dumps({name: value.to_dict() for name, value in figures.items()}, indent=1)
+    )
+    print(f"\n{table}\n")
+    print(f"model:  {output / 'model'}\nreport: {output / 'report.html'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Train R-Spin: both views noisy, the second in another voice, pseudo-labels beside the codes.
+
+    python training_scripts/train_rspin.py training_scripts/configs/rspin_wavlm_base_32_ap40k.yaml \
+        --noise musan_folder --pseudo_labels runs/labels/pieces --output_dir runs/rspin
+
+Killed at any moment, the same command goes on where it stopped. Several GPUs: start it with
+`torchrun --nproc_per_node N`. Options: `--help`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from transformers import set_seed
+
+from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
+from hf_rspin.training.checkpoints import last_complete_checkpoint
+from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.recipe import (
+    CorpusArguments,
+    ModelArguments,
+    ViewArguments,
+    build_training_set,
+    save_history,
+)
+from hf_rspin.units import FrameLabels
+
+
+@dataclass
+class LabelArguments:
+    """Targets of the auxiliary loss."""
+
+    pseudo_labels: str | None = field(
+        default=None,
+        metadata={"help": "folder of make_pseudo_labels.py; none: no auxiliary loss (plain Spin)"},
+    )
+
+
+def main() -> None:
+    """Build, train, save."""
+    corpus_arguments, view_arguments, model_arguments, label_arguments, training = parse_arguments(
+        CorpusArguments, ViewArguments, ModelArguments, LabelArguments, TwoViewTrainingArguments
+    )
+    set_seed(training.seed)
+    corpus = corpus_arguments.load()
+    folder = label_arguments.pseudo_labels
+    labels = FrameLabels.load(folder) if folder else None
+    dataset = build_training_set(
+        corpus, corpus_arguments, view_arguments.build(corpus), labels, training.seed
+    )
+    model = model_arguments.build(labels.num_labels if labels else None)
+    trainer = TwoViewTrainer(model, training, dataset)
+    resume = not training.overwrite_output_dir and last_complete_checkpoint(training.output_dir)
+    trainer.train(resume_from_checkpoint=bool(resume) or None)
+    trainer.save_model()
+    if trainer.is_world_process_zero():
+        save_history(trainer.state.log_history, training.output_dir)
+        print(f"model saved in {training.output_dir}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Train Spin: the second view in another voice, the top layers learn to give both the same code.
+
+    python training_scripts/train_spin.py training_scripts/configs/spin_hubert_base_2048.yaml \
+        --output_dir runs/spin
+
+Killed at any moment, the same command goes on where it stopped. Several GPUs: start it with
+`torchrun --nproc_per_node N`. Options: `--help`.
+"""
+
+from __future__ import annotations
+
+from transformers import set_seed
+
+from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
+from hf_rspin.training.checkpoints import last_complete_checkpoint
+from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.recipe import (
+    CorpusArguments,
+    ModelArguments,
+    ViewArguments,
+    build_training_set,
+    save_history,
+)
+
+
+def main() -> None:
+    """Build, train, save."""
+    corpus_arguments, view_arguments, model_arguments, training = parse_arguments(
+        CorpusArguments, ViewArguments, ModelArguments, TwoViewTrainingArguments
+    )
+    if training.num_trainable_layers is None:
+        training.num_trainable_layers = 2  # Spin collapses when everything trains
+    set_seed(training.seed)
+    corpus = corpus_arguments.load()
+    dataset = build_training_set(
+        corpus, corpus_arguments, view_arguments.build(corpus), None, training.seed
+    )
+    trainer = TwoViewTrainer(model_arguments.build(), training, dataset)
+    resume = not training.overwrite_output_dir and last_complete_checkpoint(training.output_dir)
+    trainer.train(resume_from_checkpoint=bool(resume) or None)
+    trainer.save_model()
+    if trainer.is_world_process_zero():
+        save_history(trainer.state.log_history, training.output_dir)
+        print(f"model saved in {training.output_dir}")
+
+
+if __name__ == "__main__":
+    main()
