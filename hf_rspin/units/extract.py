@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,12 +26,12 @@ from hf_rspin.audio import (
     num_samples,
     read_audio,
 )
+from hf_rspin.data.corpus import check_audible
+from hf_rspin.data.skipped import SkipLog, SkippedFile
 from hf_rspin.units.features import FrameFeatures
 from hf_rspin.units.frame_labels import FrameLabels
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.shards import Shards
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def extract_units(
     folder: str | Path | None = None,
     batch_seconds: float = 60.0,
     shard_seconds: float = 3600.0,
-    strict: bool = False,
+    skipped: SkipLog | None = None,
     progress: bool = True,
     num_readers: int = 4,
 ) -> FrameLabels:
@@ -121,14 +120,16 @@ def extract_units(
         folder: where to save the units; None keeps them in memory.
         batch_seconds: audio per batch; longer utterances are a batch of their own.
         shard_seconds: audio between two saves, and twice as much is in memory.
-        strict: raise on the first unreadable file instead of skipping it with a warning.
+        skipped: is told of files that are damaged, silent or shorter than one frame, which are
+            left out with one warning each; `SkipLog(strict=True)` stops at the first.
         progress: show a progress bar.
         num_readers: threads that read audio.
 
     Raises:
-        AudioError: `strict`, and a file is unreadable or shorter than one frame.
+        AudioError: a file cannot be used, when `skipped` is strict.
         ValueError: no utterance could be read, or the extractor's frames are not 20 ms apart.
     """
+    skipped = SkipLog() if skipped is None else skipped
     ids, durations = [str(name) for name in corpus["id"]], np.asarray(corpus["duration"])
     with (
         _partial_folder(folder) as partial,
@@ -137,7 +138,7 @@ def extract_units(
     ):
         shards = Shards(partial, extractor.provenance, ids, durations, shard_seconds)
         bar.update(shards.num_done)
-        for shard, num_rows, waveforms in _read_ahead(shards, corpus, strict, pool):
+        for shard, num_rows, waveforms in _read_ahead(shards, corpus, skipped, pool):
             found = {}
             for batch in _batches(waveforms, batch_seconds):
                 found.update(_extract_batch(extractor, batch, ids))
@@ -180,39 +181,44 @@ def _collect(shards: Shards, extractor: UnitExtractor, ids: list[str]) -> FrameL
 
 
 def _read_ahead(
-    shards: Shards, corpus: datasets.Dataset, strict: bool, pool: ThreadPoolExecutor
+    shards: Shards, corpus: datasets.Dataset, skipped: SkipLog, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[int, int, dict[int, np.ndarray]]]:
     """Yield (shard, rows in it, waveforms by row), reading the next shard meanwhile."""
     pending = []
     for shard, rows in shards.missing():
-        reads = {int(row): pool.submit(_read, corpus[int(row)], strict) for row in rows}
+        reads = {int(row): pool.submit(_read, corpus[int(row)]) for row in rows}
         pending.append((shard, reads))
         if len(pending) == 2:
-            yield _wait(*pending.pop(0))
+            yield _wait(*pending.pop(0), skipped)
     if pending:
-        yield _wait(*pending.pop())
+        yield _wait(*pending.pop(), skipped)
 
 
-def _wait(shard: int, reads: dict[int, Future]) -> tuple[int, int, dict[int, np.ndarray]]:
-    waveforms = {row: future.result() for row, future in reads.items()}
-    return shard, len(reads), {row: wave for row, wave in waveforms.items() if wave is not None}
+def _wait(
+    shard: int, reads: dict[int, Future], skipped: SkipLog
+) -> tuple[int, int, dict[int, np.ndarray]]:
+    waveforms = {}
+    for row, future in reads.items():
+        result = future.result()
+        if isinstance(result, SkippedFile):
+            skipped.add(result)
+        else:
+            waveforms[row] = result
+    return shard, len(reads), waveforms
 
 
-def _read(row: dict, strict: bool) -> np.ndarray | None:
-    """Read one utterance (samples,), trimmed to whole frames; None where it cannot be used."""
+def _read(row: dict) -> np.ndarray | SkippedFile:
+    """Read one utterance (samples,), trimmed to whole frames, or say why it cannot be used."""
+    name = audio_name(row["audio"])
     try:
         waveform = read_audio(row["audio"])
-        frames = num_frames(len(waveform))
-        if frames == 0:
-            raise AudioError(
-                f"{audio_name(row['audio'])} is shorter than one frame (25 ms); remove it."
-            )
-        return waveform[: num_samples(frames)]
+        check_audible(waveform, name)
     except AudioError as error:
-        if strict:
-            raise
-        logger.warning("Skipped: %s", error)
-        return None
+        return SkippedFile(name, str(error))
+    frames = num_frames(len(waveform))
+    if frames == 0:
+        return SkippedFile(name, f"{name} is shorter than one frame (25 ms); remove it.")
+    return waveform[: num_samples(frames)]
 
 
 def _batches(
