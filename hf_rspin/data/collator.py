@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from hf_rspin.audio import SAMPLING_RATE, num_frames
-from hf_rspin.data.dataset import SkippedExample, TwoViewExample
+from hf_rspin.data.dataset import TwoViewExample
+from hf_rspin.data.skipped import SkippedFile
 
 IGNORED_LABEL = -100
 
@@ -20,13 +21,13 @@ class BatchInfo:
 
     Attributes:
         seconds: speech in one view, without padding.
-        voices_kept: examples whose voice change was skipped (unvoiced, too short).
+        voices_unchanged: examples whose voice could not be changed (unvoiced, silent, too short).
         skipped: files that could not be used, with the reason.
     """
 
     seconds: float
-    voices_kept: int = 0
-    skipped: list[SkippedExample] = field(default_factory=list)
+    voices_unchanged: int = 0
+    skipped: list[SkippedFile] = field(default_factory=list)
 
 
 class TwoViewCollator:
@@ -44,10 +45,10 @@ class TwoViewCollator:
     def __init__(self, do_normalize: bool = False):
         self.do_normalize = do_normalize
 
-    def __call__(self, items: Sequence[TwoViewExample | SkippedExample]) -> dict:
+    def __call__(self, items: Sequence[TwoViewExample | SkippedFile]) -> dict:
         """Collate one batch."""
-        skipped = [item for item in items if isinstance(item, SkippedExample)]
-        examples = [item for item in items if not isinstance(item, SkippedExample)]
+        skipped = [item for item in items if isinstance(item, SkippedFile)]
+        examples = [item for item in items if not isinstance(item, SkippedFile)]
         input_values, attention_mask = self._pad([example.clean for example in examples])
         perturbed, perturbed_mask = self._pad([example.perturbed for example in examples])
         batch = {
@@ -60,7 +61,7 @@ class TwoViewCollator:
             batch["labels"] = _pad_labels(examples, input_values.shape[1])
         batch["batch_info"] = BatchInfo(
             seconds=sum(len(example.clean) for example in examples) / SAMPLING_RATE,
-            voices_kept=sum(not example.voice_changed for example in examples),
+            voices_unchanged=sum(example.voice_skipped for example in examples),
             skipped=skipped,
         )
         return batch

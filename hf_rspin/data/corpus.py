@@ -2,34 +2,175 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
 
 import datasets
+import numpy as np
+from tqdm import tqdm
 
-from hf_rspin.audio import AUDIO_SUFFIXES, audio_duration
+from hf_rspin.audio import (
+    AUDIO_SUFFIXES,
+    FRAME_WINDOW,
+    SAMPLING_RATE,
+    AudioError,
+    audio_duration,
+    audio_name,
+    read_audio,
+)
+from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.tables import read_table
+
+logger = logging.getLogger(__name__)
+
+ONE_FRAME = FRAME_WINDOW / SAMPLING_RATE  # seconds; the encoder gives nothing for less
+SILENCE = 2e-4  # peak to peak: below it even the dither of 16-bit silence stays
+PROGRESS_FROM = 2_000  # files; a bar for fewer would only flicker
 
 
-def load_corpus(source: str | Path, split: str | None = None) -> datasets.Dataset:
-    """Load `source` as a dataset with the columns `id`, `audio` and `duration` (seconds).
+def load_corpus(
+    source: str | Path,
+    split: str | None = None,
+    *,
+    min_seconds: float = ONE_FRAME,
+    decode: bool = False,
+    strict: bool = False,
+    skipped: SkipLog | None = None,
+) -> datasets.Dataset:
+    """Load `source` with the columns `id`, `audio` (undecoded) and `duration` in seconds.
+
+    Every other column of the source stays. A file that is missing, empty, damaged, too short or
+    (with `decode`) silent is left out with one warning that names it.
 
     Args:
-        source: a folder with `metadata.csv` (column `file_name`) or just audio files, or a csv.
-        split: keep only the rows whose `split` column equals this.
+        source: a folder of audio; a folder with metadata.csv / .parquet / .jsonl (column
+            `file_name`) or parquet shards; such a table; or a Hub dataset as `owner/name` or
+            `owner/name:configuration`, which need not be of audio decoded by `datasets`.
+        split: keep the rows whose `split` column says so; for a Hub dataset the split to load.
+        min_seconds: the shortest utterance to keep; at least one encoder frame.
+        decode: read every file to its end, which finds damaged and silent ones now instead of in
+            training, where they are skipped too.
+        strict: stop at the first such file.
+        skipped: is given the skipped files, for a summary.
+
+    Raises:
+        ValueError: nothing usable in `source`, or two rows with the same id.
+        AudioError: a bad file, when `strict`.
     """
-    path = Path(source)
-    table = path / "metadata.csv" if path.is_dir() else path
-    if table.is_file():
-        corpus = datasets.Dataset.from_csv(str(table), keep_in_memory=True)
-        files = [str(table.parent / name) for name in corpus["file_name"]]
+    skipped = SkipLog(strict) if skipped is None else skipped
+    rows = read_table(source, split)
+    found = len(rows)
+    probes = _probe_rows(rows, max(min_seconds, ONE_FRAME), decode)
+    for _, name, reason in probes:
+        if reason:
+            skipped.add(SkippedFile(name, reason))
+    kept = [index for index, (_, _, reason) in enumerate(probes) if not reason]
+    if not kept:
+        raise ValueError(f"None of the {found} files of {source} can be used; see the warnings.")
+    names = [probes[index][1] for index in kept]
+    rows = rows.select(kept) if len(kept) < found else rows
+    rows = _set_column(rows, "duration", [probes[index][0] for index in kept])
+    rows = _set_column(rows, "id", _ids(rows, names))
+    if "speaker" not in rows.column_names and "speaker_id" in rows.column_names:
+        rows = rows.add_column("speaker", [str(value) for value in rows["speaker_id"]])
+    hours = sum(rows["duration"]) / 3600
+    logger.info("%s: %d of %d files, %.2f h", source, len(rows), found, hours)
+    return rows
+
+
+def probe(
+    cell: dict, known_seconds: float | None, min_seconds: float, decode: bool
+) -> tuple[float, str, str]:
+    """Return `(seconds, name, reason to skip or "")` of one audio cell."""
+    name = audio_name(cell)
+    try:
+        if decode:
+            waveform = read_audio(cell)
+            seconds = len(waveform) / SAMPLING_RATE
+            check_audible(waveform, name)
+        elif known_seconds is None or not math.isfinite(known_seconds):
+            seconds = audio_duration(cell)
+        else:
+            seconds = float(known_seconds)
+            _check_present(cell, name)
+    except AudioError as error:
+        return math.nan, name, str(error)
+    if seconds < min_seconds:
+        return seconds, name, f"{name} is too short ({seconds:.3f} s of at least {min_seconds:g})."
+    return seconds, name, ""
+
+
+def check_audible(waveform: np.ndarray, name: str) -> None:
+    """Refuse digital silence or a constant.
+
+    Raises:
+        AudioError: the waveform (samples,) does not move.
+    """
+    if len(waveform) and np.ptp(waveform) < SILENCE:
+        raise AudioError(f"{name} is silent; remove it or record it again.")
+
+
+def _check_present(cell: dict, name: str) -> None:
+    if cell.get("bytes"):
+        return
+    path = Path(cell["path"])
+    if not path.is_file() or path.stat().st_size == 0:
+        raise AudioError(f"{name} is missing or empty; restore it or remove its row.")
+
+
+def _probe_rows(
+    rows: datasets.Dataset, min_seconds: float, decode: bool
+) -> list[tuple[float, str, str]]:
+    known = rows["duration"] if "duration" in rows.column_names else [None] * len(rows)
+    cells: Iterable[dict] = rows.select_columns("audio")
+
+    def one(pair: tuple[dict, float | None]) -> tuple[float, str, str]:
+        return probe(pair[0]["audio"], pair[1], min_seconds, decode)
+
+    pairs = zip(cells, known, strict=True)
+    hidden = len(rows) < PROGRESS_FROM
+    with tqdm(total=len(rows), desc="Reading audio headers", disable=hidden) as bar:
+        probes = []
+        with ThreadPoolExecutor(4) as pool:
+            while block := [pair for _, pair in zip(range(256), pairs, strict=False)]:
+                probes.extend(pool.map(one, block))
+                bar.update(len(block))
+    return probes
+
+
+def _ids(rows: datasets.Dataset, names: list[str]) -> list[str]:
+    """Return the `id` column as text, or file names without a suffix where that is unique."""
+    if "id" in rows.column_names:
+        ids = [str(value) for value in rows["id"]]
+    elif "file_name" in rows.column_names:
+        ids = _without_suffix([str(name) for name in rows["file_name"]])
     else:
-        files = sorted(str(f) for f in path.rglob("*") if f.suffix.lower() in AUDIO_SUFFIXES)
-        corpus = datasets.Dataset.from_dict(
-            {"id": [str(Path(f).relative_to(path).with_suffix("")) for f in files]}
+        ids = _without_suffix(names)
+    repeated = [key for key, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"{len(repeated)} ids come more than once, such as {repeated[0]!r}: frame labels are "
+            "found by id, so make the `id` column unique."
         )
-    corpus = corpus.add_column("audio", files).cast_column("audio", datasets.Audio(decode=False))
-    if "duration" not in corpus.column_names:
-        corpus = corpus.add_column("duration", [audio_duration(f) for f in files])
-    if split is not None:
-        keep = [i for i, value in enumerate(corpus["split"]) if value == split]
-        corpus = corpus.select(keep)
-    return corpus
+    return ids
+
+
+def _without_suffix(names: list[str]) -> list[str]:
+    stems = [
+        str(PurePosixPath(name).with_suffix(""))
+        if PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES
+        else name
+        for name in names
+    ]
+    counts = Counter(stems)
+    return [stem if counts[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
+
+
+def _set_column(rows: datasets.Dataset, name: str, values: list) -> datasets.Dataset:
+    if name in rows.column_names:
+        rows = rows.remove_columns(name)
+    return rows.add_column(name, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,27 +20,39 @@ from hf_rspin.audio import (
     random_crop,
     read_audio,
 )
+from hf_rspin.data.corpus import check_audible
+from hf_rspin.data.skipped import SkippedFile
 from hf_rspin.random import example_generator
+from hf_rspin.views import ViewPair
 
 logger = logging.getLogger(__name__)
 
 CLEAN_VIEW, PERTURBED_VIEW, CROP = 0, 1, 2  # last number of the key of each random generator
-SILENCE = 2e-4  # peak to peak: below it even the dither of 16-bit silence stays
+F0_COLUMNS = ("f0_floor", "f0_ceiling")  # Hz; optional, else estimated from the utterance
 NAMES_SHOWN = 10
+SUBSTITUTES = 20  # utterances tried in place of a batch without a single usable one
 
-Views = Callable[
-    [np.ndarray, np.random.Generator, np.random.Generator], tuple[np.ndarray, np.ndarray]
-]
+
+class Views(Protocol):
+    """A recipe of `hf_rspin.views`: a waveform (samples,) and two generators give a pair."""
+
+    def __call__(
+        self,
+        waveform: np.ndarray,
+        generators: tuple[np.random.Generator, np.random.Generator],
+        f0_range: tuple[float, float] | None = None,
+    ) -> ViewPair:
+        """Make the pair; `f0_range` in Hz is estimated where None."""
 
 
 class Labels(Protocol):
-    """Frame labels by utterance id, as `hf_rspin.units.FrameLabels`."""
+    """Frame labels (frames,) by utterance id, as `hf_rspin.units.FrameLabels`."""
 
     num_labels: int
 
-    def __contains__(self, key: str) -> bool: ...  # noqa: D105
+    def __contains__(self, key: str) -> bool: ...
 
-    def __getitem__(self, key: str) -> np.ndarray: ...  # noqa: D105
+    def __getitem__(self, key: str) -> np.ndarray: ...
 
 
 @dataclass
@@ -49,35 +61,29 @@ class TwoViewExample:
 
     clean: np.ndarray
     perturbed: np.ndarray
-    labels: np.ndarray | None
-    voice_changed: bool = True
-
-
-@dataclass
-class SkippedExample:
-    """A file that could not be used, and why."""
-
-    name: str
-    reason: str
+    labels: np.ndarray | None = None
+    voice_skipped: bool = False
 
 
 class TwoViewDataset(Dataset):
     """Crops of a corpus as two views, indexed by `(epoch, index)`.
 
     What is drawn depends on (seed, epoch, index, view) alone. Crops start on a multiple of 320
-    samples and both views share them, so that frame labels stay aligned.
+    samples and both views share them, so that frame labels stay aligned. `dataset[epoch, index]`
+    raises on a bad file; a whole batch, as a `DataLoader` asks for it, skips it.
 
     Args:
-        corpus: columns `id`, `audio` (undecoded) and `duration` in seconds, see `load_corpus`.
-        views: `views(waveform, clean_generator, perturbed_generator) -> (clean, perturbed)`.
+        corpus: columns `id`, `audio` (undecoded) and `duration` in seconds, see `load_corpus`;
+            `f0_floor` and `f0_ceiling` in Hz where the range of a voice is known.
+        views: a recipe, such as `RSpinViews`.
         frame_labels: labels by utterance id; None trains without an auxiliary loss.
         seed: seed of crops and views.
         min_seconds: shorter utterances are left out (the paper: 2.5).
         max_seconds: longer utterances are cropped at random (the paper: 17).
-        strict: raise on a bad file instead of skipping it.
+        strict: raise on a bad file in a batch too.
 
     Raises:
-        AudioError: a bad file, from `dataset[epoch, index]`, and from a batch when `strict`.
+        ValueError: a column is missing.
     """
 
     def __init__(
@@ -90,14 +96,20 @@ class TwoViewDataset(Dataset):
         max_seconds: float = 17.0,
         strict: bool = False,
     ):
+        missing = {"id", "audio", "duration"} - set(corpus.column_names)
+        if missing:
+            raise ValueError(
+                f"The corpus has no column {', '.join(sorted(missing))}; make it with load_corpus."
+            )
         self.views, self.frame_labels, self.seed = views, frame_labels, seed
         self.min_seconds, self.max_seconds, self.strict = min_seconds, max_seconds, strict
-        lengths = np.asarray(corpus["duration"], dtype=np.float64)
-        kept = np.flatnonzero(lengths >= min_seconds)
-        self.num_too_short = len(lengths) - len(kept)
-        self._warn_short(corpus, np.flatnonzero(lengths < min_seconds))
-        self.corpus = corpus.select_columns(["id", "audio"]).select(kept)
-        self.full_durations = lengths[kept]
+        seconds = np.asarray(corpus["duration"], dtype=np.float64)
+        kept = np.flatnonzero(seconds >= min_seconds)
+        self.num_too_short = len(seconds) - len(kept)
+        self._warn_short(corpus, np.flatnonzero(seconds < min_seconds))
+        columns = ["id", "audio", *(name for name in F0_COLUMNS if name in corpus.column_names)]
+        self.corpus = corpus.select_columns(columns).select(kept)
+        self.full_durations = seconds[kept]
         self.durations = np.minimum(self.full_durations, max_seconds)
 
     def __len__(self) -> int:
@@ -105,29 +117,15 @@ class TwoViewDataset(Dataset):
         return len(self.durations)
 
     def __getitem__(self, key: tuple[int, int]) -> TwoViewExample:
-        """Return the views of utterance `index` in `epoch`."""
-        epoch, index = key
-        row = self.corpus[int(index)]
-        waveform = self._read(row, self.full_durations[index])
-        labels = self._labels(row, num_frames(len(waveform)))
-        generator = example_generator(self.seed, epoch, index, CROP)
-        limit = round(self.max_seconds * SAMPLING_RATE)
-        start, stop = random_crop(len(waveform), limit, generator)
-        crop = waveform[start:stop]
-        if labels is not None:
-            first = start // FRAME_SHIFT
-            labels = labels[first : first + num_frames(len(crop))]
-        clean, perturbed = self.views(
-            crop,
-            example_generator(self.seed, epoch, index, CLEAN_VIEW),
-            example_generator(self.seed, epoch, index, PERTURBED_VIEW),
-        )
-        return TwoViewExample(clean, perturbed, labels)
+        """Return the views of utterance `index` in `epoch`.
 
-    def __getitems__(
-        self, keys: Sequence[tuple[int, int]]
-    ) -> list[TwoViewExample | SkippedExample]:
-        """Return a batch in which every bad file is a `SkippedExample`.
+        Raises:
+            AudioError: the file is damaged, silent, or does not fit its labels.
+        """
+        return self._example(key, *self._load(int(key[1])))
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[TwoViewExample | SkippedFile]:
+        """Return a batch in which every bad file is a `SkippedFile`.
 
         When nothing usable is left, the utterance nearest in length stands in, so that every rank
         of a distributed run has something to compute.
@@ -137,60 +135,79 @@ class TwoViewDataset(Dataset):
             items += self._substitute(*keys[0])
         return items
 
-    def _try(self, key: tuple[int, int]) -> TwoViewExample | SkippedExample:
-        if self.strict:
-            return self[key]
+    def _try(self, key: tuple[int, int]) -> TwoViewExample | SkippedFile:
         try:
-            return self[key]
+            loaded = self._load(int(key[1]))
         except AudioError as error:
-            name = audio_name(self.corpus[int(key[1])]["audio"])
-            return SkippedExample(name, str(error))
+            if self.strict:
+                raise
+            return SkippedFile(audio_name(self.corpus[int(key[1])]["audio"]), str(error))
+        return self._example(key, *loaded)
 
-    def _substitute(self, epoch: int, index: int) -> list[TwoViewExample | SkippedExample]:
-        shorter_first = np.argsort(
-            np.abs(self.durations - self.durations[index])
-            + (self.durations > self.durations[index]) * 1e3,
-            kind="stable",
-        )
-        tried: list[TwoViewExample | SkippedExample] = []
-        for other in shorter_first[:NAMES_SHOWN]:
-            tried.append(self._try((epoch, int(other))))
-            if isinstance(tried[-1], TwoViewExample):
-                return tried
-        raise AudioError(
-            f"{len(tried)} utterances in a row could not be used, the last: {tried[-1].reason} "
-            "Check the audio folder."
-        )
-
-    def _read(self, row: dict, seconds: float) -> np.ndarray:
+    def _load(self, index: int) -> tuple[dict, np.ndarray, np.ndarray | None]:
+        """Return the row, the whole waveform (samples,) and the whole labels (frames,)."""
+        row = self.corpus[index]
         waveform = read_audio(row["audio"])
-        name = audio_name(row["audio"])
+        name, seconds = audio_name(row["audio"]), self.full_durations[index]
         if num_frames(len(waveform)) < 1 or len(waveform) < seconds * SAMPLING_RATE / 2:
             raise AudioError(
                 f"{name} decodes to {len(waveform) / SAMPLING_RATE:.3f} s but {seconds:.3f} s were "
                 "announced: the file is damaged; replace or remove it."
             )
-        if np.ptp(waveform) < SILENCE:
-            raise AudioError(f"{name} is silent; remove it or record it again.")
-        return waveform
-
-    def _labels(self, row: dict, frames: int) -> np.ndarray | None:
+        check_audible(waveform, name)
         if self.frame_labels is None:
-            return None
-        labels = np.asarray(self.frame_labels[row["id"]], dtype=np.int64)
+            return row, waveform, None
+        labels, frames = self.frame_labels[row["id"]], num_frames(len(waveform))
         if abs(len(labels) - frames) > 1:  # resamplers may differ by one frame
             raise AudioError(
-                f"{audio_name(row['audio'])} has {frames} frames but {len(labels)} labels: make "
-                "the pseudo-labels again from this audio."
+                f"{name} has {frames} frames but {len(labels)} labels: make the pseudo-labels "
+                "again from this audio."
             )
-        return labels[:frames]
+        return row, waveform, np.asarray(labels, dtype=np.int64)
+
+    def _example(
+        self, key: tuple[int, int], row: dict, waveform: np.ndarray, labels: np.ndarray | None
+    ) -> TwoViewExample:
+        epoch, index = int(key[0]), int(key[1])
+        limit = round(self.max_seconds * SAMPLING_RATE)
+        crop_generator = example_generator(self.seed, epoch, index, CROP)
+        start, stop = random_crop(len(waveform), limit, crop_generator)
+        if labels is not None:
+            first = start // FRAME_SHIFT
+            labels = labels[first : first + num_frames(stop - start)]
+        generators = (
+            example_generator(self.seed, epoch, index, CLEAN_VIEW),
+            example_generator(self.seed, epoch, index, PERTURBED_VIEW),
+        )
+        pair = self.views(waveform[start:stop], generators, _f0_range(row))
+        return TwoViewExample(pair.clean, pair.perturbed, labels, pair.voice_skipped)
+
+    def _substitute(self, epoch: int, index: int) -> list[TwoViewExample | SkippedFile]:
+        difference = self.durations - self.durations[index]
+        # Never longer while a shorter one is left: a batch must not outgrow its seconds.
+        nearest = np.argsort(np.where(difference > 0, 1e6 + difference, -difference), kind="stable")
+        tried: list[TwoViewExample | SkippedFile] = []
+        for other in nearest[:SUBSTITUTES]:
+            item = self._try((epoch, int(other)))
+            tried.append(item)
+            if isinstance(item, TwoViewExample):
+                return tried
+        raise AudioError(
+            f"{len(tried)} utterances in a row could not be used, the last one because: "
+            f"{tried[-1].reason} Check the audio folder (is it still mounted?)."
+        )
 
     def _warn_short(self, corpus: datasets.Dataset, short: np.ndarray) -> None:
         if len(short) == 0:
             return
         names = [audio_name(cell) for cell in corpus.select(short[:NAMES_SHOWN])["audio"]]
         more = f" and {len(short) - len(names)} more" if len(short) > len(names) else ""
-        logger.warning(
-            "%d of %d utterances are shorter than %g s and left out: %s%s",
-            len(short), len(corpus), self.min_seconds, ", ".join(names), more,
-        )
+        listed = ", ".join(names) + more
+        count, limit = f"{len(short)} of {len(corpus)}", f"{self.min_seconds:g} s"
+        logger.warning("%s utterances are shorter than %s and left out: %s", count, limit, listed)
+
+
+def _f0_range(row: dict) -> tuple[float, float] | None:
+    if row.get("f0_floor") is None or row.get("f0_ceiling") is None:
+        return None
+    return float(row["f0_floor"]), float(row["f0_ceiling"])

@@ -50,8 +50,10 @@ class TwoViewTrainingArguments(TrainingArguments):
     )
     num_trainable_layers: int | None = field(
         default=None,
-        metadata={"help": "Top transformer layers that train (Spin: 2); all and the front end "
-                  "when left out (R-Spin)."},
+        metadata={
+            "help": "Top transformer layers that train (Spin: 2); all and the front end "
+            "when left out (R-Spin)."
+        },
     )
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Start anew in an output folder that holds a run."}

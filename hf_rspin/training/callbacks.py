@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class CollapseMonitor(TrainerCallback):
-    """Warn when code perplexity falls, or a loss is not finite; stop where the arguments say so.
+    """Warn when code perplexity falls, and stop where the arguments say so.
 
     Args:
         codebook_size: number of codes of the model.
@@ -36,13 +36,17 @@ class CollapseMonitor(TrainerCallback):
         logs: dict | None = None,
         **kwargs,
     ) -> None:
-        """Compare the logged code perplexity with its limits."""
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            logger.warning(
-                "The loss is %s at update %d: stopping. Lower the learning rate, or look for "
-                "damaged audio; the last checkpoint is good.", logs["loss"], state.global_step,
+        """Compare the logged code perplexity with its limits.
+
+        Raises:
+            FloatingPointError: the loss is NaN or infinite: every later checkpoint would be lost.
+        """
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"The loss is {loss} at update {state.global_step}. Resume from the last "
+                "checkpoint with a lower learning rate or without half precision."
             )
-            control.should_training_stop = True
         perplexity = (logs or {}).get("code_perplexity")
         if perplexity is None or state.global_step < args.collapse_grace_steps:
             return
@@ -57,7 +61,10 @@ class CollapseMonitor(TrainerCallback):
             logger.warning(
                 "The codebook is collapsing: code perplexity is %.2f at update %d (highest %.2f, "
                 "%d codes). Try larger batches, a lower learning rate or other noise.%s",
-                perplexity, state.global_step, self.peak, self.codebook_size,
+                perplexity,
+                state.global_step,
+                self.peak,
+                self.codebook_size,
                 " Stopping." if args.stop_on_collapse else "",
             )
         self.collapsed = True

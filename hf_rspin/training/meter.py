@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
+from transformers.utils import ModelOutput
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 
@@ -58,3 +59,14 @@ class Meter:
         for name, value in zip(names, values.tolist(), strict=True):
             self.totals[name] = self.totals.get(name, 0.0) + value
             self._local[name] = 0.0
+
+
+def scalars(outputs: ModelOutput) -> dict[str, torch.Tensor]:
+    """Return the named scalars of a model's output but the loss, which `Trainer` logs."""
+    return {
+        name: value
+        for name, value in outputs.items()
+        if isinstance(value, torch.Tensor)
+        and value.dim() == 0
+        and name not in ("loss", "num_frames")
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -13,20 +12,30 @@ from transformers import (
     PreTrainedModel,
     Trainer,
     TrainerCallback,
+    TrainerState,
     Wav2Vec2FeatureExtractor,
 )
+from transformers.trainer_utils import TrainOutput
 from transformers.utils import ModelOutput
 
 from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.data.collator import BatchInfo, TwoViewCollator
-from hf_rspin.data.dataset import SkippedExample, TwoViewDataset
+from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.data.sampler import DurationBatchSampler
+from hf_rspin.data.skipped import SkipLog
 from hf_rspin.training.arguments import TwoViewTrainingArguments
 from hf_rspin.training.callbacks import CollapseMonitor, LogBeforeSave
-from hf_rspin.training.checkpoints import last_complete_checkpoint, load_progress, save_progress
+from hf_rspin.training.checkpoints import (
+    last_complete_checkpoint,
+    load_progress,
+    remove_checkpoints,
+    save_progress,
+)
 from hf_rspin.training.freezing import freeze_lower_layers
-from hf_rspin.training.meter import Meter
+from hf_rspin.training.meter import Meter, scalars
+from hf_rspin.training.preflight import check_run
 from hf_rspin.training.schedule import rise_and_fall
+from hf_rspin.training.validation import mean_losses
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +97,7 @@ class TwoViewTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = False
         self.meter = Meter()
-        self.skipped: dict[str, str] = {}
+        self.skipped = SkipLog()
 
     # Batches
 
@@ -163,8 +172,9 @@ class TwoViewTrainer(Trainer):
         outputs = model(**inputs)
         self.meter.update(scalars(outputs))
         self.meter.add("seconds", info.seconds)
-        self.meter.add("voices_kept", info.voices_kept)
-        self._note_skipped(info.skipped)
+        self.meter.add("voices_unchanged", info.voices_unchanged)
+        for skipped in info.skipped:
+            self.skipped.add(skipped)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     # Logs
@@ -183,63 +193,120 @@ class TwoViewTrainer(Trainer):
         totals = self.meter.totals
         return {
             "processed_hours": totals.get("seconds", 0.0) / 3600,
-            "voices_kept": totals.get("voices_kept", 0.0),
+            "voices_unchanged": totals.get("voices_unchanged", 0.0),
             "skipped_files": len(self.skipped),
         }
 
     def _sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(values.to(self.args.device), reduction="sum")
 
-    def _note_skipped(self, skipped: Iterable[SkippedExample]) -> None:
-        for example in skipped:
-            if example.name not in self.skipped:
-                self.skipped[example.name] = example.reason
-                logger.warning("Skipped: %s", example.reason)
+    # Runs
 
-    # Resume
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs) -> TrainOutput:
+        """Check the run, then train it.
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs):
-        """Train; `resume_from_checkpoint=True` goes on from the newest complete checkpoint."""
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir)
-            if resume_from_checkpoint is None:
-                raise ValueError(
-                    f"{self.args.output_dir} holds no complete checkpoint to resume from: start "
-                    "without resume_from_checkpoint."
-                )
-        if resume_from_checkpoint:
-            self._load_progress(Path(resume_from_checkpoint))
-            resume_from_checkpoint = str(resume_from_checkpoint)
-        return super().train(resume_from_checkpoint, **kwargs)
+        Args:
+            resume_from_checkpoint: True goes on from the newest complete checkpoint, a path from
+                that one.
+            **kwargs: other arguments of `Trainer.train`.
+
+        Raises:
+            PreflightError: the run cannot work; the message lists every reason.
+            ValueError: there is no complete checkpoint to resume from.
+            FloatingPointError: the loss became NaN or infinite.
+        """
+        checkpoint = self._checkpoint(resume_from_checkpoint)
+        check_run(self.model, self.args, self.train_dataset, resuming=checkpoint is not None)
+        if checkpoint is None:
+            self._begin()
+            return super().train(**kwargs)
+        self._restore(checkpoint)
+        if self._is_finished(checkpoint):
+            return TrainOutput(self.state.global_step, float("nan"), self._totals())
+        return super().train(str(checkpoint), **kwargs)
+
+    def evaluate(
+        self,
+        eval_dataset: TwoViewDataset | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Return the loss and its named parts over `eval_dataset`, in eval mode."""
+        means = mean_losses(self, self.get_eval_dataloader(eval_dataset))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _checkpoint(self, resume: str | bool | None) -> Path | None:
+        if resume is None or resume is False:
+            return None
+        if resume is not True:
+            return Path(resume)
+        checkpoint = last_complete_checkpoint(self.args.output_dir)
+        if checkpoint is None:
+            raise ValueError(
+                f"{self.args.output_dir} holds no complete checkpoint to resume from: start "
+                "without resume_from_checkpoint."
+            )
+        return checkpoint
+
+    def _begin(self) -> None:
+        self.meter, self.collapse_monitor.peak = Meter(), 0.0
+        self.accelerator.wait_for_everyone()
+        if self.args.overwrite_output_dir and self.args.should_save:
+            remove_checkpoints(self.args.output_dir)
+
+    def _is_finished(self, checkpoint: Path) -> bool:
+        """Load a checkpoint at the last update; `Trainer` would train one update more."""
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        if not 0 < self.args.max_steps <= state.global_step:
+            return False
+        logger.warning("%s is the end of the run: nothing is left to train.", checkpoint)
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = state
+        return True
 
     def _save_checkpoint(self, model: torch.nn.Module, trial) -> None:
         self.meter.gather_totals(self._sum_over_ranks)
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            save_progress(
-                folder,
-                {
-                    "totals": self.meter.totals,
-                    "skipped": self.skipped,
-                    "code_perplexity_peak": self.collapse_monitor.peak,
-                },
-            )
+            progress = {
+                "totals": self.meter.totals,
+                "skipped": self.skipped.reasons,
+                "code_perplexity_peak": self.collapse_monitor.peak,
+                "data": self._data_key(),
+            }
+            save_progress(folder, progress)
         super()._save_checkpoint(model, trial)
 
-    def _load_progress(self, checkpoint: Path) -> None:
+    def _restore(self, checkpoint: Path) -> None:
         progress = load_progress(checkpoint)
+        self.meter = Meter()
         self.meter.totals = progress.get("totals", {})
-        self.skipped = progress.get("skipped", {})
+        self.skipped.reasons = progress.get("skipped", {})
         self.collapse_monitor.peak = progress.get("code_perplexity_peak", 0.0)
+        before, now = progress.get("data"), self._data_key()
+        if before is not None and before != now:
+            logger.warning(
+                "The data or its batches changed since the checkpoint (%s, now %s): training goes "
+                "on, but not as the uninterrupted run would have.",
+                before,
+                now,
+            )
 
-
-def scalars(outputs: ModelOutput) -> dict[str, torch.Tensor]:
-    """Return the named scalars of a model's output but the loss, which `Trainer` logs."""
-    return {
-        name: value
-        for name, value in outputs.items()
-        if isinstance(value, torch.Tensor) and value.dim() == 0 and name != "loss"
-    }
+    def _data_key(self) -> dict[str, float]:
+        """Return what decides which examples an update sees."""
+        return {
+            "utterances": len(self.train_dataset),
+            "hours": round(float(self.train_dataset.full_durations.sum()) / 3600, 6),
+            "seed": self.train_dataset.seed,
+            "batch_seconds": self.args.batch_seconds,
+            "accumulation": self.args.gradient_accumulation_steps,
+            "processes": self.args.world_size,
+        }
 
 
 def default_feature_extractor(config: PretrainedConfig) -> Wav2Vec2FeatureExtractor:

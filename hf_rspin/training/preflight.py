@@ -1,0 +1,75 @@
+"""Check a whole run before its first step, and say everything that is wrong at once."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
+from hf_rspin.data.dataset import TwoViewDataset
+from hf_rspin.data.preflight import check_batches, check_examples, check_labels, raise_problems
+from hf_rspin.training.arguments import TwoViewTrainingArguments
+from hf_rspin.training.checkpoints import WEIGHT_FILES, checkpoints
+from hf_rspin.views import RSpinViews
+
+logger = logging.getLogger(__name__)
+
+
+def check_run(
+    model: PreTrainedModel,
+    args: TwoViewTrainingArguments,
+    dataset: TwoViewDataset | None,
+    resuming: bool,
+) -> None:
+    """Refuse a run that cannot work; warn about one that will work badly.
+
+    Raises:
+        PreflightError: with every reason.
+    """
+    if dataset is None:
+        raise_problems(["There is no train_dataset: pass a TwoViewDataset."])
+    problems = [] if resuming else check_output_dir(args)
+    problems += check_batches(dataset, args.batch_seconds, args.world_size)
+    problems += check_labels(dataset, model.config.num_pseudo_labels)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        problems.append("No parameter of the model trains: unfreeze some.")
+    if not problems:
+        problems += check_examples(dataset)
+    raise_problems(problems)
+    _advise(model, args, dataset)
+
+
+def check_output_dir(args: TwoViewTrainingArguments) -> list[str]:
+    """Return why `output_dir` may not be written to: it holds another run."""
+    folder = Path(args.output_dir)
+    if folder.exists() and not folder.is_dir():
+        return [f"output_dir {folder} is a file: name a folder."]
+    found = [path.name for path in checkpoints(folder)]
+    found += [name for name in WEIGHT_FILES if (folder / name).is_file()]
+    if not found or args.overwrite_output_dir:
+        return []
+    return [
+        f"output_dir {folder} holds a run already ({found[0]}): resume it "
+        "(resume_from_checkpoint=True), name another folder, or set overwrite_output_dir."
+    ]
+
+
+def _advise(
+    model: PreTrainedModel, args: TwoViewTrainingArguments, dataset: TwoViewDataset
+) -> None:
+    """Warn about what runs but is hardly meant."""
+    if isinstance(dataset.views, RSpinViews) and dataset.views.noise_bank is None:
+        logger.warning("RSpinViews has no noise sources: both views stay without noise.")
+    frames = min(args.batch_seconds, float(dataset.durations.sum())) * SAMPLING_RATE / FRAME_SHIFT
+    if frames < model.config.codebook_size:
+        logger.warning(
+            "A batch of %g s has about %d frames for %d codes: codes cannot be used evenly; raise "
+            "batch_seconds.", args.batch_seconds, frames, model.config.codebook_size,
+        )  # fmt: skip
+    if args.max_steps > 0 and args.get_warmup_steps(args.max_steps) >= args.max_steps:
+        logger.warning(
+            "The warm-up (%d updates) takes the whole run (%d): the learning rate never falls.",
+            args.get_warmup_steps(args.max_steps), args.max_steps,
+        )  # fmt: skip
