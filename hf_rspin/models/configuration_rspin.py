@@ -42,8 +42,9 @@ class RSpinConfigMixin:
 
     def validate_rspin(self) -> None:
         """Refuse heads that cannot be built or trained; called when a config is made."""
-        for name in ("projection_size", "codebook_size", "num_pseudo_labels", "sinkhorn_iterations"):
-            _check_count(name, getattr(self, name), optional=name == "num_pseudo_labels")
+        for name in ("projection_size", "codebook_size", "sinkhorn_iterations"):
+            _check_count(name, getattr(self, name))
+        _check_count("num_pseudo_labels", self.num_pseudo_labels, optional=True)
         for name in ("temperature", "sinkhorn_epsilon"):
             _check_number(name, getattr(self, name), allow_zero=False)
         for name in ("spin_loss_weight", "auxiliary_loss_weight"):

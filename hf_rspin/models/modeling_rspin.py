@@ -8,6 +8,7 @@ encoder, or with a CTC head, without any of this code.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +109,7 @@ class RSpinModelMixin(FrozenLayersMixin):
             if labels is not None:
                 raise ValueError("labels came with one view only; pass perturbed_input_values.")
             clean = encode(self.base_model, input_values, attention_mask, **options)
-            output = self._describe(clean, mask)
+            fields = self._describe(clean, mask)
         else:
             self._check_two_views(input_values, perturbed_input_values, labels)
             rows = self._valid_rows(mask, perturbed_input_values, perturbed_attention_mask)
@@ -118,22 +119,24 @@ class RSpinModelMixin(FrozenLayersMixin):
                 (attention_mask, perturbed_attention_mask),
                 **options,
             )
+            fields = self._losses(clean, perturbed, labels, rows)
             with torch.no_grad():
-                output = self._describe(clean, mask)
-            self._add_losses(output, clean, perturbed, labels, rows)
+                fields |= self._describe(clean, mask)
+        # built at once: fields set later would come last in a tuple, and the loss comes first
+        output = RSpinOutput(**fields)
         return output if _or(return_dict, self.config.return_dict) else output.to_tuple()
 
-    def _describe(self, view: EncodedView, mask: Tensor | None) -> RSpinOutput:
-        """Return the hidden states and codes of one view."""
+    def _describe(self, view: EncodedView, mask: Tensor | None) -> dict[str, Any]:
+        """Return the hidden states and codes of one view, by field of `RSpinOutput`."""
         code_logits = self.spin_head.codebook(self.spin_head(view.spin_input))
         units = code_logits.detach().max(dim=-1).indices  # (batch, frames)
-        return RSpinOutput(
-            last_hidden_state=view.last_hidden_state,
-            hidden_states=view.hidden_states,
-            attentions=view.attentions,
-            code_logits=code_logits,
-            units=units if mask is None else units.masked_fill(~mask, -1),
-        )
+        return {
+            "last_hidden_state": view.last_hidden_state,
+            "hidden_states": view.hidden_states,
+            "attentions": view.attentions,
+            "code_logits": code_logits,
+            "units": units if mask is None else units.masked_fill(~mask, -1),
+        }
 
     def _valid_rows(
         self, mask: Tensor | None, perturbed: Tensor, perturbed_attention_mask: Tensor | None
@@ -146,38 +149,41 @@ class RSpinModelMixin(FrozenLayersMixin):
         masks = [m for m in (mask, other) if m is not None]
         return torch.stack(masks).all(dim=0).flatten().nonzero()[:, 0] if masks else None
 
-    def _add_losses(
+    def _losses(
         self,
-        output: RSpinOutput,
         clean: EncodedView,
         perturbed: EncodedView,
         labels: Tensor | None,
         rows: Tensor | None,
-    ) -> None:
-        """Fill in Equations 1 to 3 and what is reported beside them."""
-        config = self.config
-        total = 0.0
-        if config.spin_loss_weight > 0:
+    ) -> dict[str, Any]:
+        """Return Equation 3 and its named parts, by field of `RSpinOutput`."""
+        weights = self.config.spin_loss_weight, self.config.auxiliary_loss_weight
+        fields, terms = {}, []
+        if weights[0] > 0:
             views = [_select(view.spin_input, rows) for view in (clean, perturbed)]
-            parts = spin_loss(
-                *(self.spin_head(view) for view in views),  # (valid frames, dim) each
-                self.spin_head.codebook.unit_rows(),
-                config.temperature,
-                config.sinkhorn_epsilon,
-                config.sinkhorn_iterations,
-            )
-            output.spin_loss, output.accuracy = parts.loss, parts.accuracy
-            output.code_perplexity = parts.code_perplexity
-            output.probability_perplexity = parts.probability_perplexity
-            output.num_frames = parts.num_frames
-            total = total + config.spin_loss_weight * parts.loss
+            fields |= self._spin_loss(*views)
+            terms.append(weights[0] * fields["spin_loss"])
         if self._has_auxiliary_loss():
             hidden = [_select(view.auxiliary_input, rows) for view in (clean, perturbed)]
-            targets = _select(labels, rows)
-            auxiliary = label_loss(self.auxiliary_head(torch.cat(hidden)), targets.repeat(2))
-            output.auxiliary_loss, output.auxiliary_accuracy = auxiliary
-            total = total + config.auxiliary_loss_weight * auxiliary.loss
-        output.loss = total
+            scores = self.auxiliary_head(torch.cat(hidden))  # (2 * valid frames, labels)
+            parts = label_loss(scores, _select(labels, rows).repeat(2))
+            fields |= {"auxiliary_loss": parts.loss, "auxiliary_accuracy": parts.accuracy}
+            terms.append(weights[1] * parts.loss)
+        return {"loss": torch.stack(terms).sum(), **fields}
+
+    def _spin_loss(self, clean: Tensor, perturbed: Tensor) -> dict[str, Tensor]:
+        """Return Equation 1 of two (valid frames, hidden), by field of `RSpinOutput`."""
+        config = self.config
+        parts = spin_loss(
+            self.spin_head(clean),
+            self.spin_head(perturbed),
+            self.spin_head.codebook.unit_rows(),
+            config.temperature,
+            config.sinkhorn_epsilon,
+            config.sinkhorn_iterations,
+        )
+        named = parts._asdict()
+        return {"spin_loss": named.pop("loss"), **named}
 
     def _has_auxiliary_loss(self) -> bool:
         return self.auxiliary_head is not None and self.config.auxiliary_loss_weight > 0

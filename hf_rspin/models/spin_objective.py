@@ -9,6 +9,7 @@ d loss / d l(perturbed) = (p(perturbed) - q(clean)) / (2 * frames * temperature)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -16,10 +17,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .ranks import reduce_sum_, world_size
-from .sinkhorn import check_sinkhorn_arguments, computing_dtype, sinkhorn_
+from .sinkhorn import Assignments, assign, check_sinkhorn_arguments, computing_dtype, row_chunks
 
 # inside the logarithm of the reported entropies, as in the authors' code
 ENTROPY_FLOOR = 1e-7
+# cross-entropy, hits, frames: what is summed over frames besides two vectors of (codes,)
+NUM_COUNTS = 3
 
 
 class SpinLossOutput(NamedTuple):
@@ -70,10 +73,10 @@ def spin_loss(
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; expected a positive number such as 0.1.")
     _check_shapes(projections_clean, projections_perturbed, codebook)
+    tensors = (projections_clean, projections_perturbed, codebook)
+    want_grads = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     return SpinLossOutput(
-        *_SpinLoss.apply(
-            projections_clean, projections_perturbed, codebook, temperature, epsilon, num_iterations
-        )
+        *_SpinLoss.apply(*tensors, temperature, epsilon, num_iterations, want_grads)
     )
 
 
@@ -92,69 +95,73 @@ def _check_shapes(clean: Tensor, perturbed: Tensor, codebook: Tensor) -> None:
 
 
 class _SpinLoss(torch.autograd.Function):
-    """The whole loss as one node: two matrices of (frames, codes) are kept, not a dozen."""
+    """The whole loss as one node, whose gradients are computed along with it.
+
+    Four matrices of (frames, codes) live during the forward and none until the backward, where
+    separate operations would keep a dozen.
+    """
 
     @staticmethod
-    def forward(ctx, clean, perturbed, codebook, temperature, epsilon, num_iterations):
-        dtype = computing_dtype(clean, perturbed, codebook)
-        ctx.input_dtypes = (clean.dtype, perturbed.dtype, codebook.dtype)
-        clean, perturbed, codebook = (t.to(dtype) for t in (clean, perturbed, codebook))
+    def forward(ctx, clean, perturbed, codebook, temperature, epsilon, num_iterations, want_grads):
+        inputs = (clean, perturbed, codebook)
+        dtype = computing_dtype(*inputs)
+        clean, perturbed, codebook = (tensor.to(dtype) for tensor in inputs)
+        grads = [torch.zeros_like(t) for t in (clean, perturbed, codebook)] if want_grads else []
         with torch.autocast(clean.device.type, enabled=False):
-            logits = (clean @ codebook.T, perturbed @ codebook.T)  # (frames, codes) each
-        targets = [sinkhorn_(view / epsilon, num_iterations) for view in logits]
-        errors, sums = [], []
-        for view, target in zip(logits, reversed(targets), strict=True):
-            error, view_sums = _predict_(view.div_(temperature), target)
-            errors.append(error)
-            sums.append(view_sums)
-        totals = reduce_sum_(torch.stack(sums).sum(dim=0))  # (3 + 2 * codes,)
-        outputs = _report(totals, codebook.shape[0])
-        ctx.save_for_backward(clean, perturbed, codebook, *errors)
-        ctx.gradient_scale = world_size() / (temperature * totals[2])
+            logits = [view @ codebook.T for view in (clean, perturbed)]  # (frames, codes) each
+            targets = [assign(view, epsilon, num_iterations) for view in logits]
+            sums = codebook.new_zeros(NUM_COUNTS + 2 * len(codebook))
+            for index, view in enumerate((clean, perturbed)):
+                errors = _predict_(logits[index], targets[1 - index], temperature, sums)
+                for rows, error in errors:
+                    if want_grads:
+                        torch.mm(error, codebook, out=grads[index][rows])
+                        grads[2].addmm_(error.T, view[rows])
+            totals = reduce_sum_(sums)
+        outputs = _report(totals, len(codebook))
         ctx.mark_non_differentiable(*outputs[1:])
+        ctx.gradient_scale = world_size() / (temperature * totals[2])
+        ctx.save_for_backward(*(g.to(t.dtype) for g, t in zip(grads, inputs, strict=False)))
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient, *_):
-        clean, perturbed, codebook, error_clean, error_perturbed = ctx.saved_tensors
         scale = gradient * ctx.gradient_scale
-        grads = [None, None, None]
-        with torch.autocast(clean.device.type, enabled=False):
-            if ctx.needs_input_grad[0]:
-                grads[0] = (error_clean @ codebook).mul_(scale)
-            if ctx.needs_input_grad[1]:
-                grads[1] = (error_perturbed @ codebook).mul_(scale)
-            if ctx.needs_input_grad[2]:
-                grads[2] = (error_clean.T @ clean).addmm_(error_perturbed.T, perturbed).mul_(scale)
         grads = [
-            None if grad is None else grad.to(dtype)
-            for grad, dtype in zip(grads, ctx.input_dtypes, strict=True)
+            (grad * scale).to(grad.dtype) if needed else None
+            for grad, needed in zip(ctx.saved_tensors, ctx.needs_input_grad, strict=False)
         ]
-        return (*grads, None, None, None)
+        return (*grads, None, None, None, None)
 
 
-def _predict_(scaled: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Compare one view's prediction with the other view's target, both (frames, codes).
+def _predict_(
+    logits: Tensor, target: Assignments, temperature: float, sums: Tensor
+) -> Iterator[tuple[slice, Tensor]]:
+    """Compare one view's prediction with the other view's target, some rows at a time.
 
-    Returns the error p - q (written over `target`), and the sums over this rank's frames of
-    cross-entropy, hits, frames, hard codes and probabilities in one vector of (3 + 2 * codes,).
+    Yields the rows and their errors p - q (rows, codes); both matrices are used up. Adds to
+    `sums` the cross-entropy, hits, frames, hard codes (codes,) and probabilities (codes,).
     """
-    log_probabilities = torch.log_softmax(scaled, dim=1)
-    cross_entropy = -torch.linalg.vecdot(target, log_probabilities).sum()
-    probabilities = log_probabilities.exp_()
-    best, wanted = probabilities.max(dim=1).indices, target.max(dim=1).indices  # (frames,)
-    ones = torch.ones_like(best, dtype=scaled.dtype)
-    code_counts = scaled.new_zeros(scaled.shape[1]).index_add_(0, best, ones)
-    heads = torch.stack([cross_entropy, (best == wanted).sum().to(scaled.dtype), ones.sum()])
-    sums = torch.cat([heads, code_counts, probabilities.sum(dim=0)])
-    return torch.sub(probabilities, target, out=target), sums
+    counts, code_counts, code_probabilities = sums.split([NUM_COUNTS, *2 * [logits.shape[1]]])
+    for rows in row_chunks(logits):
+        wanted = target.finish_(rows)
+        log_probabilities = torch.log_softmax(logits[rows].div_(temperature), dim=1)
+        cross_entropy = -torch.dot(wanted.flatten(), log_probabilities.flatten())
+        probabilities = log_probabilities.exp_()
+        best = probabilities.max(dim=1).indices  # (rows,)
+        hits = (best == wanted.max(dim=1).indices).sum()
+        ones = torch.ones_like(best, dtype=logits.dtype)
+        counts += torch.stack([cross_entropy, hits.to(logits.dtype), ones.sum()])
+        code_counts.index_add_(0, best, ones)
+        code_probabilities += probabilities.sum(dim=0)
+        yield rows, probabilities.sub_(wanted)
 
 
 def _report(totals: Tensor, num_codes: int) -> tuple[Tensor, ...]:
     """Turn sums over both views and all ranks into the fields of `SpinLossOutput`."""
-    cross_entropy, hits, predictions = totals[:3].unbind()
-    code_counts, probabilities = totals[3:].split(num_codes)  # (codes,) each
+    cross_entropy, hits, predictions = totals[:NUM_COUNTS].unbind()
+    code_counts, probabilities = totals[NUM_COUNTS:].split(num_codes)  # (codes,) each
     return (
         cross_entropy / predictions,
         hits / predictions,
