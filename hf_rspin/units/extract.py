@@ -103,6 +103,7 @@ def extract_units(
     folder: str | Path | None = None,
     batch_seconds: float = 60.0,
     shard_seconds: float = 3600.0,
+    strict: bool = False,
     skipped: SkipLog | None = None,
     progress: bool = True,
     num_readers: int = 4,
@@ -120,16 +121,17 @@ def extract_units(
         folder: where to save the units; None keeps them in memory.
         batch_seconds: audio per batch; longer utterances are a batch of their own.
         shard_seconds: audio between two saves, and twice as much is in memory.
-        skipped: is told of files that are damaged, silent or shorter than one frame, which are
-            left out with one warning each; `SkipLog(strict=True)` stops at the first.
+        strict: stop at the first file that is damaged, silent or shorter than one frame; without,
+            they are left out with one warning each.
+        skipped: is given these files, for a summary; it then decides whether to be strict.
         progress: show a progress bar.
         num_readers: threads that read audio.
 
     Raises:
-        AudioError: a file cannot be used, when `skipped` is strict.
+        AudioError: a file cannot be used, when strict.
         ValueError: no utterance could be read, or the extractor's frames are not 20 ms apart.
     """
-    skipped = SkipLog() if skipped is None else skipped
+    skipped = SkipLog(strict) if skipped is None else skipped
     ids, durations = [str(name) for name in corpus["id"]], np.asarray(corpus["duration"])
     with (
         _partial_folder(folder) as partial,

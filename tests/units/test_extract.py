@@ -143,6 +143,8 @@ def test_bad_files_are_skipped_with_one_warning_each(tmp_path, caplog):
         assert sum(f"{bad}.wav" in record.message for record in caplog.records) == 1
     with pytest.raises(AudioError, match="wav"):
         extract_units(loudness_units(), corpus, skipped=SkipLog(strict=True), progress=False)
+    with pytest.raises(AudioError, match="wav"):
+        extract_units(loudness_units(), corpus, strict=True, progress=False)
     bad = corpus.select([1, 2])
     with pytest.raises(ValueError, match="No utterance"):
         extract_units(loudness_units(), bad, progress=False)
