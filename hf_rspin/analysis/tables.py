@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from hf_rspin.analysis.results import ConditionResult, ResultsFile
 from hf_rspin.evaluation.bootstrap import bootstrap_interval, paired_difference
+
+LayerValues = Callable[[ConditionResult], list[float] | None]
+_STEPS = ("train features", "probe", "test features")
 
 
 def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -15,12 +19,32 @@ def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+@dataclass(frozen=True)
+class Section:
+    """A table with its title, for markdown or a report."""
+
+    title: str
+    headers: list[str]
+    rows: list[list[str]]
+
+
 def comparison_tables(results: ResultsFile, reference: str | None = None) -> str:
-    """Return all tables: phone error rate, differences, CKA and speakers per layer, time.
+    """Return `comparison_sections` as markdown."""
+    return "\n\n".join(
+        f"### {section.title}\n\n{markdown_table(section.headers, section.rows)}"
+        for section in comparison_sections(results, reference)
+    )
+
+
+def comparison_sections(results: ResultsFile, reference: str | None = None) -> list[Section]:
+    """Return the tables: phone error rate, differences, CKA and speakers per layer, time.
 
     Args:
-        results: finished or not; missing cells are "–".
+        results: finished or not; missing cells are "–", empty tables are left out.
         reference: the encoder that differences refer to; default the first.
+
+    Raises:
+        ValueError: the reference is not among the encoders.
     """
     names = results.encoders()
     reference = reference or names[0]
@@ -29,22 +53,18 @@ def comparison_tables(results: ResultsFile, reference: str | None = None) -> str
     everything = {name: results.conditions(name) for name in names}
     conditions = list(dict.fromkeys(c for found in everything.values() for c in found))
     sections = [
-        ("Phone error rate, % [95 % bootstrap interval over utterances]",
-         _per_rows(everything, conditions), ["encoder", *conditions]),
-        (f"Difference to {reference}, points [95 % paired interval], * p < 0.05",
-         _difference_rows(everything, conditions, reference), ["encoder", *conditions]),
-        ("CKA with clean speech per layer (debiased linear; 1 = unchanged by the distortion)",
-         *_layer_rows(everything, conditions, "cka_debiased", 3)),
-        ("Speaker identification accuracy per layer, % (probe trained on clean speech)",
-         *_layer_rows(everything, conditions, "speaker_accuracy", 1, 100)),
-        ("Elapsed time, s", _time_rows(results, everything, conditions),
-         ["encoder", "train features", "probe", "test features", *conditions]),
+        Section("Phone error rate, % [95 % bootstrap interval over utterances]",
+                ["encoder", *conditions], _per_rows(everything, conditions)),
+        Section(f"Difference to {reference}, points [95 % paired interval], * p < 0.05",
+                ["encoder", *conditions], _difference_rows(everything, conditions, reference)),
+        _layer_section("CKA with clean speech per layer (debiased linear)",
+                       everything, lambda result: result.cka_debiased, 3),
+        _layer_section("Speaker identification accuracy per layer, % (probe trained on clean)",
+                       everything, lambda result: result.speaker_accuracy, 1, 100),
+        Section("Elapsed time, s (clean: features were encoded before)",
+                ["encoder", *_STEPS, *conditions], _time_rows(results, everything, conditions)),
     ]
-    return "\n\n".join(
-        f"### {title}\n\n{markdown_table(headers, rows)}"
-        for title, rows, headers in sections
-        if rows
-    )
+    return [section for section in sections if section.rows]
 
 
 def _per_rows(everything: dict, conditions: list[str]) -> list[list[str]]:
@@ -76,29 +96,26 @@ def _difference_rows(everything: dict, conditions: list[str], reference: str) ->
     return [row for row in rows if set(row[1:]) != {"–"}]
 
 
-def _layer_rows(
-    everything: dict, conditions: list[str], field: str, digits: int, scale: float = 1.0
-) -> tuple[list[list[str]], list[str]]:
-    """Return the rows (one per encoder and condition) and the headers (one per layer)."""
-    rows, depth = [], 0
-    for name, found in everything.items():
-        for condition in conditions:
-            result = found.get(condition)
-            values = None if result is None else {
-                "cka_debiased": result.cka_debiased, "speaker_accuracy": result.speaker_accuracy
-            }[field]
-            if values is not None:
-                depth = max(depth, len(values))
-                rows.append([f"{name}, {condition}", *(f"{scale * v:.{digits}f}" for v in values)])
-    padded = [row + ["–"] * (depth + 1 - len(row)) for row in rows]
-    return padded, ["encoder, condition", *map(str, range(depth))]
+def _layer_section(
+    title: str, everything: dict, pick: LayerValues, digits: int, scale: float = 1.0
+) -> Section:
+    """One row per encoder and condition, one column per layer."""
+    rows = [
+        [f"{name}, {condition}", *(f"{scale * value:.{digits}f}" for value in values)]
+        for name, found in everything.items()
+        for condition, result in found.items()
+        if (values := pick(result)) is not None
+    ]
+    width = max((len(row) for row in rows), default=1)
+    padded = [row + ["–"] * (width - len(row)) for row in rows]
+    return Section(title, ["encoder, condition", *map(str, range(width - 1))], padded)
 
 
 def _time_rows(results: ResultsFile, everything: dict, conditions: list[str]) -> list[list[str]]:
     rows = []
     for name, found in everything.items():
         shared = results.seconds(name)
-        steps = [shared.get(step) for step in ("train features", "probe", "test features")]
+        steps = [shared.get(step) for step in _STEPS]
         steps += [found[c].wall_seconds if c in found else None for c in conditions]
         rows.append([name, *("–" if s is None else f"{s:.0f}" for s in steps)])
     return rows

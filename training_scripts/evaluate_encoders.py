@@ -1,6 +1,6 @@
 """Compare encoders on one corpus: phones, similarity to clean speech, speakers; clean and noisy.
 
-    python training_scripts/evaluate.py training_scripts/configs/evaluate_small.yaml \
+    python training_scripts/evaluate_encoders.py training_scripts/configs/evaluate_encoders_small.yaml \
         --encoders log-mel runs/encoder runs/rspin --corpus speech --noise noise --rooms rooms
 
 The corpus has `metadata.csv` with `split` (train, test), `speaker` and `phones`; what is missing is
@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from hf_rspin.analysis.comparison import ComparisonSettings, EncoderComparison
+from hf_rspin.analysis.comparison_report import comparison_report
 from hf_rspin.analysis.results import ResultsFile
 from hf_rspin.analysis.tables import comparison_tables
 from hf_rspin.audio import AUDIO_SUFFIXES, read_audio
@@ -105,6 +106,8 @@ def main() -> None:
         comparison.run(load_front_end(path, name, arguments.bf16, arguments.device))
         tables = comparison_tables(results)
         (Path(arguments.output_dir) / "results.md").write_text(tables + "\n")
+        report = comparison_report(results, "Frozen speech encoders, clean and distorted")
+        report.write(Path(arguments.output_dir) / "report.html")
         print(tables)
 
 

@@ -1,0 +1,44 @@
+import datasets
+import numpy as np
+import pytest
+import soundfile
+
+from hf_rspin.audio import AudioError
+from hf_rspin.evaluation.utterances import Utterances
+
+
+def make(count=40, speakers=8):
+    return Utterances(
+        [f"u{i}" for i in range(count)], [{"path": f"{i}"} for i in range(count)],
+        [f"s{i % speakers}" for i in range(count)], [["AA"]] * count,
+    )
+
+
+def test_columns_are_taken_from_a_corpus(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.full(800, 0.25), 16000)
+    corpus = datasets.Dataset.from_dict(
+        {"id": [7], "audio": [{"path": str(path), "bytes": None}], "phones": ["AA1 | B"]}
+    )
+    found = Utterances.from_corpus(corpus, keep_waveforms=True)
+    assert (found.ids, found.phones, found.speakers) == (["7"], [["AA", "B"]], None)
+    np.testing.assert_allclose(found.read(0), 0.25, atol=1e-4)
+    assert found.read(0) is found.read(0)
+    with pytest.raises(ValueError, match="no utterance"):
+        Utterances.from_corpus(corpus.select([]))
+
+
+def test_too_short_audio_is_named(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(399), 16000)
+    with pytest.raises(AudioError, match="u9 has 399 samples"):
+        Utterances(["u9"], [{"path": str(tmp_path / "a.wav"), "bytes": None}]).read(0)
+
+
+def test_subsets_spread_over_speakers_nest_and_repeat():
+    found, larger = make().subset(16), make().subset(24)
+    assert sorted(found.speakers) == sorted(f"s{i}" for i in range(8) for _ in range(2))
+    assert set(found.ids) < set(larger.ids)
+    assert found.ids == make().subset(16).ids != make().subset(16, seed=1).ids
+    assert make().subset(None).ids == make().subset(99).ids == make().ids
+    with pytest.raises(ValueError, match="subset of 0"):
+        make().subset(0)
