@@ -55,6 +55,9 @@ class PretrainingScriptArguments:
     encoder: dict | str | None = field(
         default=None, metadata={"help": "HubertConfig fields, as a mapping or JSON"}
     )
+    unmasked_weight: float = field(
+        default=0.0, metadata={"help": "weight of the loss at frames that are not masked"}
+    )
     crop_seconds: float = field(default=3.0, metadata={"help": "longest crop"})
     batch_seconds: float = field(default=72.0, metadata={"help": "audio per update"})
     min_seconds: float = field(default=1.0, metadata={"help": "shorter utterances are skipped"})
@@ -130,7 +133,12 @@ def make_labels(
 
 def build_model(arguments: PretrainingScriptArguments) -> HubertForMaskedPrediction:
     """Build the encoder from the config, or from the teacher's weights for a warm start."""
-    extra = {"num_clusters": arguments.num_clusters, "final_dim": 256, "apply_spec_augment": True}
+    extra = {
+        "num_clusters": arguments.num_clusters,
+        "final_dim": 256,
+        "unmasked_weight": arguments.unmasked_weight,
+        "apply_spec_augment": True,
+    }
     if not arguments.warm_start:
         return HubertForMaskedPrediction(HubertConfig(**(arguments.encoder or {}), **extra))
     config = HubertConfig.from_pretrained(arguments.teacher, **extra)
@@ -173,7 +181,7 @@ def main() -> None:
 
 def save_encoder(encoder: HubertModel, folder: Path) -> None:
     """Save the plain encoder with a clean config and its feature extractor."""
-    for name in ("num_clusters", "final_dim"):
+    for name in ("num_clusters", "final_dim", "unmasked_weight"):
         delattr(encoder.config, name)
     encoder.config.apply_spec_augment = False
     encoder.save_pretrained(folder)

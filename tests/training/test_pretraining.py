@@ -77,22 +77,25 @@ def test_wrong_label_lengths_are_refused():
         PretrainingBatches(waveforms, [labels[0], labels[1][:-1]], 1)
 
 
-def test_the_loss_is_the_cross_entropy_of_cosines_at_masked_frames():
+def test_the_loss_is_the_cross_entropy_of_cosines():
     torch.manual_seed(0)
-    config = HubertConfig(**TINY, num_clusters=7, final_dim=5, apply_spec_augment=True)
+    config = HubertConfig(
+        **TINY, num_clusters=7, final_dim=5, unmasked_weight=0.25, apply_spec_augment=True
+    )
     model = HubertForMaskedPrediction(config).eval()
     audio, labels = torch.randn(2, 8000), torch.randint(0, 7, (2, 24))
     mask = torch.from_numpy(draw_mask(2, 24, np.random.default_rng(0)))
     output = model(audio, mask, labels)
     hidden = model.hubert(audio, mask_time_indices=mask).last_hidden_state
-    total = []
-    for b, t in mask.nonzero().tolist():
+    total = {True: [], False: []}
+    for b, t in torch.ones_like(mask).nonzero().tolist():
         z = model.final_proj(hidden[b, t])
         cosines = torch.stack(
             [torch.dot(z, e) / z.norm() / e.norm() for e in model.label_embeddings.weight]
         )
-        total.append(-torch.log_softmax(cosines / 0.1, 0)[labels[b, t]])
-    assert output.loss.item() == pytest.approx(torch.stack(total).mean().item(), rel=1e-5)
+        total[bool(mask[b, t])].append(-torch.log_softmax(cosines / 0.1, 0)[labels[b, t]])
+    expected = torch.stack(total[True]).mean() + 0.25 * torch.stack(total[False]).mean()
+    assert output.loss.item() == pytest.approx(expected.item(), rel=1e-5)
     # Masking is on: without it the hidden states differ.
     assert not torch.allclose(hidden, model.hubert(audio).last_hidden_state)
 
