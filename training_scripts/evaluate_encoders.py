@@ -1,7 +1,7 @@
 """Compare encoders on one corpus: phones, similarity to clean speech, speakers; clean and noisy.
 
-    python training_scripts/evaluate_encoders.py training_scripts/configs/evaluate_encoders_small.yaml \
-        --encoders log-mel runs/encoder runs/rspin --corpus speech --noise noise --rooms rooms
+    cd training_scripts && python evaluate_encoders.py configs/evaluate_encoders_small.yaml \
+        --encoders log-mel encoder_folder rspin_folder --corpus speech --noise noise --rooms rooms
 
 The corpus has `metadata.csv` with `split` (train, test), `speaker` and `phones`; what is missing is
 left out. Killed at any moment, the same command goes on where it stopped.
@@ -79,7 +79,7 @@ def read_split(
     arguments: EvaluationScriptArguments, split: str, count: int | None, keep: bool
 ) -> Utterances:
     """Return one split of the corpus, or a deterministic subset of it."""
-    corpus = load_corpus(arguments.corpus, split=split)
+    corpus = load_corpus(arguments.corpus, split=split, decode=True)  # damaged files out, now
     return Utterances.from_corpus(corpus, arguments.strip_stress, keep).subset(count)
 
 

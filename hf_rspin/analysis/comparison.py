@@ -72,9 +72,10 @@ class EncoderComparison:
         self.conditions = [Clean(), *(c for c in conditions if c.name != "clean")]
         self.settings = settings or ComparisonSettings()
         self.has_phones = bool(train and train.phones and train.speakers and test.phones)
-        count = self.settings.cka_utterances
-        chosen = test.subset(count, self.settings.seed).ids
-        self._cka_ids = set(chosen)
+        if not self.has_phones:
+            logger.info("phone recognition is left out: it needs phones of both splits.")
+        chosen = test.subset(self.settings.cka_utterances, self.settings.seed)
+        self._cka_ids = set(chosen.ids)
 
     def run(self, front_end: FrontEnd) -> None:
         """Evaluate one encoder in every condition that `results` lacks."""
@@ -124,6 +125,7 @@ class EncoderComparison:
 
     def _speaker_probe(self, clean: FeatureStore) -> tuple[SpeakerProbe, np.ndarray] | None:
         if self.test.speakers is None:
+            logger.info("speaker identification is left out: the corpus names no speaker.")
             return None
         try:
             train, test = split_within_speakers(self.test.speakers, seed=self.settings.seed)
