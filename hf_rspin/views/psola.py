@@ -50,7 +50,8 @@ def overlap_add(
         pulses,
         runs,
         track.times * sampling_rate,
-        sampling_rate / targets,
+        sampling_rate / np.where(track.frequencies > 0, track.frequencies, targets),
+        track.frequencies / targets,
         bounds,
         UNVOICED_HOP_SECONDS * sampling_rate,
     )
@@ -63,14 +64,17 @@ def overlap_add(
 
 
 @numba.njit(cache=True, nogil=True)
-def _place_grains(num_samples, pulses, runs, times, periods, bounds, hop):
+def _place_grains(num_samples, pulses, runs, times, periods, stretches, bounds, hop):
     """Return the grains (grains, 4): output place, input place, input reach left and right.
 
     All in input samples. Voiced grains are centred on pulses and reach to the neighbouring ones;
-    unvoiced grains are read where they are written and reach as far as their neighbours.
+    unvoiced grains are read where they are written and reach as far as their neighbours. The new
+    period is the distance of the input's pulses times `stretches`, so that ratios of one give the
+    input back.
     """
     unlimited = 1e9
-    capacity = 16 + len(pulses) + int(num_samples / min(hop, periods.min()) * 1.5)
+    shortest = max(1.0, (periods * stretches)[stretches > 0].min())
+    capacity = 16 + len(pulses) + int(num_samples / min(hop, shortest) * 1.5)
     grains = np.empty((capacity, 4))
     grains[0] = (0.0, 0.0, unlimited, unlimited)
     count = 1
@@ -94,7 +98,8 @@ def _place_grains(num_samples, pulses, runs, times, periods, bounds, hop):
                 left = right = np.interp(place, times[a:b], periods[a:b])
             grains[count] = (place, pulses[nearest], left, right)
             count += 1
-            place += np.interp(place, times[a:b], periods[a:b])
+            period = right if place >= pulses[nearest] else left
+            place += max(1.0, period * np.interp(place, times[a:b], stretches[a:b]))
         first = last + 1
     return grains[: _fill_unvoiced(grains, count, float(num_samples), hop, unlimited)]
 

@@ -1,0 +1,154 @@
+import logging
+import pickle
+
+import numpy as np
+import pytest
+import soundfile
+
+from hf_rspin.audio import AudioError
+from hf_rspin.views.noise import (
+    NoiseBank,
+    add_noise,
+    babble,
+    fit_length,
+    gaussian_noise,
+    reverberate,
+    synthesize_room_response,
+)
+
+RATE = 16_000
+
+
+def power(waveform):
+    return np.mean(np.asarray(waveform, dtype=np.float64) ** 2)
+
+
+@pytest.mark.parametrize("snr_db", [-10.0, 0.0, 7.5, 20.0])
+@pytest.mark.parametrize("noise_samples", [700, 5000, 9000])
+def test_the_snr_is_exact_over_the_utterance(speech, snr_db, noise_samples):
+    noise = np.random.default_rng(0).standard_normal(noise_samples)
+    noise *= np.linspace(0, 1, noise_samples)
+    clean = speech[4000:9000]
+    added = add_noise(clean, noise, snr_db).astype(np.float64) - clean
+    assert 10 * np.log10(power(clean) / power(added)) == pytest.approx(snr_db, abs=1e-3)
+    np.testing.assert_allclose(
+        added / np.abs(added).max(),
+        np.resize(noise, 5000) / np.abs(np.resize(noise, 5000)).max(),
+        atol=1e-4,
+    )
+
+
+def test_silent_speech_stays_silent_and_silent_noise_is_refused():
+    np.testing.assert_array_equal(add_noise(np.zeros(10), np.ones(10), 0.0), np.zeros(10))
+    with pytest.raises(ValueError, match="noise is silent"):
+        add_noise(np.ones(10), np.zeros(10), 0.0)
+    with pytest.raises(ValueError, match="finite"):
+        add_noise(np.ones(10), np.ones(10), float("nan"))
+    with pytest.raises(ValueError, match="no samples"):
+        add_noise(np.ones(10), np.zeros(0), 0.0)
+
+
+def test_long_noise_is_cropped_anywhere_and_short_noise_repeats():
+    generator = np.random.default_rng(1)
+    starts = {int(fit_length(np.arange(20), 15, generator)[0]) for _ in range(200)}
+    assert starts == set(range(6))
+    repeated = fit_length(np.arange(4), 10, generator)
+    np.testing.assert_array_equal(np.diff(repeated) % 4, 1)
+
+
+def test_gaussian_noise_is_white_and_of_unit_power():
+    noise = gaussian_noise(np.random.default_rng(2), 100_000)
+    assert power(noise) == pytest.approx(1.0, rel=0.02)
+    assert abs(np.mean(noise[1:] * noise[:-1])) < 0.02
+
+
+def test_babble_gives_every_voice_the_same_power():
+    generator = np.random.default_rng(3)
+    voices = [generator.standard_normal(8000) * level for level in (0.01, 1.0, 30.0)]
+    mixture = babble([*voices, np.zeros(8000)], 8000)
+    assert power(mixture) == pytest.approx(1.0, rel=1e-4)
+    shares = [np.mean(mixture * v) / np.sqrt(power(v)) for v in voices]
+    np.testing.assert_allclose(shares, 1 / np.sqrt(3), rtol=0.06)
+    with pytest.raises(ValueError, match="at least one utterance"):
+        babble([np.zeros(10)], 10)
+
+
+def test_a_room_keeps_length_level_and_direct_path():
+    response = np.zeros(900)
+    response[100], response[500] = 1.0, -0.5
+    waveform = np.random.default_rng(4).standard_normal(3000).astype(np.float32)
+    wet = reverberate(waveform, response)
+    expected = waveform.copy()
+    expected[400:] -= 0.5 * waveform[:-400]
+    expected *= np.sqrt(power(waveform) / power(expected))
+    np.testing.assert_allclose(wet, expected, atol=1e-4)
+    np.testing.assert_array_equal(reverberate(np.zeros(50), response), np.zeros(50))
+    assert reverberate(waveform[:30], response).shape == (30,)
+    with pytest.raises(ValueError, match="impulse response"):
+        reverberate(waveform, np.zeros(5))
+
+
+@pytest.mark.parametrize("t60", [0.2, 0.8])
+def test_a_synthetic_room_decays_as_asked(t60):
+    response = synthesize_room_response(np.random.default_rng(5), RATE, t60).astype(np.float64)
+    assert np.argmax(np.abs(response)) == 0 and response[0] == 1.0
+    remaining = 10 * np.log10(np.cumsum(response[::-1] ** 2)[::-1])[int(0.02 * RATE) :]
+    first, last = np.argmax(remaining < remaining[0] - 5), np.argmax(remaining < remaining[0] - 25)
+    assert 3 * (last - first) / RATE == pytest.approx(t60, rel=0.1)
+    with pytest.raises(ValueError, match="t60"):
+        synthesize_room_response(np.random.default_rng(5), RATE, 0.0)
+
+
+@pytest.fixture
+def noise_folder(tmp_path):
+    paths = []
+    for index, rate in enumerate((16_000, 22_050)):
+        path = tmp_path / f"noise{index}.wav"
+        samples = 0.1 * np.random.default_rng(index).standard_normal(rate)
+        soundfile.write(path, samples, rate)
+        paths.append(path)
+    (tmp_path / "broken.wav").write_bytes(b"not audio")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(4000), 16_000)
+    return [*paths, tmp_path / "broken.wav", tmp_path / "silent.wav"]
+
+
+def test_the_bank_draws_audible_noise_and_names_a_broken_file_once(noise_folder, caplog):
+    bank = NoiseBank(noise_folder)
+    generator = np.random.default_rng(6)
+    with caplog.at_level(logging.WARNING):
+        drawn = [bank.draw(generator, 20_000) for _ in range(30)]
+    assert all(d.shape == (20_000,) and power(d) > 1e-4 for d in drawn)
+    assert sum("broken.wav" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_draws_depend_on_the_generator_alone(noise_folder):
+    bank = NoiseBank(noise_folder, cache_seconds=0.5)
+    roomy = pickle.loads(pickle.dumps(NoiseBank(noise_folder)))
+    for seed in range(10):
+        for _ in range(2):
+            np.testing.assert_array_equal(
+                bank.draw(np.random.default_rng(seed), 3000),
+                roomy.draw(np.random.default_rng(seed), 3000),
+            )
+    assert len(bank._cache) <= 2
+
+
+def test_babble_is_drawn_as_often_as_asked():
+    speech = [np.ones(1000), np.ones(1000)]
+    bank = NoiseBank([-np.ones(500)], speech_sources=speech, babble_probability=0.3)
+    generator = np.random.default_rng(7)
+    share = np.mean([bank.draw(generator, 50)[0] > 0 for _ in range(1000)])
+    assert share == pytest.approx(0.3, abs=0.05)
+
+
+def test_a_bank_that_cannot_work_says_so():
+    with pytest.raises(ValueError, match="no sources"):
+        NoiseBank([])
+    with pytest.raises(ValueError, match="speech_sources"):
+        NoiseBank([np.ones(5)], babble_probability=0.5)
+    with pytest.raises(ValueError, match="expected 0 to 1"):
+        NoiseBank([np.ones(5)], babble_probability=2.0)
+    with pytest.raises(ValueError, match="babble_speakers"):
+        NoiseBank([np.ones(5)], babble_speakers=(5, 3))
+    with pytest.raises(AudioError, match="no audible noise"):
+        NoiseBank([np.zeros(5)]).draw(np.random.default_rng(0), 10)
