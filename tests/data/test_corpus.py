@@ -1,0 +1,129 @@
+import logging
+
+import datasets
+import numpy as np
+import pytest
+
+from hf_rspin.audio import AudioError, read_audio
+from hf_rspin.data import SkipLog, load_corpus
+
+
+def test_folder_of_any_audio(write, tmp_path):
+    write("a.wav", 1.0)
+    write("deep/b.flac", 0.5, rate=8000)
+    write("c.ogg", samples=np.random.default_rng(1).uniform(-0.1, 0.1, (44_100, 2)), rate=44_100)
+    (tmp_path / "notes.txt").write_text("no audio")
+    corpus = load_corpus(tmp_path)
+    assert corpus["id"][:] == ["a", "c", "deep/b"]
+    assert corpus["duration"][:] == pytest.approx([1.0, 1.0, 0.5], abs=0.01)
+    assert read_audio(corpus[2]["audio"]).shape == (8000,)
+
+
+def test_same_stem_keeps_ids_apart(write, tmp_path):
+    write("a.wav")
+    write("a.flac")
+    assert sorted(load_corpus(tmp_path)["id"]) == ["a.flac", "a.wav"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_tables_keep_their_columns(write, tmp_path, kind):
+    write("clips/x.wav")
+    write("clips/y.wav", 2.0)
+    table = datasets.Dataset.from_dict(
+        {
+            "file_name": ["clips/x.wav", "clips/y.wav"],
+            "id": ["0001", "0002"],
+            "split": ["train", "test"],
+            "text": ["null", "two"],
+            "speaker_id": [7, 8],
+        }
+    ).to_pandas()
+    path = tmp_path / f"metadata.{kind}"
+    if kind == "csv":
+        table.to_csv(path, index=False)
+    elif kind == "parquet":
+        table.to_parquet(path)
+    else:
+        table.to_json(path, orient="records", lines=True)
+    for source in (tmp_path, path):
+        corpus = load_corpus(source)
+        assert corpus["id"][:] == ["0001", "0002"]
+        assert corpus["text"][:] == ["null", "two"]
+        assert corpus["speaker"][:] == ["7", "8"]
+        assert len(read_audio(corpus[1]["audio"])) == 32_000
+    assert load_corpus(tmp_path, "test")["id"][:] == ["0002"]
+    with pytest.raises(ValueError, match="no row with split 'dev'; it has test, train"):
+        load_corpus(tmp_path, "dev")
+
+
+def test_parquet_with_audio_bytes_as_on_the_hub(write, tmp_path):
+    data = write("a.flac", 1.5).read_bytes()
+    rows = {"audio": [{"bytes": data, "path": "a.flac"}], "id": ["a"]}
+    features = datasets.Features(
+        {"audio": datasets.Audio(decode=False), "id": datasets.Value("string")}
+    )
+    (tmp_path / "hub").mkdir()
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "hub" / "0.parquet")
+    corpus = load_corpus(tmp_path / "hub")
+    assert corpus["duration"][:] == pytest.approx([1.5])
+    assert len(read_audio(corpus[0]["audio"])) == 24_000
+
+
+def damaged(write, tmp_path):
+    write("good.wav")
+    (tmp_path / "corrupt.wav").write_bytes(b"RIFF not audio")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    write("short.wav", 0.01)
+    write("silent.wav", samples=np.zeros(16_000))
+
+
+def test_bad_files_are_skipped_with_one_warning_each_and_counted(write, tmp_path, caplog):
+    damaged(write, tmp_path)
+    skipped = SkipLog()
+    with caplog.at_level(logging.WARNING):
+        corpus = load_corpus(tmp_path, decode=True, skipped=skipped)
+    assert corpus["id"][:] == ["good"]
+    assert len(skipped) == 4
+    for name in ("corrupt", "empty", "short", "silent"):
+        assert sum(f"{name}.wav" in record.message for record in caplog.records) == 1
+
+
+def test_strict_stops_at_the_first(write, tmp_path):
+    damaged(write, tmp_path)
+    with pytest.raises(AudioError, match="corrupt.wav"):
+        load_corpus(tmp_path, strict=True)
+
+
+def test_a_row_whose_file_is_gone_is_skipped_even_with_known_duration(write, tmp_path, caplog):
+    write("here.wav")
+    text = "file_name,duration\nhere.wav,1.0\ngone.wav,1.0\n"
+    (tmp_path / "metadata.csv").write_text(text)
+    assert load_corpus(tmp_path)["id"][:] == ["here"]
+    assert "gone.wav is missing" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("files", "match"),
+    [
+        ({}, "holds no audio"),
+        ({"metadata.csv": "name\nx\n"}, "expected `file_name`"),
+        ({"a.wav": "nothing"}, "None of the 1 files"),
+    ],
+)
+def test_unusable_sources_say_why(tmp_path, files, match):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=match):
+        load_corpus(tmp_path)
+
+
+def test_repeated_ids_are_refused(write, tmp_path):
+    write("a.wav")
+    (tmp_path / "metadata.csv").write_text("file_name,id\na.wav,x\na.wav,x\n")
+    with pytest.raises(ValueError, match="'x'"):
+        load_corpus(tmp_path)
+
+
+def test_a_path_that_does_not_exist_is_said(tmp_path):
+    with pytest.raises(ValueError, match="does not exist"):
+        load_corpus(tmp_path / "nowhere" / "at" / "all")
