@@ -3,10 +3,9 @@
 `model_type` stays that of the encoder, so that the same folder loads as a plain encoder.
 """
 
-from __future__ import annotations
-
+# no postponed annotations here: @strict checks types, and cannot read them from strings
 import math
-from typing import Any
+from typing import Any, Self
 
 from huggingface_hub.dataclasses import strict
 from transformers import HubertConfig, WavLMConfig
@@ -68,7 +67,7 @@ class RSpinConfigMixin:
             )
 
     @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> RSpinConfigMixin:
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self:
         """Read a config; a plain encoder's gets R-Spin's dropout and no masking (see above).
 
         Keyword arguments win over both.
@@ -154,3 +153,8 @@ class RSpinWavLMConfig(RSpinConfigMixin, WavLMConfig):
     temperature: float | int = 0.1
     sinkhorn_epsilon: float | int = 0.02
     sinkhorn_iterations: int = 3
+
+    def validate_adapter(self) -> None:
+        """Refuse the layers that wav2vec 2.0 may put on top for another frame rate."""
+        if self.add_adapter:
+            raise ValueError("add_adapter is True; expected False: adapters change the frame rate.")

@@ -58,8 +58,14 @@ class FrozenLayersMixin:
             module.eval()
         return self
 
+    def release_mask_embedding(self) -> None:
+        """Let the embedding of masked frames train only where frames are masked."""
+        used = self.config.apply_spec_augment and self._num_frozen_layers is None
+        for name, parameter in self.base_model.named_parameters(recurse=False):
+            if name == "masked_spec_embed":
+                parameter.requires_grad_(used)
+
     def _set_requires_grad(self, value: bool) -> None:
         for module in self.frozen_modules():
             module.requires_grad_(value)
-        if self._num_frozen_layers is not None and hasattr(self.base_model, "masked_spec_embed"):
-            self.base_model.masked_spec_embed.requires_grad_(value)
+        self.release_mask_embedding()

@@ -17,7 +17,7 @@ from transformers.models.hubert.modeling_hubert import HubertPreTrainedModel
 from transformers.models.wavlm.modeling_wavlm import WavLMPreTrainedModel
 from transformers.utils import ModelOutput
 
-from .configuration_rspin import RSpinHubertConfig, RSpinWavLMConfig
+from .configuration_rspin import RSpinConfigMixin, RSpinHubertConfig, RSpinWavLMConfig
 from .encoding import EncodedView, encode, encode_two, frame_count, frame_mask
 from .frozen_layers import FrozenLayersMixin
 from .heads import Codebook, SpinHead, SpinProjection, label_loss
@@ -61,11 +61,37 @@ class RSpinModelMixin(FrozenLayersMixin):
     """Everything the models share; the classes below add the encoder."""
 
     def _build_heads(self, config: RSpinHubertConfig | RSpinWavLMConfig) -> None:
-        config.validate_rspin()
+        if not isinstance(config, RSpinConfigMixin):
+            raise TypeError(
+                f"config is a {type(config).__name__}; expected a {self.config_class.__name__}: "
+                "from_pretrained makes one of a plain encoder's folder."
+            )
+        config.validate()
         self.spin_head = SpinHead(config.hidden_size, config.projection_size, config.codebook_size)
         self.auxiliary_head = None
         if config.num_pseudo_labels is not None:
             self.auxiliary_head = nn.Linear(config.hidden_size, config.num_pseudo_labels)
+        self._release_unused_parameters()
+
+    def _release_unused_parameters(self) -> None:
+        """Ask no gradient of what takes no part in the loss, which DDP would wait for."""
+        if self.config.spin_loss_weight == 0:
+            self.spin_head.requires_grad_(False)
+        if self.auxiliary_head is not None and self.config.auxiliary_loss_weight == 0:
+            self.auxiliary_head.requires_grad_(False)
+        self.release_mask_embedding()
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load a folder with heads, or a plain encoder's, which gets fresh heads.
+
+        Arguments and result are those of `PreTrainedModel.from_pretrained`; fields of the config
+        can be given as keyword arguments.
+        """
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model._release_unused_parameters()  # loading makes every parameter trainable
+        return loaded
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

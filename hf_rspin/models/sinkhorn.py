@@ -100,9 +100,9 @@ def assign(logits: Tensor, epsilon: float, num_iterations: int) -> Assignments:
         code_scale = matrix.new_ones(matrix.shape[1])
         frame_scale = matrix.new_ones(matrix.shape[0])
         for _ in range(num_iterations - 1):
-            # a constant factor of the codes cancels when the frames are normalised
             code_scale = reduce_sum_(frame_scale @ matrix).reciprocal_()  # (codes,)
-            code_scale /= len(code_scale)
+            # a common factor cancels when the frames are normalised; left alone it would grow
+            code_scale /= code_scale.mean()
             frame_scale = (matrix @ code_scale).reciprocal_()  # (frames,)
     return Assignments(matrix, code_scale, frame_scale)
 

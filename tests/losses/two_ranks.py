@@ -1,0 +1,68 @@
+"""Run as a process of a gloo group: the Spin loss, and a model under DDP, on a share of frames.
+
+Usage: two_ranks.py RANK WORLD_SIZE RENDEZVOUS_FILE INPUTS OUTPUT
+"""
+
+import sys
+
+import torch
+import torch.distributed as distributed
+from torch.nn.functional import normalize
+from torch.nn.parallel import DistributedDataParallel
+
+from hf_rspin.losses import spin_loss
+from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel
+
+
+def main(rank: int, world_size: int, rendezvous: str, inputs: str, output: str) -> None:
+    torch.set_num_threads(1)
+    if world_size > 1:
+        distributed.init_process_group(
+            "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world_size
+        )
+    data = torch.load(inputs, weights_only=True)
+    results = {"losses": [losses(data, cut, rank, world_size) for cut in data["cuts"]]}
+    results["model"] = model_step(data, rank, world_size)
+    torch.save(results, output)
+
+
+def losses(data: dict, cut: int, rank: int, world_size: int) -> dict:
+    """Give frames before `cut` to rank 0 and the rest to rank 1; all to a single process."""
+    share = slice(None) if world_size == 1 else (slice(cut), slice(cut, None))[rank]
+    clean, perturbed = (data[name][share].requires_grad_() for name in ("clean", "perturbed"))
+    codebook = data["codebook"].clone().requires_grad_()
+    found = spin_loss(normalize(clean, dim=1), normalize(perturbed, dim=1), codebook)
+    found.loss.backward()
+    if world_size > 1:  # as DistributedDataParallel averages gradients
+        distributed.all_reduce(codebook.grad)
+        codebook.grad /= world_size
+    figures = {name: value.detach() for name, value in found._asdict().items()}
+    return {
+        **figures,
+        "codebook": codebook.grad,
+        "clean": clean.grad / world_size,
+        "perturbed": perturbed.grad / world_size,
+    }
+
+
+def model_step(data: dict, rank: int, world_size: int) -> dict:
+    """One utterance on rank 0 and two, with padding, on rank 1; all three on a single process."""
+    torch.manual_seed(0)
+    model = RSpinHubertModel(RSpinHubertConfig(**data["config"])).double()
+    share = slice(None) if world_size == 1 else (slice(1), slice(1, None))[rank]
+    batch = {name: value[share] for name, value in data["batch"].items()}
+    wrapped = DistributedDataParallel(model) if world_size > 1 else model
+    output = wrapped(**batch)
+    output.loss.backward()
+    figures = ("loss", "spin_loss", "auxiliary_loss", "accuracy", "auxiliary_accuracy")
+    figures += ("code_perplexity", "probability_perplexity", "num_frames")
+    gradients = {
+        name: parameter.grad
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    return {"figures": {name: output[name].detach() for name in figures}, "gradients": gradients}
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
