@@ -28,7 +28,8 @@ from hf_rspin.data import TwoViewDataset, load_corpus
 from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Rooms, simulate_rooms
 from hf_rspin.evaluation.featurizer import load_front_end
 from hf_rspin.evaluation.utterances import Utterances
-from hf_rspin.resources import encoder_folder, load_sample, sample_noises, sample_phones
+from hf_rspin.resources import encoder_folder, load_sample, sample_noises
+from hf_rspin.resources.phones import sample_phones
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.training.hardware import has_fast_bfloat16
 from hf_rspin.training.parsing import parse_arguments
@@ -122,10 +123,11 @@ def train_rspin(
         output_dir=str(output / "checkpoints"),
         overwrite_output_dir=True,
         max_steps=arguments.steps,
+        use_cpu=not torch.cuda.is_available(),
         warmup_steps=0.1,
         learning_rate=arguments.learning_rate,
         batch_seconds=arguments.batch_seconds,
-        logging_steps=10,
+        logging_steps=max(1, arguments.steps // 20),
         save_strategy="no",
         bf16=has_fast_bfloat16(),
         dataloader_num_workers=1,

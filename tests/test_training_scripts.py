@@ -1,0 +1,129 @@
+"""The scripts as a user runs them: Spin -> pseudo-labels -> R-Spin -> quickstart, on a tiny encoder."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import AutoModel, HubertConfig, HubertForCTC, HubertModel, Wav2Vec2FeatureExtractor
+
+from hf_rspin.models import RSpinHubertModel
+from hf_rspin.resources import sample_folder
+from hf_rspin.units import AcousticPieces, FrameLabels
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "training_scripts"
+
+
+def run(script, *arguments, succeeds=True):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(SCRIPTS / script), *map(str, arguments)],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode == 0) == succeeds, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    config = HubertConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64,
+        conv_dim=(16,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    HubertModel(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    """Twelve utterances of the sample without metadata, and a broken file."""
+    folder = tmp_path_factory.mktemp("speech")
+    for number, file in enumerate(sorted(sample_folder().rglob("*.flac"))[::10]):
+        shutil.copy(file, folder / f"{number:02d}.flac")
+    (folder / "broken.wav").write_bytes(b"not audio")
+    return folder
+
+
+def test_spin_labels_and_rspin(tmp_path, encoder, speech):
+    noise = tmp_path / "noise"
+    noise.mkdir()
+    soundfile.write(noise / "n.wav", np.random.default_rng(0).normal(size=32000) * 0.1, 16000)
+    common = ["--corpus", speech, "--max_steps", 4, "--batch_seconds", 8, "--logging_steps", 2,
+              "--save_steps", 2, "--min_seconds", 1, "--use_cpu", "true"]  # fmt: skip
+    out = run("train_spin.py", "--encoder", encoder, "--codebook_size", 8, "--output_dir",
+              tmp_path / "spin", *common)  # fmt: skip
+    assert "broken.wav" in out
+    spin = RSpinHubertModel.from_pretrained(tmp_path / "spin")
+    before = HubertModel.from_pretrained(encoder).state_dict()
+    moved = {n for n, v in spin.hubert.state_dict().items() if not torch.equal(v, before[n])}
+    assert moved and all(n.startswith(("encoder.layers.1.", "encoder.layers.2.")) for n in moved)
+
+    run("make_pseudo_labels.py", "--corpus", speech, "--units", "spin", "--model",
+        tmp_path / "spin", "--vocab_size", 30, "--output_dir", tmp_path / "labels",
+        "--device", "cpu")  # fmt: skip
+    labels = FrameLabels.load(tmp_path / "labels" / "pieces")
+    pieces = AcousticPieces.from_pretrained(tmp_path / "labels" / "acoustic_pieces")
+    units = FrameLabels.load(tmp_path / "labels" / "units")
+    assert len(labels) == 12 and labels.num_labels == pieces.num_labels
+    for name in labels:
+        np.testing.assert_array_equal(labels[name], pieces.encode(units[name]))
+
+    run("train_rspin.py", "--encoder", encoder, "--noise", noise, "--pseudo_labels",
+        tmp_path / "labels" / "pieces", "--output_dir", tmp_path / "rspin", *common)  # fmt: skip
+    model = RSpinHubertModel.from_pretrained(tmp_path / "rspin").eval()
+    assert model.config.num_pseudo_labels == labels.num_labels
+    assert all(
+        not torch.equal(v, before[n])
+        for n, v in model.hubert.state_dict().items()
+        if n.endswith("weight") and "layers" in n
+    )
+    waveform = torch.randn(1, 8000)
+    expected = model(waveform).last_hidden_state
+    plain = AutoModel.from_pretrained(tmp_path / "rspin").eval()
+    torch.testing.assert_close(plain(waveform).last_hidden_state, expected)
+    ctc = HubertForCTC.from_pretrained(tmp_path / "rspin").eval()
+    torch.testing.assert_close(ctc.hubert(waveform).last_hidden_state, expected)
+    history = json.loads((tmp_path / "rspin" / "history.json").read_text())
+    assert {"spin_loss", "auxiliary_loss", "code_perplexity"} <= set(history[-1])
+
+
+@pytest.mark.parametrize("units", ["mfcc", "layer"])
+def test_kmeans_labels(tmp_path, encoder, speech, units):
+    run("make_pseudo_labels.py", "--corpus", speech, "--units", units, "--model", encoder,
+        "--layer", 2, "--num_clusters", 10, "--vocab_size", 20, "--output_dir", tmp_path,
+        "--device", "cpu")  # fmt: skip
+    assert FrameLabels.load(tmp_path / "units").num_labels == 10
+    assert FrameLabels.load(tmp_path / "pieces").num_labels <= 20
+
+
+def test_quickstart_on_own_audio(tmp_path, encoder, speech):
+    arguments = ["--encoder", encoder, "--layer", 2, "--num_units", 10, "--vocab_size", 20,
+                 "--steps", 3, "--batch_seconds", 6, "--output_dir", tmp_path / "run"]  # fmt: skip
+    out = run("quickstart.py", "--audio", speech, *arguments)
+    assert "broken.wav" in out and "CKA, seen noise" in out
+    assert "no speaker names" in out and "no phone alignment" in out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("data:image/svg") >= 2 and "http" not in page.split("</style>")[1][:200]
+    assert RSpinHubertModel.from_pretrained(tmp_path / "run" / "model").config.codebook_size == 32
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    out = run("quickstart.py", "--audio", empty, *arguments, succeeds=False)
+    assert str(empty) in out and "Traceback" not in out
+
+
+def test_mistakes_are_said_in_one_sentence(tmp_path, encoder, speech):
+    out = run("train_rspin.py", "--corpus", speech, "--output_dir", tmp_path / "x", succeeds=False)
+    assert "no encoder was given" in out
+    out = run("make_pseudo_labels.py", "--corpus", speech, "--output_dir", tmp_path / "y",
+              succeeds=False)  # fmt: skip
+    assert "--units spin needs --model" in out and "Traceback" not in out
