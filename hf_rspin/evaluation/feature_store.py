@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -69,7 +70,11 @@ class FeatureStore:
         self.layer_norms = torch.tensor(index["layer_norms"])  # mean L2 norm per layer
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(int)
         shape = (int(self._starts[-1]), self.num_layers, self.dim)
-        self._values = np.memmap(self.folder / _FEATURES, np.float16, "r", shape=shape)
+        # Mapped, not read; torch converts half precision several times faster than numpy.
+        mapped = torch.from_file(
+            str(self.folder / _FEATURES), size=math.prod(shape), dtype=torch.float16
+        )
+        self._values = mapped.view(shape)
 
     def __len__(self) -> int:
         """Return the number of utterances."""
@@ -85,9 +90,7 @@ class FeatureStore:
         batch = torch.empty(self.num_layers, sum(lengths), self.dim)
         position = 0
         for index, length in zip(indices, lengths, strict=True):
-            values = self._values[self._starts[index] : self._starts[index + 1]]
-            # astype makes the writable copy that torch.from_numpy wants
-            frames = torch.from_numpy(values.astype(np.float32))  # (frames, layers, dim)
+            frames = self._values[self._starts[index] : self._starts[index + 1]]
             batch[:, position : position + length] = frames.transpose(0, 1)
             position += length
         return batch, lengths
