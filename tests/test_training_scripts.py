@@ -1,4 +1,4 @@
-"""The scripts as a user runs them: Spin -> pseudo-labels -> R-Spin -> quickstart, on a tiny encoder."""
+"""The scripts as a user runs them, on a tiny encoder: Spin, pseudo-labels, R-Spin, quickstart."""
 
 import json
 import os
@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import AutoModel, HubertConfig, HubertForCTC, HubertModel, Wav2Vec2FeatureExtractor
+from transformers import (
+    AutoModel,
+    HubertConfig,
+    HubertForCTC,
+    HubertModel,
+    Wav2Vec2FeatureExtractor,
+)
 
 from hf_rspin.models import RSpinHubertModel
 from hf_rspin.resources import sample_folder

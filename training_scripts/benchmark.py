@@ -65,7 +65,8 @@ def main() -> None:
     speeds = [view_speed(arguments.seconds, arguments.repeats)]
     speeds += model_speeds(model, arguments.seconds, arguments.repeats, arguments.bf16)
     speeds.append(loss_speed(arguments.repeats, arguments.device))
-    print("| part | audio-seconds per second: median | least | greatest |\n| :-- | --: | --: | --: |")
+    print("| part | audio-seconds per second: median | least | greatest |")
+    print("| :-- | --: | --: | --: |")
     for speed in speeds:
         row = f"{speed.median:.0f} | {speed.least:.0f} | {speed.greatest:.0f}"
         print(f"| {speed.part} | {row} |")

@@ -1,7 +1,7 @@
 """Pre-train a small HuBERT from scratch: one iteration per call.
 
-    python training_scripts/pretrain_hubert.py training_scripts/configs/pretrain_hubert_small_1.yaml \
-        --corpora speech_folder another_folder
+    cd training_scripts
+    python pretrain_hubert.py configs/pretrain_hubert_small_1.yaml --corpora speech more_speech
 
 The first iteration clusters MFCC; a later one clusters a layer of `--teacher`, the encoder that
 the iteration before it saved. Killed at any moment, the same command goes on where it stopped.
