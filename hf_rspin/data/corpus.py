@@ -125,6 +125,8 @@ def _check_present(cell: dict, name: str) -> None:
 def _probe_rows(
     rows: datasets.Dataset, min_seconds: float, decode: bool
 ) -> list[tuple[float, str, str]]:
+    if rows.cache_files and rows[0]["audio"]["bytes"]:
+        return _probe_bytes(rows, min_seconds, decode)
     known = rows["duration"] if "duration" in rows.column_names else [None] * len(rows)
     cells: Iterable[dict] = rows.select_columns("audio")
 
@@ -140,6 +142,27 @@ def _probe_rows(
                 probes.extend(pool.map(one, block))
                 bar.update(len(block))
     return probes
+
+
+def _probe_bytes(
+    rows: datasets.Dataset, min_seconds: float, decode: bool
+) -> list[tuple[float, str, str]]:
+    """Probe audio inside a table; `datasets` remembers the result, and reads the table once."""
+
+    def one(example: dict, min_seconds: float, decode: bool) -> dict:
+        seconds, name, reason = probe(
+            example["audio"], example.get("duration"), min_seconds, decode
+        )
+        return {"seconds": seconds, "name": name, "reason": reason}
+
+    columns = [name for name in ("audio", "duration") if name in rows.column_names]
+    found = rows.select_columns(columns).map(
+        one,
+        remove_columns=columns,
+        fn_kwargs={"min_seconds": min_seconds, "decode": decode},
+        desc="Reading audio headers",
+    )
+    return list(zip(found["seconds"], found["name"], found["reason"], strict=True))
 
 
 def _ids(rows: datasets.Dataset, names: list[str]) -> list[str]:

@@ -58,12 +58,11 @@ def test_tables_keep_their_columns(write, tmp_path, kind):
 
 def test_parquet_with_audio_bytes_as_on_the_hub(write, tmp_path):
     data = write("a.flac", 1.5).read_bytes()
-    rows = {"audio": [{"bytes": data, "path": "a.flac"}], "id": ["a"]}
-    features = datasets.Features(
-        {"audio": datasets.Audio(decode=False), "id": datasets.Value("string")}
-    )
+    rows = datasets.Dataset.from_dict({"audio": [{"bytes": data, "path": "a.flac"}], "id": ["a"]})
     (tmp_path / "hub").mkdir()
-    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "hub" / "0.parquet")
+    rows.cast_column("audio", datasets.Audio(decode=False)).to_parquet(
+        tmp_path / "hub" / "0.parquet"
+    )
     corpus = load_corpus(tmp_path / "hub")
     assert corpus["duration"][:] == pytest.approx([1.5])
     assert len(read_audio(corpus[0]["audio"])) == 24_000

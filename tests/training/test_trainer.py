@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -159,3 +161,16 @@ def test_large_models_get_normalised_waveforms(tiny, audio, tmp_path):
     assert trainer.processing_class.do_normalize
     assert row[mask].std().item() == pytest.approx(1.0, abs=0.01)
     assert (row[~mask] == 0).all()
+
+
+def test_a_file_that_goes_bad_is_skipped_once_warned_and_counted(tiny, audio, tmp_path, caplog):
+    copy = tmp_path / "audio"
+    shutil.copytree(audio, copy)
+    dataset = tiny.tiny_dataset(copy)
+    (copy / "u05.wav").write_bytes(b"damaged")
+    args = tiny.tiny_arguments(tmp_path / "run", max_steps=12, save_strategy="no")
+    trainer = TwoViewTrainer(tiny.tiny_model(), args, train_dataset=dataset)
+    output = trainer.train()
+    assert trainer.state.epoch >= 2
+    assert output.metrics["skipped_files"] == 1
+    assert sum("u05.wav" in record.message for record in caplog.records) == 1
