@@ -51,7 +51,9 @@ class PretrainingScriptArguments:
     teacher: str | None = field(default=None, metadata={"help": "encoder folder; none: MFCC"})
     teacher_layer: int = field(default=4, metadata={"help": "hidden_states index to cluster"})
     num_clusters: int = field(default=100, metadata={"help": "number of k-means clusters"})
-    warm_start: bool = field(default=False, metadata={"help": "start from the teacher's weights"})
+    initial_model: str | None = field(
+        default=None, metadata={"help": "encoder or checkpoint to start from; none: from scratch"}
+    )
     encoder: dict | str | None = field(
         default=None, metadata={"help": "HubertConfig fields, as a mapping or JSON"}
     )
@@ -132,18 +134,18 @@ def make_labels(
 
 
 def build_model(arguments: PretrainingScriptArguments) -> HubertForMaskedPrediction:
-    """Build the encoder from the config, or from the teacher's weights for a warm start."""
+    """Build the encoder from the config, or load what to start from; new heads where they differ."""
     extra = {
         "num_clusters": arguments.num_clusters,
         "final_dim": 256,
         "unmasked_weight": arguments.unmasked_weight,
         "apply_spec_augment": True,
     }
-    if not arguments.warm_start:
+    if arguments.initial_model is None:
         return HubertForMaskedPrediction(HubertConfig(**(arguments.encoder or {}), **extra))
-    config = HubertConfig.from_pretrained(arguments.teacher, **extra)
+    config = HubertConfig.from_pretrained(arguments.initial_model, **extra)
     return HubertForMaskedPrediction.from_pretrained(
-        arguments.teacher, config=config, dtype=torch.float32
+        arguments.initial_model, config=config, dtype=torch.float32
     )
 
 

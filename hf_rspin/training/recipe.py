@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from hf_rspin.data import TwoViewDataset, load_corpus
 from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
 from hf_rspin.units import FrameLabels
 from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
+
+logger = logging.getLogger(__name__)
 
 MODEL_CLASSES = {"hubert": RSpinHubertModel, "wavlm": RSpinWavLMModel}
 
@@ -146,7 +149,13 @@ def build_training_set(
     """Return the two-view data set; with labels, only utterances that have some."""
     if frame_labels is not None:
         labelled = [i for i, key in enumerate(corpus["id"]) if str(key) in frame_labels]
-        corpus = corpus.select(labelled)
+        missing = len(corpus) - len(labelled)
+        if missing and labelled:
+            logger.warning(
+                "%d of %d utterances have no pseudo-labels and are left out.", missing, len(corpus)
+            )
+        if labelled:  # none at all is a mistake, which the checks before the first step name
+            corpus = corpus.select(labelled)
     return TwoViewDataset(
         corpus,
         views,
