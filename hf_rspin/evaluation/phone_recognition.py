@@ -147,7 +147,7 @@ def evaluate_probe(
 
 
 def _update(probe, optimizer, store, phones, indices, arguments) -> float:
-    features, lengths = store.gather(indices)
+    features, lengths = store.gather(indices, reuse=True)
     log_probabilities = pad_sequence(probe(features).split(lengths))  # (frames, batch, classes)
     targets = [probe.vocabulary.encode(phones[i]) for i in indices]
     loss = ctc_loss(

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 import datasets
 import numpy as np
 
-from hf_rspin.audio import FRAME_WINDOW, AudioError, read_audio
+from hf_rspin.audio import FRAME_WINDOW, AudioError, num_frames, num_samples, read_audio
 from hf_rspin.evaluation.phone_labels import parse_phones
 
 
 @dataclass
 class Utterances:
     """Test or training utterances; `speakers` and `phones` are None where not known.
+
+    `from_corpus` sorts by duration, and `read` leaves out the samples after the last whole frame
+    (less than 20 ms): on a CPU every new length costs as much as encoding four seconds, because
+    the kernels are built for it, so equal lengths should be many and in sequence.
 
     Args:
         ids: one per utterance; they decide what each distortion draws.
@@ -35,7 +39,7 @@ class Utterances:
     def from_corpus(
         cls, corpus: datasets.Dataset, strip_stress: bool = True, keep_waveforms: bool = False
     ) -> Utterances:
-        """Take the columns `id`, `audio` and, where present, `speaker` and `phones`.
+        """Take the columns `id`, `audio` and, where present, `speaker`, `phones` and `duration`.
 
         Raises:
             ValueError: the corpus has no row.
@@ -43,6 +47,9 @@ class Utterances:
         if len(corpus) == 0:
             raise ValueError("the corpus has no utterance; check its folder and its split.")
         columns = corpus.column_names
+        if "duration" in columns:
+            order = np.argsort(np.asarray(corpus["duration"], dtype=float), kind="stable")
+            corpus = corpus.select(order.tolist())
         speakers = [str(s) for s in corpus["speaker"]] if "speaker" in columns else None
         phones = None
         if "phones" in columns:
@@ -68,6 +75,7 @@ class Utterances:
                 f"{self.ids[index]} has {len(waveform)} samples, less than one frame "
                 f"({FRAME_WINDOW}); remove it from the corpus."
             )
+        waveform = waveform[: num_samples(num_frames(len(waveform)))]
         if self.keep_waveforms:
             self._kept[index] = waveform
         return waveform

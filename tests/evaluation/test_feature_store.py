@@ -40,6 +40,9 @@ def test_features_come_back_in_half_precision(tmp_path):
     torch.testing.assert_close(
         batch, torch.cat([features[3], features[0]], dim=1), atol=2e-3, rtol=2e-3
     )
+    for indices in ([0], [1, 2, 4], [3]):
+        reused, _ = store.gather(indices, reuse=True)
+        torch.testing.assert_close(reused, store.gather(indices)[0], rtol=0, atol=0)
     norms = torch.cat(features, dim=1).norm(dim=-1).mean(1)
     torch.testing.assert_close(store.layer_norms, norms)
 

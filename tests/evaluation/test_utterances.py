@@ -22,10 +22,21 @@ def test_columns_are_taken_from_a_corpus(tmp_path):
     )
     found = Utterances.from_corpus(corpus, keep_waveforms=True)
     assert (found.ids, found.phones, found.speakers) == (["7"], [["AA", "B"]], None)
-    np.testing.assert_allclose(found.read(0), 0.25, atol=1e-4)
+    np.testing.assert_allclose(found.read(0), np.full(720, 0.25), atol=1e-4)  # two frames
     assert found.read(0) is found.read(0)
     with pytest.raises(ValueError, match="no utterance"):
         Utterances.from_corpus(corpus.select([]))
+
+
+def test_utterances_are_sorted_by_duration_with_their_columns():
+    corpus = datasets.Dataset.from_dict({
+        "id": ["a", "b", "c"], "audio": [{"path": p, "bytes": None} for p in "abc"],
+        "duration": [3.0, 1.0, 2.0], "speaker": [1, 2, 3], "phones": ["AA", "B", "CH"],
+    })
+    found = Utterances.from_corpus(corpus)
+    assert found.ids == ["b", "c", "a"]
+    assert [cell["path"] for cell in found.audio] == ["b", "c", "a"]
+    assert (found.speakers, found.phones) == (["2", "3", "1"], [["B"], ["CH"], ["AA"]])
 
 
 def test_too_short_audio_is_named(tmp_path):
