@@ -79,7 +79,8 @@ def read_split(
     arguments: EvaluationScriptArguments, split: str, count: int | None, keep: bool
 ) -> Utterances:
     """Return one split of the corpus, or a deterministic subset of it."""
-    corpus = load_corpus(arguments.corpus, split=split, decode=True)  # damaged files out, now
+    # Decoding now leaves damaged and silent files out, instead of stopping at them later.
+    corpus = load_corpus(arguments.corpus, split=split, decode=count is None)
     return Utterances.from_corpus(corpus, arguments.strip_stress, keep).subset(count)
 
 
@@ -88,6 +89,9 @@ def main() -> None:
     arguments, probe = parse_arguments(EvaluationScriptArguments, ProbeArguments)
     if not arguments.encoders or not arguments.corpus:
         raise SystemExit("give --encoders and --corpus; see the top of this file.")
+    names = arguments.names or [Path(path).name for path in arguments.encoders]
+    if len(set(names)) < len(arguments.encoders) or any("/" in name for name in names):
+        raise SystemExit(f"the encoders are called {names}; give --names, all different, no slash.")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)  # the workers are the parallelism
     settings = ComparisonSettings(probe, arguments.cka_utterances, arguments.num_workers)
@@ -101,7 +105,6 @@ def main() -> None:
         make_conditions(arguments),
         read_split(arguments, "train", arguments.train_utterances, keep=False), settings,
     )
-    names = arguments.names or [None] * len(arguments.encoders)
     for path, name in zip(arguments.encoders, names, strict=True):
         comparison.run(load_front_end(path, name, arguments.bf16, arguments.device))
         tables = comparison_tables(results)

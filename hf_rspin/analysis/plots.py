@@ -36,11 +36,12 @@ def plot_layers(
     if not conditions:
         raise ValueError("no curve came; expected encoder -> condition -> values per layer.")
     figure, axes = _figure(title, width=7.6)
+    styles = LINE_STYLES if len(series) > 1 else LINE_STYLES[1:]
     for place, curves in enumerate(series.values()):
         for name, values in curves.items():
             axes.plot(
                 range(len(values)), values, color=_pick(COLORS, conditions.index(name)),
-                linestyle=_pick(LINE_STYLES, place), marker=_pick(MARKERS, place), markersize=4.5,
+                linestyle=_pick(styles, place), marker=_pick(MARKERS, place), markersize=4.5,
             )
     axes.set(xlabel="layer (0: encoder input)", ylabel=y_label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -51,7 +52,7 @@ def plot_layers(
         for i, name in enumerate(conditions)
     ]
     handles += [
-        Line2D([], [], color="#555555", linestyle=_pick(LINE_STYLES, i),
+        Line2D([], [], color="#555555", linestyle=_pick(styles, i),
                marker=_pick(MARKERS, i), markersize=4.5, label=name)
         for i, name in enumerate(series)
     ]
