@@ -115,12 +115,12 @@ def _first_iteration(logits: Tensor, epsilon: float) -> Tensor:
     if len(logits) > 0:
         torch.amax(logits, dim=0, out=peaks)
     reduce_max_(peaks)
+    shift = peaks.div_(-epsilon)
     for rows in row_chunks(logits):
-        code_sums += torch.sub(logits[rows], peaks).div_(epsilon).exp_().sum(dim=0)
+        code_sums += torch.add(shift, logits[rows], alpha=1 / epsilon).exp_().sum(dim=0)
     # at least 1, as the peak contributes exp(0)
-    log_sums = reduce_sum_(code_sums).log_()
-    shift = peaks.add_(log_sums, alpha=epsilon)
+    shift -= reduce_sum_(code_sums).log_()
     for rows in row_chunks(logits):
-        scaled = torch.sub(logits[rows], shift).div_(epsilon)
+        scaled = torch.add(shift, logits[rows], alpha=1 / epsilon)
         torch.softmax(scaled, dim=1, out=matrix[rows])
     return matrix
