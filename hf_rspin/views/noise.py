@@ -45,12 +45,12 @@ def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndar
             "The noise is silent over the utterance, so no level gives an SNR: draw another part."
         )
     gain = np.sqrt(speech_power / noise_power / 10.0 ** (snr_db / 10.0))
-    return (waveform + gain * noise).astype(np.float32)
+    return waveform + np.float32(gain) * noise
 
 
 def mean_power(waveform: np.ndarray) -> float:
     """Return the mean square of (samples,), 0 for no samples."""
-    return float(np.mean(np.square(waveform, dtype=np.float64))) if len(waveform) else 0.0
+    return float(np.dot(waveform, waveform)) / len(waveform) if len(waveform) else 0.0
 
 
 def fit_length(
@@ -122,7 +122,7 @@ def reverberate(waveform: np.ndarray, impulse_response: np.ndarray) -> np.ndarra
     wet_power = mean_power(wet)
     if wet_power <= SILENT_POWER * power:
         return waveform.copy()
-    return (wet * np.sqrt(power / wet_power)).astype(np.float32)
+    return (wet * np.float32(np.sqrt(power / wet_power))).astype(np.float32, copy=False)
 
 
 def synthesize_room_response(

@@ -18,11 +18,12 @@ import soxr
 
 FLOOR_HZ, CEILING_HZ = 75.0, 600.0
 ANALYSIS_RATE = 8000
-LOW_PASS_HZ = 1500.0
+LOW_PASS_HZ = 2500.0
 PERIODS_PER_WINDOW = 3.0
 TIME_STEP_PERIODS = 0.8
+RANGE_STEP_PERIODS = 1.6  # quartiles need fewer frames than a contour
 MAX_CANDIDATES = 8
-VOICING_THRESHOLD = 0.45
+VOICING_THRESHOLD = 0.55
 SILENCE_THRESHOLD = 0.03
 OCTAVE_COST = 0.02
 OCTAVE_JUMP_COST = 0.35
@@ -62,14 +63,16 @@ def estimate_f0(
     sampling_rate: int,
     floor: float = FLOOR_HZ,
     ceiling: float = CEILING_HZ,
+    step_periods: float = TIME_STEP_PERIODS,
 ) -> F0Track:
-    """Track F0 between `floor` and `ceiling` Hz every 0.8 / floor seconds.
+    """Track F0 between `floor` and `ceiling` Hz every `step_periods` / floor seconds.
 
     Args:
         waveform: (samples,), any level; constant offsets do not matter.
         sampling_rate: in Hz.
         floor: lowest F0 in Hz; the window is three of its periods.
         ceiling: highest F0 in Hz, at most 2000.
+        step_periods: time from frame to frame, in periods of `floor`.
 
     Returns:
         The track; without frames where the waveform is shorter than one window.
@@ -83,7 +86,7 @@ def estimate_f0(
         )
     samples, rate = _analysis_signal(waveform, sampling_rate)
     window_length = int(round(PERIODS_PER_WINDOW / floor * rate))
-    time_step = TIME_STEP_PERIODS / floor
+    time_step = step_periods / floor
     starts = _frame_starts(len(samples), window_length, time_step * rate)
     times = (starts + window_length / 2) / rate
     peak = float(np.abs(samples).max()) if len(samples) else 0.0
@@ -103,7 +106,7 @@ def estimate_f0_range(waveform: np.ndarray, sampling_rate: int) -> tuple[float, 
     A wide first pass gives the quartiles of voiced F0; the range is 0.75 * first quartile to
     1.5 * third quartile. Replaces the per-speaker table of Spin's authors.
     """
-    track = estimate_f0(waveform, sampling_rate)
+    track = estimate_f0(waveform, sampling_rate, step_periods=RANGE_STEP_PERIODS)
     if not track.is_voiced:
         return None
     first, third = np.quantile(track.voiced_frequencies, (0.25, 0.75))
