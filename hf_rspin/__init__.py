@@ -1,1 +1,45 @@
-"""Self-supervised fine-tuning of speech encoders: speaker- and noise-invariant clustering."""
+"""Self-supervised fine-tuning of speech encoders: speaker- and noise-invariant clustering.
+
+The table of contents; a name is imported from its room when it is first used.
+"""
+
+from importlib import import_module
+
+_ROOMS = {
+    "hf_rspin.data": ("TwoViewDataset", "load_corpus"),
+    "hf_rspin.losses": ("sinkhorn", "spin_loss"),
+    "hf_rspin.models": (
+        "RSpinHubertConfig",
+        "RSpinHubertModel",
+        "RSpinWavLMConfig",
+        "RSpinWavLMModel",
+    ),
+    "hf_rspin.resources": ("encoder_folder", "load_sample"),
+    "hf_rspin.training": ("TwoViewTrainer", "TwoViewTrainingArguments"),
+    "hf_rspin.units": ("AcousticPieces", "FrameLabels", "KMeans"),
+    "hf_rspin.views": (
+        "NoiseBank",
+        "RSpinViews",
+        "SpinViews",
+        "parametric_equalizer",
+        "shift_voice",
+    ),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = sorted(_ROOM_OF)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its room."""
+    if name not in _ROOM_OF:
+        raise AttributeError(
+            f"module 'hf_rspin' has no attribute {name!r}; it offers {', '.join(__all__)}."
+        )
+    return getattr(import_module(_ROOM_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__
