@@ -28,6 +28,7 @@ from hf_rspin.data import TwoViewDataset, load_corpus
 from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Rooms, simulate_rooms
 from hf_rspin.evaluation.featurizer import load_front_end
 from hf_rspin.evaluation.utterances import Utterances
+from hf_rspin.models.front_end import reads_normalized
 from hf_rspin.resources import encoder_folder, load_sample, sample_noises
 from hf_rspin.resources.phones import sample_phones
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
@@ -93,7 +94,8 @@ def make_labels(
     encoder = AutoModel.from_pretrained(
         arguments.encoder, num_hidden_layers=arguments.layer, dtype=torch.float32
     )
-    features = layer_features(encoder, arguments.layer, has_fast_bfloat16())
+    normalize = reads_normalized(encoder.config)
+    features = layer_features(encoder, arguments.layer, has_fast_bfloat16(), normalize)
     kmeans = KMeans(arguments.num_units, arguments.seed, f"layer {arguments.layer}")
     sources = list(train["audio"])
     for _ in range(2):

@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedModel, Wav2Vec2FeatureExtractor
+from transformers import AutoModel, PreTrainedModel
 
 from hf_rspin.audio import FRAME_WINDOW
+from hf_rspin.models.front_end import reads_normalized
 from hf_rspin.units.mfcc import log_mel
 
 LOG_MEL = "log-mel"
@@ -63,9 +64,9 @@ class EncoderFrontEnd:
     def from_pretrained(
         cls, path: str | Path, name: str | None = None, bf16: bool = True, device: str = "cpu"
     ) -> EncoderFrontEnd:
-        """Load a model folder or Hub id as a plain encoder; `do_normalize` is read beside it."""
-        model = AutoModel.from_pretrained(str(path)).to(device)
-        return cls(model, name or Path(path).name, _reads_normalized(path), bf16)
+        """Load a model folder or Hub id as a plain encoder, in float32 however it is stored."""
+        model = AutoModel.from_pretrained(str(path), dtype=torch.float32).to(device)
+        return cls(model, name or Path(path).name, reads_normalized(model.config), bf16)
 
     @torch.inference_mode()
     def __call__(self, waveform: np.ndarray) -> Tensor:
@@ -168,11 +169,3 @@ def load_front_end(
     if not context.isdigit():
         raise ValueError(f"front end {path!r}: expected log-mel or log-mel:3 (frames either side).")
     return LogMelFrontEnd(context=int(context), name=name or path)
-
-
-def _reads_normalized(path: str | Path) -> bool:
-    """Read `do_normalize` of the saved feature extractor; False where none was saved."""
-    try:
-        return bool(Wav2Vec2FeatureExtractor.from_pretrained(str(path)).do_normalize)
-    except OSError:
-        return False

@@ -85,9 +85,13 @@ class RSpinModelMixin(FrozenLayersMixin):
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
         """Load a folder with heads, or a plain encoder's, which gets fresh heads.
 
-        Arguments and result are those of `PreTrainedModel.from_pretrained`; fields of the config
-        can be given as keyword arguments.
+        Arguments and result are those of `PreTrainedModel.from_pretrained`, but for the dtype,
+        float32 where none is given, however the folder is stored: half-precision weights lose
+        small updates, and refuse float32 audio outside autocast. Fields of the config can be
+        given as keyword arguments.
         """
+        if "torch_dtype" not in kwargs:
+            kwargs.setdefault("dtype", torch.float32)
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         model._release_unused_parameters()  # loading makes every parameter trainable

@@ -60,15 +60,27 @@ def test_threads_do_not_mix_their_utterances(encoder):
         torch.testing.assert_close(found, front_end(waveform))
 
 
-def test_a_saved_folder_says_whether_waveforms_are_normalised(encoder, waveform, tmp_path):
-    encoder.save_pretrained(tmp_path)
-    plain = load_front_end(str(tmp_path), bf16=False)
-    assert (plain.name, plain.normalize) == (tmp_path.name, False)
-    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path)
-    normalized = load_front_end(str(tmp_path), "large", bf16=False)
+def test_the_convolutions_decide_whether_waveforms_are_normalised(encoder, waveform, tmp_path):
+    encoder.save_pretrained(tmp_path / "base")
+    # as facebook/hubert-base-ls960: its preprocessor claims what its training did not do
+    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path / "base")
+    base = load_front_end(str(tmp_path / "base"), bf16=False)
+    assert (base.name, base.normalize) == ("base", False)
+    model = stable_encoder()
+    model.save_pretrained(tmp_path / "no preprocessor")
+    large = load_front_end(str(tmp_path / "no preprocessor"), "large", bf16=False)
+    raw = EncoderFrontEnd(model, "raw", bf16=False)
     scaled = (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
-    torch.testing.assert_close(normalized(waveform), plain(scaled), atol=1e-4, rtol=1e-3)
-    assert normalized.fingerprint() != plain.fingerprint()
+    torch.testing.assert_close(large(waveform), raw(scaled), atol=1e-4, rtol=1e-3)
+    assert large.fingerprint() != raw.fingerprint()
+
+
+def test_a_folder_stored_in_bfloat16_runs_in_float32(encoder, waveform, tmp_path):
+    encoder.bfloat16().save_pretrained(tmp_path)
+    found = load_front_end(str(tmp_path), bf16=False)(waveform)
+    expected = EncoderFrontEnd(encoder.float(), "same", bf16=False)(waveform)  # rounded weights
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
 
 
 def test_fingerprint_follows_the_weights(encoder):

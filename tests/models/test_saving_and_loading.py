@@ -19,7 +19,7 @@ from transformers import (
 
 import hf_rspin.models
 
-from .conftest import HEADS, PLAIN, WITH_HEADS, build, make_batch
+from .conftest import HEADS, PLAIN, SIZES, WITH_HEADS, build, make_batch
 
 PLAIN_LOADERS = {
     "hubert": (AutoModel, HubertModel, AutoModelForCTC, HubertForCTC),
@@ -80,6 +80,19 @@ def test_plain_loaders_give_the_same_hidden_states(family, encoder_options, tmp_
         assert len(found) == len(wanted) == model.config.num_hidden_layers + 1
         for layer, expected in zip(found, wanted, strict=True):
             torch.testing.assert_close(layer[valid], expected[valid], rtol=1e-4, atol=2e-6)
+
+
+def test_a_folder_stored_in_bfloat16_is_loaded_as_float32(family, tmp_path):
+    config_class, model_class = PLAIN[family]
+    model_class(config_class(**SIZES)).bfloat16().save_pretrained(tmp_path / "plain")
+    build(family).bfloat16().save_pretrained(tmp_path / "heads")
+    for folder in (tmp_path / "plain", tmp_path / "heads"):
+        load = WITH_HEADS[family][1].from_pretrained
+        model = load(folder, num_pseudo_labels=5)
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+        model(**make_batch(model)).loss.backward()
+        half = load(folder, num_pseudo_labels=5, dtype=torch.bfloat16)
+        assert half.dtype == torch.bfloat16 == load(folder, num_pseudo_labels=5, dtype="auto").dtype
 
 
 def test_heads_of_weight_zero_ask_for_no_gradient_after_loading(tmp_path):
