@@ -9,6 +9,7 @@ Killed at any moment, the same command goes on where it stopped. Several GPUs: s
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 from transformers import set_seed
@@ -27,23 +28,43 @@ from hf_rspin.units import FrameLabels
 
 
 @dataclass
-class LabelArguments:
-    """Targets of the auxiliary loss."""
+class RSpinArguments:
+    """What R-Spin adds to Spin."""
 
     pseudo_labels: str | None = field(
         default=None,
         metadata={"help": "folder of make_pseudo_labels.py; none: no auxiliary loss (plain Spin)"},
     )
+    without_noise: bool = field(
+        default=False, metadata={"help": "both views stay clean, on purpose (an ablation)"}
+    )
+
+
+def check_noise(views: ViewArguments, without_noise: bool) -> None:
+    """Refuse to leave the noise out by accident.
+
+    Raises:
+        SystemExit: neither noise nor `without_noise`, or both.
+    """
+    has_noise = views.noise is not None or views.babble_probability > 0
+    if not has_noise and not without_noise:
+        sys.exit(
+            "R-Spin adds noise to both views, but no noise was given: pass --noise with a folder "
+            "of recordings, or --without_noise true for an ablation."
+        )
+    if has_noise and without_noise:
+        sys.exit("--without_noise came together with noise: leave out one of them.")
 
 
 def main() -> None:
     """Build, train, save."""
-    corpus_arguments, view_arguments, model_arguments, label_arguments, training = parse_arguments(
-        CorpusArguments, ViewArguments, ModelArguments, LabelArguments, TwoViewTrainingArguments
+    corpus_arguments, view_arguments, model_arguments, arguments, training = parse_arguments(
+        CorpusArguments, ViewArguments, ModelArguments, RSpinArguments, TwoViewTrainingArguments
     )
+    check_noise(view_arguments, arguments.without_noise)
     set_seed(training.seed)
     corpus = corpus_arguments.load()
-    folder = label_arguments.pseudo_labels
+    folder = arguments.pseudo_labels
     labels = FrameLabels.load(folder) if folder else None
     dataset = build_training_set(
         corpus, corpus_arguments, view_arguments.build(corpus), labels, training.seed
