@@ -158,3 +158,23 @@ def test_rspin_without_noise_must_be_asked_for(tmp_path, main, encoder, speech):
     with pytest.raises(SystemExit, match="leave out one of them"):
         main("train_rspin", *common, "--noise", speech, "--without_noise", "true")
     assert not (tmp_path / "x").exists()
+
+
+def test_labels_of_other_settings_are_not_taken_for_these(tmp_path, main, encoder, speech):
+    common = ["--corpus", speech, "--units", "mfcc", "--vocab_size", 0, "--device", "cpu",
+              "--output_dir", tmp_path]  # fmt: skip
+    main("make_pseudo_labels", *common, "--num_clusters", 10)
+    units = FrameLabels.load(tmp_path / "units")
+    main("make_pseudo_labels", *common, "--num_clusters", 10)
+    (tmp_path / "kmeans" / "kmeans.json").unlink()  # killed before k-means was saved
+    shutil.rmtree(tmp_path / "units")
+    main("make_pseudo_labels", *common, "--num_clusters", 10)
+    again = FrameLabels.load(tmp_path / "units")
+    assert len(again) == 12 and all((again[name] == units[name]).all() for name in units)
+    with pytest.raises(SystemExit, match=r"made from num_clusters 10 \(now 12\): name another"):
+        main("make_pseudo_labels", *common, "--num_clusters", 12)
+    shutil.rmtree(tmp_path / "units")  # its k-means is as wrong
+    for change in (["--num_clusters", 12], ["--units", "layer", "--layer", 2, "--model", encoder],
+                   ["--num_clusters", 10, "--corpus", sample_folder()]):  # fmt: skip
+        with pytest.raises(SystemExit, match="holds kmeans made from"):
+            main("make_pseudo_labels", *common, *change)

@@ -5,22 +5,26 @@
 
 writes `units/` (one unit per frame), `acoustic_pieces/` (the learned vocabulary) and `pieces/`
 (one piece per frame, the pseudo-labels of train_rspin.py) into the output folder. Killed at any
-moment, the same command goes on where it stopped.
+moment, the same command goes on where it stopped; with other settings it refuses the folder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
 import torch
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoModel, PreTrainedModel
 
+from hf_rspin.training.made_from import check_made_from, corpus_key
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import CorpusArguments, ModelArguments
+from hf_rspin.training.recipe import CorpusArguments, ModelArguments, resolve_encoder
+from hf_rspin.training.trainer import default_feature_extractor
 from hf_rspin.units import (
     AcousticPieces,
     FrameLabels,
@@ -33,6 +37,9 @@ from hf_rspin.units import (
     layer_features,
     mfcc_features,
 )
+from hf_rspin.units.extract import fingerprint
+
+RESULTS = ("units", "units.partial", "kmeans", "pieces")
 
 
 @dataclass
@@ -67,27 +74,52 @@ class PseudoLabelArguments:
             sys.exit(f"--units {self.units} needs --model, a folder or Hub id.")
 
 
-def build_extractor(arguments: PseudoLabelArguments, corpus: datasets.Dataset) -> UnitExtractor:
-    """Return what turns waveforms into units; k-means is fitted here and kept."""
-    if arguments.units != "mfcc":
-        normalize = AutoFeatureExtractor.from_pretrained(arguments.model).do_normalize
+def load_model(arguments: PseudoLabelArguments) -> PreTrainedModel | None:
+    """Return the model that the units come from, in float32, on its device; None for MFCC."""
+    if arguments.units == "mfcc":
+        return None
     if arguments.units == "spin":
-        model = ModelArguments(encoder=arguments.model).build().to(arguments.device)
+        return ModelArguments(encoder=arguments.model).build().to(arguments.device)
+    encoder = AutoModel.from_pretrained(resolve_encoder(arguments.model), dtype=torch.float32)
+    return encoder.to(arguments.device)
+
+
+def made_from(
+    arguments: PseudoLabelArguments, model: PreTrainedModel | None, corpus: datasets.Dataset
+) -> dict[str, Any]:
+    """Return everything that decides the units."""
+    settings = {"units": arguments.units, **corpus_key(corpus)}
+    if model is not None:
+        weights = fingerprint(*(tensor for _, tensor in sorted(model.state_dict().items())))
+        settings |= {"model": arguments.model, "weights": weights, "bf16": arguments.bf16}
+    if arguments.units == "layer":
+        settings["layer"] = arguments.layer
+    if arguments.units != "spin":
+        for name in ("num_clusters", "kmeans_seconds", "seed"):
+            settings[name] = getattr(arguments, name)
+    return settings
+
+
+def build_extractor(
+    arguments: PseudoLabelArguments, model: PreTrainedModel | None, corpus: datasets.Dataset
+) -> UnitExtractor:
+    """Return what turns waveforms into units; k-means is fitted here and kept."""
+    normalize = model is not None and default_feature_extractor(model.config).do_normalize
+    if arguments.units == "spin":
         return codebook_units(model, normalize, arguments.bf16)
     if arguments.units == "mfcc":
         features, source = mfcc_features(), "mfcc"
     else:
-        encoder = AutoModel.from_pretrained(arguments.model).to(arguments.device)
-        features = layer_features(encoder, arguments.layer, arguments.bf16, normalize)
+        features = layer_features(model, arguments.layer, arguments.bf16, normalize)
         source = f"layer {arguments.layer} of {arguments.model}"
     folder = Path(arguments.output_dir) / "kmeans"
     kmeans = KMeans(arguments.num_clusters, arguments.seed, source)
-    if folder.exists():
+    with contextlib.suppress(FileNotFoundError):  # none yet, or killed before the first was whole
         kmeans = KMeans.from_pretrained(folder)
     order = np.random.default_rng(arguments.seed).permutation(len(corpus))
     seconds = np.cumsum(np.asarray(corpus["duration"])[order])
     chosen = order[: 1 + int(np.searchsorted(seconds, arguments.kmeans_seconds))]
-    fit_kmeans(kmeans, features, list(corpus.select(chosen)["audio"]), folder)
+    fit_kmeans(kmeans, features, corpus.select(chosen)["audio"], folder)
     return kmeans_units(features, kmeans)
 
 
@@ -95,11 +127,16 @@ def main() -> None:
     """Extract units, learn acoustic pieces, encode the corpus."""
     corpus_arguments, arguments = parse_arguments(CorpusArguments, PseudoLabelArguments)
     output = Path(arguments.output_dir)
+    corpus = corpus_arguments.load()
+    model = load_model(arguments)
+    try:
+        check_made_from(output, made_from(arguments, model, corpus), RESULTS)
+    except ValueError as error:
+        sys.exit(str(error))
     if (output / "units").exists():
         units = FrameLabels.load(output / "units")
     else:
-        corpus = corpus_arguments.load()
-        extractor = build_extractor(arguments, corpus)
+        extractor = build_extractor(arguments, model, corpus)
         units = extract_units(extractor, corpus, output / "units", strict=corpus_arguments.strict)
     print(f"{len(units)} utterances, {units.num_frames} frames, {units.num_labels} units")
     if arguments.vocab_size == 0:

@@ -103,7 +103,10 @@ def _select_split(
     if split is None:
         return rows
     if "split" not in rows.column_names:
-        raise ValueError(f"{source} has no `split` column, but the split {split!r} was asked for.")
+        raise ValueError(
+            f"{source} has no `split` column, but the split {split!r} was asked for: leave the "
+            "split out to use all of it (--corpus_split none, --noise_split none)."
+        )
     values = rows["split"]
     kept = [index for index, value in enumerate(values) if value == split]
     if not kept:

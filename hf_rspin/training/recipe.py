@@ -9,15 +9,18 @@ from pathlib import Path
 
 import datasets
 import torch
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from hf_rspin.data import TwoViewDataset, load_corpus
 from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
+from hf_rspin.resources import encoder_folder
 from hf_rspin.units import FrameLabels
 from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
 
 logger = logging.getLogger(__name__)
 
+EMBEDDED = "embedded"
+HEADS = ("spin_head.", "auxiliary_head.")
 MODEL_CLASSES = {"hubert": RSpinHubertModel, "wavlm": RSpinWavLMModel}
 
 
@@ -33,7 +36,8 @@ class CorpusArguments:
         },
     )
     corpus_split: str | None = field(
-        default=None, metadata={"help": "value of the column `split`, or split of a Hub dataset"}
+        default=None,
+        metadata={"help": "value of the column `split`, or split of a Hub dataset; none: all rows"},
     )
     min_seconds: float = field(default=2.5, metadata={"help": "shorter utterances are left out"})
     max_seconds: float = field(default=17.0, metadata={"help": "longer ones are cropped at random"})
@@ -50,7 +54,7 @@ class CorpusArguments:
                 "no corpus was given; pass --corpus with a folder of audio, a metadata.csv or the "
                 "id of a Hub dataset."
             )
-        return load_corpus(self.corpus, self.corpus_split, strict=self.strict)
+        return load_corpus(self.corpus, _split(self.corpus_split), strict=self.strict)
 
 
 @dataclass
@@ -61,7 +65,8 @@ class ViewArguments:
         default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
     )
     noise_split: str | None = field(
-        default=None, metadata={"help": "value of the column `split` of the noise metadata.csv"}
+        default=None,
+        metadata={"help": "value of the column `split` of the noise metadata.csv; none: all rows"},
     )
     snr_low: float = field(default=-10.0, metadata={"help": "least SNR in dB"})
     snr_high: float = field(default=10.0, metadata={"help": "greatest SNR in dB"})
@@ -80,10 +85,11 @@ class ViewArguments:
         options = {"change_voice": self.change_voice, "equalize": self.equalize}
         if self.noise is None and self.babble_probability == 0:
             return SpinViews(**options)
-        noise = load_corpus(self.noise, self.noise_split)["audio"] if self.noise else []
+        # Columns are read row by row: a table with audio inside need not fit into memory.
+        noise = load_corpus(self.noise, _split(self.noise_split))["audio"] if self.noise else []
         bank = NoiseBank(
-            list(noise),
-            speech_sources=list(corpus["audio"]) if self.babble_probability > 0 else [],
+            noise,
+            speech_sources=corpus["audio"] if self.babble_probability > 0 else [],
             babble_probability=self.babble_probability,
         )
         return RSpinViews(bank, (self.snr_low, self.snr_high), **options)
@@ -93,7 +99,9 @@ class ViewArguments:
 class ModelArguments:
     """Which encoder, and its heads; what is not given keeps the config's value."""
 
-    encoder: str = field(default="", metadata={"help": "folder or Hub id of a HuBERT or WavLM"})
+    encoder: str = field(
+        default="", metadata={"help": "folder or Hub id of a HuBERT or WavLM, or embedded"}
+    )
     projection_size: int | None = field(default=None, metadata={"help": "size of projections"})
     codebook_size: int | None = field(default=None, metadata={"help": "number of codes"})
     spin_layer: int | None = field(default=None, metadata={"help": "hidden state of the Spin head"})
@@ -122,7 +130,8 @@ class ModelArguments:
                 "no encoder was given; pass --encoder with a folder or Hub id, for instance "
                 "microsoft/wavlm-base."
             )
-        model_type = AutoConfig.from_pretrained(self.encoder).model_type
+        encoder = resolve_encoder(self.encoder)
+        model_type = AutoConfig.from_pretrained(encoder).model_type
         if model_type not in MODEL_CLASSES:
             raise ValueError(
                 f"{self.encoder} is a {model_type!r} model; expected one of "
@@ -135,8 +144,47 @@ class ModelArguments:
         if num_pseudo_labels is not None:
             changes["num_pseudo_labels"] = num_pseudo_labels
         model_class = MODEL_CLASSES[model_type]
-        config = model_class.config_class.from_pretrained(self.encoder, **changes)
-        return model_class.from_pretrained(self.encoder, config=config, dtype=torch.float32)
+        config = model_class.config_class.from_pretrained(encoder, **changes)
+        return _load_encoder(model_class, encoder, config)
+
+
+def _load_encoder(
+    model_class: type[PreTrainedModel], encoder: str, config: PretrainedConfig
+) -> PreTrainedModel:
+    """Load in float32; heads of other sizes than the config's begin anew.
+
+    Raises:
+        ValueError: the encoder itself does not fit the config.
+    """
+    model, report = model_class.from_pretrained(
+        encoder,
+        config=config,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    changed = sorted(name for name, *_ in report["mismatched_keys"])
+    misfits = [name for name in changed if not name.startswith(HEADS)]
+    if misfits:
+        raise ValueError(
+            f"{encoder} does not fit its config: {', '.join(misfits[:3])} has another size. Leave "
+            "sizes of the encoder out of encoder_config."
+        )
+    if changed:
+        logger.warning(
+            "The heads in %s have other sizes: %s begin anew.", encoder, ", ".join(changed)
+        )
+    return model
+
+
+def _split(value: str | None) -> str | None:
+    """Read the word none, with which a command line takes back the split of a config."""
+    return None if value is None or value.lower() in ("", "none") else value
+
+
+def resolve_encoder(name: str) -> str:
+    """Return the folder or Hub id of an encoder; "embedded" is the one in the package."""
+    return str(encoder_folder()) if name == EMBEDDED else name
 
 
 def build_training_set(

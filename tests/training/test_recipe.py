@@ -1,0 +1,86 @@
+"""What the scripts build from their arguments."""
+
+import logging
+
+import datasets
+import pytest
+import torch
+
+from hf_rspin.data import load_corpus
+from hf_rspin.models import RSpinHubertModel
+from hf_rspin.training import recipe
+from hf_rspin.training.recipe import CorpusArguments, ModelArguments, ViewArguments
+
+
+@pytest.fixture(scope="module")
+def spin(tiny, tmp_path_factory):
+    """A folder with heads for 16 codes and 7 pseudo-labels."""
+    folder = tmp_path_factory.mktemp("spin")
+    tiny.tiny_model(codebook_size=16, num_pseudo_labels=7).save_pretrained(folder)
+    return str(folder)
+
+
+def test_heads_of_other_sizes_begin_anew(spin, caplog):
+    before = RSpinHubertModel.from_pretrained(spin).state_dict()
+    with caplog.at_level(logging.WARNING):
+        model = ModelArguments(encoder=spin, codebook_size=8).build(num_pseudo_labels=5)
+    assert "auxiliary_head.bias, auxiliary_head.weight, spin_head.codebook.weight begin" in (
+        caplog.text
+    )
+    after = model.state_dict()
+    assert after["spin_head.codebook.weight"].shape[0] == 8
+    norms = after["spin_head.codebook.weight"].norm(dim=-1)
+    torch.testing.assert_close(norms, torch.ones(8))
+    assert after["auxiliary_head.weight"].shape[0] == 5
+    kept = [name for name in after if after[name].shape == before[name].shape]
+    assert len(kept) == len(before) - 3
+    assert all(torch.equal(after[name], before[name]) for name in kept)
+
+
+def test_heads_of_the_same_size_stay_silently(spin, caplog):
+    before = RSpinHubertModel.from_pretrained(spin).state_dict()
+    with caplog.at_level(logging.WARNING):
+        after = ModelArguments(encoder=spin).build().state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert "begin anew" not in caplog.text
+
+
+def test_an_encoder_of_other_sizes_is_refused(spin):
+    arguments = ModelArguments(encoder=spin, encoder_config='{"intermediate_size": 48}')
+    with pytest.raises(ValueError, match="does not fit its config.*encoder_config"):
+        arguments.build()
+
+
+def test_embedded_names_the_encoder_of_the_package(spin, monkeypatch):
+    monkeypatch.setattr(recipe, "encoder_folder", lambda: spin)
+    assert ModelArguments(encoder="embedded").build().config.codebook_size == 16
+    assert recipe.resolve_encoder("owner/name") == "owner/name"
+
+
+def test_a_split_of_a_config_can_be_taken_back(audio):
+    with pytest.raises(ValueError, match="no `split` column.*--corpus_split none"):
+        CorpusArguments(str(audio), "train").load()
+    corpus = CorpusArguments(str(audio), "none").load()
+    assert len(corpus) == 24
+    with pytest.raises(ValueError, match="--noise_split none"):
+        ViewArguments(str(audio), "train").build(corpus)
+    assert len(ViewArguments(str(audio), "None").build(corpus).noise_bank.sources) == 24
+
+
+def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypatch):
+    rows = load_corpus(audio)
+    cells = [{"bytes": open(c["path"], "rb").read(), "path": None} for c in rows["audio"]]
+    table = datasets.Dataset.from_dict({"audio": cells, "id": rows["id"][:]})
+    table.cast_column("audio", datasets.Audio(decode=False)).to_parquet(tmp_path / "a.parquet")
+    given = {}
+
+    def bank(sources, speech_sources, babble_probability):
+        given.update(noise=sources, speech=speech_sources)
+
+    monkeypatch.setattr(recipe, "NoiseBank", bank)
+    corpus = load_corpus(tmp_path)
+    ViewArguments(str(tmp_path), babble_probability=0.5).build(corpus)
+    for sources in given.values():
+        assert not isinstance(sources, list)
+        assert len(sources) == 24
+        assert sources[3]["bytes"] == cells[3]["bytes"]
