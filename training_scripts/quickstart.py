@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import datasets
-import numpy as np
 import torch
 from transformers import AutoModel, set_seed
 from transformers.utils import logging as transformers_logging
 
 from hf_rspin.analysis.adaptation import LayerFigures, measure_layers, mfcc_pnmi
 from hf_rspin.analysis.adaptation_report import adaptation_report, adaptation_table
+from hf_rspin.analysis.recordings import cut_recordings
 from hf_rspin.data import TwoViewDataset, load_corpus
 from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Rooms, simulate_rooms
 from hf_rspin.evaluation.featurizer import load_front_end
@@ -72,19 +72,19 @@ def load_audio(arguments: QuickstartArguments) -> tuple[datasets.Dataset, datase
     if arguments.audio is None:
         return load_sample("train"), load_sample("test")
     try:
-        corpus = load_corpus(arguments.audio, min_seconds=1.0, decode=True)
+        whole = load_corpus(arguments.audio, min_seconds=1.0)
     except (ValueError, OSError) as error:
         sys.exit(f"{arguments.audio} cannot be used: {error}")
-    order = np.random.default_rng(arguments.seed).permutation(len(corpus))
-    within = np.cumsum(np.minimum(np.asarray(corpus["duration"])[order], 17.0))
-    order = order[: max(2, int(np.searchsorted(within, arguments.most_seconds)))]
-    held_out = max(1, min(40, len(order) // 5))
-    if len(order) < 5:
+    folder = Path(arguments.output_dir) / "segments"
+    corpus = cut_recordings(whole, folder, arguments.most_seconds, seed=arguments.seed)
+    if len(corpus) < 5:
         sys.exit(
-            f"{arguments.audio} holds {len(order)} usable recordings of a second or more; "
-            "expected at least 5."
+            f"{arguments.audio} gives {len(corpus)} usable pieces of 1 to 12 seconds; expected at "
+            "least 5: add recordings, or one of a minute or more."
         )
-    return corpus.select(order[held_out:]), corpus.select(order[:held_out])
+    held_out = max(1, min(40, len(corpus) // 5))
+    rest = range(held_out, len(corpus))
+    return corpus.select(rest), corpus.select(range(held_out))
 
 
 def make_labels(

@@ -59,18 +59,25 @@ def measure_layers(
         num_units: k-means clusters per layer.
         progress: show a progress bar.
     """
-    total = len(train) + len(test) * (1 + len(conditions))
+    has_speakers = train.speakers is not None and len(set(train.speakers)) > 1
+    encoded = len(train) if has_speakers or phones is not None else 0
+    total = encoded + len(test) * (1 + len(conditions))
     with tqdm(total=total, desc=f"Measuring: {front_end.name}", disable=not progress) as bar:
-        train_features = _features(front_end, train, bar)
-        test_features = _features(front_end, test, bar)
+        train_means, train_features = [], []
+        for values in _features(front_end, train, bar) if encoded else ():
+            train_means.append(values.mean(axis=1))
+            if phones is not None:  # all frames of the training set: only where they are needed
+                train_features.append(values)
+        test_features = list(_features(front_end, test, bar))
         cka = {
             condition.name: _similarity(front_end, test, test_features, condition, bar)
             for condition in conditions
         }
     speakers = None
-    if train.speakers is not None and len(set(train.speakers)) > 1:
-        probe = SpeakerProbe().fit(_means(train_features), train.speakers)
-        speakers = probe.accuracy(_means(test_features), test.speakers)
+    if has_speakers:
+        probe = SpeakerProbe().fit(np.stack(train_means), train.speakers)
+        test_means = np.stack([values.mean(axis=1) for values in test_features])
+        speakers = probe.accuracy(test_means, test.speakers)
     pnmi = None
     if phones is not None:
         pnmi = [
@@ -114,8 +121,8 @@ def units_pnmi(
     return unit_information(joint_counts(phones, units, num_phones, num_units)).pnmi
 
 
-def _features(front_end: FrontEnd, utterances: Utterances, bar: tqdm) -> list[np.ndarray]:
-    return list(_encode(front_end, map(utterances.read, range(len(utterances))), bar))
+def _features(front_end: FrontEnd, utterances: Utterances, bar: tqdm) -> Iterable[np.ndarray]:
+    return _encode(front_end, map(utterances.read, range(len(utterances))), bar)
 
 
 def _encode(
@@ -139,8 +146,3 @@ def _similarity(
     for one, other in zip(clean, _encode(front_end, distorted, bar), strict=True):
         cka.update(torch.from_numpy(one), torch.from_numpy(other))
     return cka.debiased_value()
-
-
-def _means(features: Sequence[np.ndarray]) -> np.ndarray:
-    """Average over frames: (utterances, layers, dim)."""
-    return np.stack([values.mean(axis=1) for values in features])

@@ -14,6 +14,7 @@ from transformers import AutoModel, PreTrainedModel
 from hf_rspin.audio import FRAME_WINDOW
 from hf_rspin.models.front_end import reads_normalized
 from hf_rspin.units.mfcc import log_mel
+from hf_rspin.units.windows import run_in_windows
 
 LOG_MEL = "log-mel"
 # Mean and standard deviation of 80-band log-mel values over ordinary speech; one constant for
@@ -41,7 +42,8 @@ class EncoderFrontEnd:
     One utterance at a time: a GroupNorm front end sees padding (doubling a length with zeros
     moved valid frames by a third), and on a CPU batches are no faster. The last entry is
     `last_hidden_state`, which for "stable layer norm" encoders has the final LayerNorm that
-    `hidden_states[-1]` lacks. Calls from several threads are safe.
+    `hidden_states[-1]` lacks. Above 30 s the windows of `run_in_windows` are encoded. Calls from
+    several threads are safe.
 
     Args:
         model: any HuBERT- or WavLM-like model, with or without heads.
@@ -85,7 +87,11 @@ class EncoderFrontEnd:
             values = (values - values.mean()) / torch.sqrt(values.var(unbiased=False) + 1e-7)
         device = next(self.model.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            output = self.model(values.to(device), output_hidden_states=True)
+            return run_in_windows(self._states, values.to(device), axis=1)
+
+    def _states(self, values: Tensor) -> Tensor:
+        """(1, samples) -> (layers, frames, dim), float32, on the CPU."""
+        output = self.model(values, output_hidden_states=True)
         states = [*output.hidden_states[:-1], output.last_hidden_state]
         return torch.stack([state[0].float() for state in states]).cpu()
 

@@ -32,6 +32,7 @@ from hf_rspin.units.features import FrameFeatures
 from hf_rspin.units.frame_labels import FrameLabels
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.shards import Shards
+from hf_rspin.units.windows import run_in_windows
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def codebook_units(
 ) -> UnitExtractor:
     """Units are the codes of a Spin model: argmax of its code logits [R-Spin A.2].
 
+    Recordings above 30 s are encoded in overlapping windows.
+
     Args:
         model: an `RSpinHubertModel` or `RSpinWavLMModel`, on the device to use.
         normalize: feed waveforms of mean 0 and variance 1 (large models; base models do not).
@@ -68,7 +71,8 @@ def codebook_units(
         if normalize:
             values = torch.nn.functional.layer_norm(values, values.shape[-1:], eps=1e-7)
         with torch.autocast(parameter.device.type, torch.bfloat16, enabled=bf16):
-            return model(input_values=values).units.cpu().numpy()
+            units = run_in_windows(lambda part: model(input_values=part).units, values, axis=1)
+        return units.cpu().numpy()
 
     provenance = {
         "kind": "codebook",

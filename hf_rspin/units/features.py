@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from hf_rspin.units.mfcc import mfcc
+from hf_rspin.units.windows import run_in_windows
 
 FrameFeatures = Callable[[np.ndarray], np.ndarray]
 
@@ -23,8 +24,8 @@ def layer_features(
 ) -> FrameFeatures:
     """Return the function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
 
-    One utterance at a time, so no padding reaches the model. The layers above are not computed
-    when the model can be cut: pass a model with fewer layers for speed.
+    One utterance at a time, so no padding reaches the model; above 30 s in overlapping
+    windows. The layers above are computed too: pass a model with fewer layers for speed.
 
     Args:
         model: a HuBERT, WavLM or relative, on the device to use.
@@ -40,6 +41,10 @@ def layer_features(
         raise ValueError(f"layer is {layer}; this encoder has hidden_states 0 to {layers}.")
     model.eval()
 
+    def state_of(values: torch.Tensor) -> torch.Tensor:
+        states = model(values, output_hidden_states=True).hidden_states
+        return states[layer][0].float().cpu()
+
     @torch.inference_mode()
     def extract(waveform: np.ndarray) -> np.ndarray:
         device = next(model.parameters()).device
@@ -47,7 +52,6 @@ def layer_features(
         if normalize:
             values = torch.nn.functional.layer_norm(values, values.shape[-1:], eps=1e-7)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            states = model(values, output_hidden_states=True).hidden_states
-        return states[layer][0].float().cpu().numpy()
+            return run_in_windows(state_of, values, axis=0).numpy()
 
     return extract

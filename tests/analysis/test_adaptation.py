@@ -77,3 +77,19 @@ def test_table_and_report_say_what_is_left_out():
     assert "no phone alignment" in page and page.count("<img") == 2
     page = adaptation_report({"before": whole, "after": whole}, history, 0.15).to_html()
     assert page.count("<img") == 4
+
+
+def test_training_audio_is_encoded_only_where_a_figure_needs_it(tmp_path):
+    class Counting(FrameStatistics):
+        calls = 0
+
+        def __call__(self, waveform):
+            Counting.calls += 1
+            return super().__call__(waveform)
+
+    train, _ = corpus(tmp_path, "a")
+    test, _ = corpus(tmp_path, "bb")
+    train.speakers = None
+    figures = measure_layers(Counting(), train, test, [Clean()], progress=False)
+    assert figures.speaker_accuracy is None and figures.pnmi is None
+    assert Counting.calls == 2 * len(test)

@@ -20,8 +20,10 @@ from hf_rspin.units import (
     codebook_units,
     extract_units,
     kmeans_units,
+    layer_features,
     mfcc,
     mfcc_features,
+    windows,
 )
 
 SAMPLES = [9000, 4000, 9100, 6000, 9000, 4100, 12345, 400]
@@ -198,3 +200,19 @@ def test_foreign_files_and_double_ids_are_refused_before_any_work(tmp_path):
     with pytest.raises(FileExistsError, match="notes.txt"):
         extract_units(loudness_units(calls), corpus, tmp_path / "units", progress=False)
     assert (tmp_path / "units.partial" / "notes.txt").is_file() and not calls
+
+
+def test_a_long_recording_has_one_unit_per_frame(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(windows, "WINDOW", 300)
+    corpus = write_corpus(tmp_path, [16_000 * 8])
+    widths = []
+    hook = model.hubert.encoder.layers[0].register_forward_pre_hook(
+        lambda module, args, kwargs: widths.append((args or [kwargs["hidden_states"]])[0].shape[1]),
+        with_kwargs=True,
+    )
+    units = extract_units(codebook_units(model), corpus, progress=False)
+    features = layer_features(model.hubert, 1)(read_audio(tmp_path / "0.wav"))
+    hook.remove()
+    frames = num_frames(16_000 * 8)
+    assert len(units["0"]) == frames and features.shape == (frames, 32)
+    assert max(widths) <= 300
