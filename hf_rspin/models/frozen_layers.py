@@ -11,8 +11,13 @@ class FrozenLayersMixin:
     Spin trains the top two layers only. The authors leave dropout active in the frozen part; here
     it runs in eval mode, which is deterministic, and as no parameter below needs a gradient, no
     graph is kept, no backward runs there and gradient checkpointing recomputes nothing of it.
+
+    Attributes:
+        frozen_dropout: True keeps dropout active in the frozen part while training, as the
+            authors do; read by `train()`, neither part of the config nor saved.
     """
 
+    frozen_dropout: bool = False
     _num_frozen_layers: int | None = None
 
     @property
@@ -52,14 +57,25 @@ class FrozenLayersMixin:
         return modules
 
     def train(self, mode: bool = True) -> nn.Module:
-        """Set the training mode; frozen modules stay in eval mode."""
+        """Set the training mode; frozen modules stay in eval mode, but for `frozen_dropout`."""
         super().train(mode)
         for module in self.frozen_modules():
-            module.eval()
+            # in training mode the convolutions would ask for a gradient of the waveform
+            if not self.frozen_dropout or module is self.base_model.feature_extractor:
+                module.eval()
         return self
 
-    def release_mask_embedding(self) -> None:
-        """Let the embedding of masked frames train only where frames are masked."""
+    def release_unused_encoder(self) -> None:
+        """Ask no gradient of what no active loss reads, which DDP would wait for.
+
+        That is every layer above the highest that a head reads, and the embedding of masked
+        frames where no frame is masked.
+        """
+        encoder, highest = self.base_model.encoder, self.highest_layer_read()
+        for layer in encoder.layers[highest:]:
+            layer.requires_grad_(False)
+        if highest < len(encoder.layers) and self.config.do_stable_layer_norm:
+            encoder.layer_norm.requires_grad_(False)  # comes after all layers
         used = self.config.apply_spec_augment and self._num_frozen_layers is None
         for name, parameter in self.base_model.named_parameters(recurse=False):
             if name == "masked_spec_embed":
@@ -68,4 +84,4 @@ class FrozenLayersMixin:
     def _set_requires_grad(self, value: bool) -> None:
         for module in self.frozen_modules():
             module.requires_grad_(value)
-        self.release_mask_embedding()
+        self.release_unused_encoder()

@@ -79,7 +79,17 @@ class RSpinModelMixin(FrozenLayersMixin):
             self.spin_head.requires_grad_(False)
         if self.auxiliary_head is not None and self.config.auxiliary_loss_weight == 0:
             self.auxiliary_head.requires_grad_(False)
-        self.release_mask_embedding()
+        self.release_unused_encoder()
+
+    def highest_layer_read(self) -> int:
+        """Return the number of layers below the highest input of a loss that is on."""
+        config, read = self.config, []
+        if config.spin_loss_weight > 0:
+            read.append(config.spin_layer)
+        if self._has_auxiliary_loss():
+            read.append(config.auxiliary_layer)
+        hidden_states = config.num_hidden_layers + 1
+        return max((layer % hidden_states for layer in read), default=config.num_hidden_layers)
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:

@@ -82,6 +82,46 @@ def test_thawing_restores_what_was_trainable(family):
     assert all(module.training for module in model.train().modules())
 
 
+@pytest.mark.parametrize(
+    ("heads", "used"),
+    [
+        ({"spin_layer": 1, "auxiliary_layer": 2}, 2),
+        ({"spin_layer": -3, "num_pseudo_labels": None}, 1),
+        ({"spin_layer": 0, "auxiliary_layer": 3, "auxiliary_loss_weight": 0.0}, 0),
+        ({"spin_layer": 1, "auxiliary_layer": -1}, 3),
+    ],
+)
+def test_what_no_loss_reads_asks_for_no_gradient(family, encoder_options, heads, used):
+    # DistributedDataParallel waits for the gradient of every parameter that asks for one
+    model = build(family, **encoder_options, **heads).train()
+    asking = [any(p.requires_grad for p in layer.parameters())
+              for layer in model.base_model.encoder.layers]  # fmt: skip
+    assert asking == [True] * used + [False] * (3 - used)
+    model.num_frozen_layers = 3
+    model.num_frozen_layers = None
+    batch = make_batch(model)
+    if model.config.auxiliary_loss_weight == 0:
+        batch.pop("labels")
+    model(**batch).loss.backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+def test_dropout_of_the_frozen_part_can_stay_active(family, encoder_options):
+    model = build(family, **encoder_options, hidden_dropout=0.5)
+    model.num_frozen_layers, model.frozen_dropout = 2, True
+    batch = make_batch(model)
+    model.train()
+    (first, states), (_, other) = forward_layers(model, batch), forward_layers(model, batch)
+    assert not torch.allclose(states[1], other[1])
+    assert [state.requires_grad for state in states] == [False, False, True]
+    first.loss.backward()
+    assert all(p.grad is None for p in model.base_model.encoder.layers[1].parameters())
+    model.eval()
+    (_, first), (_, second) = forward_layers(model, batch), forward_layers(model, batch)
+    assert torch.equal(first[2], second[2])
+
+
 @pytest.mark.parametrize("count", [-1, 4, True])
 def test_refuses_a_number_the_encoder_does_not_have(count):
     with pytest.raises(ValueError, match="expected 0 to 3"):
