@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from hf_rspin.audio import AudioError, AudioSource, read_audio
+from hf_rspin.audio import AudioError, AudioSource, audio_name, num_frames, read_audio
+from hf_rspin.data.corpus import check_audible
+from hf_rspin.data.skipped import SkipLog, SkippedFile
 from hf_rspin.units.features import FrameFeatures
 from hf_rspin.units.kmeans import KMeans
-
-logger = logging.getLogger(__name__)
 
 
 def fit_kmeans(
@@ -24,6 +23,8 @@ def fit_kmeans(
     batch_frames: int = 20_000,
     save_every: int = 25,
     progress: bool = True,
+    strict: bool = False,
+    skipped: SkipLog | None = None,
 ) -> KMeans:
     """Give every utterance to `kmeans` once, in batches of at least `batch_frames` frames.
 
@@ -31,22 +32,28 @@ def fit_kmeans(
         kmeans: new, or loaded from `folder` of a run that was stopped: utterances that it has
             seen are not read again, and the result is that of a run that never stopped.
         features: waveform (samples,) at 16 kHz -> (frames, dim).
-        sources: audio to read, in random order (a batch should hold many voices).
+        sources: audio to read, in random order (a batch should hold many voices), one at a time:
+            a column of a dataset stays on the disk.
         folder: where to save now and then; None: nowhere.
         batch_frames: frames per update.
         save_every: updates between two saves.
         progress: show a progress bar.
+        strict: stop at the first file that is damaged, silent or shorter than one frame; without,
+            they are left out with one warning each.
+        skipped: is given these files, for a summary; it then decides whether to be strict.
 
     Raises:
+        AudioError: a file cannot be used, when strict.
         ValueError: fewer usable frames than clusters.
     """
+    skipped = SkipLog(strict) if skipped is None else skipped
     batch: list[np.ndarray] = []
     seen = kmeans.num_utterances
     bar = tqdm(total=len(sources), initial=seen, desc="Fitting k-means", unit="utt",
                disable=not progress)  # fmt: skip
     with bar:
-        for number, source in enumerate(sources[seen:], start=seen + 1):
-            batch += _features(features, source)
+        for number in range(seen + 1, len(sources) + 1):
+            batch += _features(features, sources[number - 1], skipped)
             if sum(map(len, batch)) >= batch_frames or (number == len(sources) and batch):
                 kmeans.partial_fit(np.concatenate(batch))
                 kmeans.num_utterances, batch = number, []
@@ -60,9 +67,16 @@ def fit_kmeans(
     return kmeans
 
 
-def _features(features: FrameFeatures, source: AudioSource) -> list[np.ndarray]:
+def _features(
+    features: FrameFeatures, source: AudioSource, skipped: SkipLog
+) -> list[np.ndarray]:
+    name = audio_name(source)
     try:
-        return [features(read_audio(source))]
-    except (AudioError, ValueError) as error:
-        logger.warning("Skipped: %s", error)
+        waveform = read_audio(source)
+        check_audible(waveform, name)
+        if num_frames(len(waveform)) == 0:
+            raise AudioError(f"{name} is shorter than one frame (25 ms); remove it.")
+    except AudioError as error:
+        skipped.add(SkippedFile(name, str(error)))
         return []
+    return [features(waveform)]

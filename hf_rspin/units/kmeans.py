@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from sklearn.cluster import kmeans_plusplus
 
 _WEIGHTS, _CONFIG = "kmeans.safetensors", "kmeans.json"
+_PATIENCE = 10  # batches without a frame until an empty cluster moves
 
 
 class KMeans:
@@ -30,6 +32,7 @@ class KMeans:
         self.num_clusters, self.seed, self.source = num_clusters, seed, source
         self.centres: np.ndarray | None = None  # (clusters, dim)
         self.counts = np.zeros(num_clusters, dtype=np.float64)
+        self.idle = np.zeros(num_clusters, dtype=np.int64)  # batches since the last frame of each
         self.num_batches = 0
         self.num_utterances = 0  # given by fit_kmeans, which goes on after them
 
@@ -50,6 +53,7 @@ class KMeans:
         added = np.bincount(labels, minlength=self.num_clusters)
         self.counts += added
         hit = added > 0
+        self.idle = np.where(hit, 0, self.idle + 1)
         step = (added[hit] / self.counts[hit])[:, None]
         target = sums[hit] / added[hit][:, None]
         self.centres[hit] += (step * (target - self.centres[hit])).astype(np.float32)
@@ -74,12 +78,14 @@ class KMeans:
         return self._assign(np.asarray(features, dtype=np.float32))[0]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write centres, counts and settings into `folder`, never half a file."""
+        """Write `kmeans.safetensors`, which holds everything, at once; and a readable copy.
+
+        One file is the truth, so that a kill leaves either the old state or the new one.
+        `kmeans.json` repeats the settings for people.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f"{_WEIGHTS}.{os.getpid()}.tmp"
-        save_file({"centres": self.centres, "counts": self.counts}, temporary)
-        os.replace(temporary, folder / _WEIGHTS)
         settings = {
             "num_clusters": self.num_clusters,
             "seed": self.seed,
@@ -87,6 +93,9 @@ class KMeans:
             "num_batches": self.num_batches,
             "num_utterances": self.num_utterances,
         }
+        state = {"centres": self.centres, "counts": self.counts, "idle": self.idle}
+        save_file(state, temporary, {"settings": json.dumps(settings)})
+        os.replace(temporary, folder / _WEIGHTS)
         temporary = folder / f"{_CONFIG}.{os.getpid()}.tmp"
         temporary.write_text(json.dumps(settings, indent=2) + "\n")
         os.replace(temporary, folder / _CONFIG)
@@ -99,17 +108,27 @@ class KMeans:
             FileNotFoundError: the folder holds no k-means.
         """
         folder = Path(folder)
-        if not (folder / _CONFIG).is_file():
+        if not cls.is_saved(folder):
             raise FileNotFoundError(
-                f"{folder} holds no {_CONFIG}; expected a folder written by KMeans.save_pretrained."
+                f"{folder} holds no {_WEIGHTS}; expected a folder written by "
+                "KMeans.save_pretrained."
             )
-        settings = json.loads((folder / _CONFIG).read_text())
+        with safe_open(folder / _WEIGHTS, "numpy") as file:
+            state = {name: file.get_tensor(name).copy() for name in file.keys()}
+            written = (file.metadata() or {}).get("settings")
+        # folders of the first version keep the settings in the other file only
+        settings = json.loads(written or (folder / _CONFIG).read_text())
         kmeans = cls(settings["num_clusters"], settings["seed"], settings["source"])
-        state = load_file(folder / _WEIGHTS)
-        kmeans.centres, kmeans.counts = state["centres"].copy(), state["counts"].copy()
+        kmeans.centres, kmeans.counts = state["centres"], state["counts"]
+        kmeans.idle = state.get("idle", kmeans.idle)
         kmeans.num_batches = settings["num_batches"]
         kmeans.num_utterances = settings["num_utterances"]
         return kmeans
+
+    @staticmethod
+    def is_saved(folder: str | Path) -> bool:
+        """Say whether `folder` holds a k-means, perhaps one whose fitting was stopped."""
+        return (Path(folder) / _WEIGHTS).is_file()
 
     def _start(self, features: np.ndarray) -> None:
         if len(features) < self.num_clusters:
@@ -134,9 +153,10 @@ class KMeans:
         return torch.cat(labels).numpy(), torch.cat(distances).numpy()
 
     def _rescue_empty(self, features: np.ndarray) -> None:
-        """Move centres that were never hit in ten batches onto random frames."""
-        empty = np.flatnonzero(self.counts == 0)
-        if self.num_batches % 10 != 9 or len(empty) == 0:
+        """Move centres without a frame, since the start and in ten batches, onto random frames."""
+        empty = np.flatnonzero((self.counts == 0) & (self.idle >= _PATIENCE))
+        if len(empty) == 0:
             return
         generator = np.random.default_rng([self.seed, self.num_batches])
         self.centres[empty] = features[generator.integers(0, len(features), len(empty))]
+        self.idle[empty] = 0

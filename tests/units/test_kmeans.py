@@ -5,7 +5,8 @@ import pytest
 import soundfile
 from sklearn.cluster import KMeans as ReferenceKMeans
 
-from hf_rspin.audio import num_frames
+from hf_rspin.audio import AudioError, num_frames
+from hf_rspin.data import SkipLog
 from hf_rspin.units.fitting import fit_kmeans
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.mfcc import mfcc
@@ -70,6 +71,42 @@ def test_empty_clusters_are_rescued():
     assert (np.bincount(kmeans.predict(features), minlength=4) > 0).all()
 
 
+def test_a_cluster_without_frames_gets_ten_batches_also_after_forgetting():
+    features, labels = blobs(3000, clusters=3)
+    common, rare = features[labels != 0], features[labels == 0]
+    kmeans = KMeans(3).fit_stream([features])
+    kmeans.fit_stream([common[:50]] * 8)
+    assert kmeans.counts.min() > 0
+    alone = int(kmeans.predict(rare)[0])
+    kept = kmeans.centres[alone].copy()
+    kmeans.forget()
+    kmeans.idle[:] = 0
+    kmeans.fit_stream([common[:50]] * 9)
+    np.testing.assert_array_equal(kmeans.centres[alone], kept)
+    kmeans.partial_fit(common[:50])
+    assert np.abs(kmeans.centres[alone] - kept).max() > 1
+    assert kmeans.idle[alone] == 0  # and has ten batches again
+
+
+def test_a_kill_between_two_files_loses_nothing(tmp_path):
+    features, _ = blobs(1000)
+    kmeans = KMeans(5, seed=2, source="mfcc").fit_stream([features[:500]])
+    kmeans.num_utterances = 7
+    kmeans.save_pretrained(tmp_path)
+    old = (tmp_path / "kmeans.json").read_text()
+    kmeans.partial_fit(features[500:])
+    kmeans.num_utterances = 11
+    kmeans.save_pretrained(tmp_path)
+    (tmp_path / "kmeans.json").write_text(old)  # as if killed before it was replaced
+    again = KMeans.from_pretrained(tmp_path)
+    assert (again.num_utterances, again.num_batches, again.seed) == (11, 2, 2)
+    np.testing.assert_array_equal(again.centres, kmeans.centres)
+    np.testing.assert_array_equal(again.idle, kmeans.idle)
+    (tmp_path / "kmeans.json").unlink()
+    assert KMeans.is_saved(tmp_path) and KMeans.from_pretrained(tmp_path).num_batches == 2
+    assert not KMeans.is_saved(tmp_path / "nothing")
+
+
 def test_bad_input_is_refused(tmp_path):
     with pytest.raises(ValueError, match="3 frames for 5 clusters"):
         KMeans(5).partial_fit(np.zeros((3, 2)))
@@ -79,7 +116,7 @@ def test_bad_input_is_refused(tmp_path):
         KMeans(2).predict(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="at least 1"):
         KMeans(0)
-    with pytest.raises(FileNotFoundError, match="kmeans.json"):
+    with pytest.raises(FileNotFoundError, match=r"kmeans\.safetensors"):
         KMeans.from_pretrained(tmp_path)
 
 
@@ -109,3 +146,24 @@ def test_a_corpus_is_fitted_once_and_goes_on_where_it_stopped(tmp_path):
     np.testing.assert_array_equal(
         KMeans.from_pretrained(tmp_path / "k").centres, whole.centres
     )
+
+
+def test_bad_files_are_skipped_or_stop_a_strict_fit_and_mistakes_are_not_hidden(tmp_path):
+    generator = np.random.default_rng(0)
+    for name, samples in (("good", 16000), ("short", 399)):
+        soundfile.write(tmp_path / f"{name}.wav", 0.1 * generator.normal(size=samples), 16000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
+    (tmp_path / "broken.wav").write_bytes(b"broken")
+    sources = [tmp_path / f"{name}.wav" for name in ("short", "broken", "good", "silent")]
+    skipped = SkipLog()
+    kmeans = fit_kmeans(KMeans(3), mfcc, sources, progress=False, skipped=skipped)
+    assert kmeans.counts.sum() == num_frames(16000) and len(skipped) == 3
+    for bad in ("short", "broken", "silent"):
+        with pytest.raises(AudioError, match=bad):
+            fit_kmeans(KMeans(3), mfcc, [tmp_path / f"{bad}.wav"], progress=False, strict=True)
+
+    def wrong(waveform):
+        raise ValueError("a mistake in the features")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        fit_kmeans(KMeans(3), wrong, sources, progress=False)
