@@ -27,6 +27,7 @@ from hf_rspin.data.tables import read_table
 
 logger = logging.getLogger(__name__)
 
+NAMELESS = audio_name(b"")  # what messages call bytes without a path
 ONE_FRAME = FRAME_WINDOW / SAMPLING_RATE  # seconds; the encoder gives nothing for less
 SILENCE = 2e-4  # peak to peak: below it even the dither of 16-bit silence stays
 PROGRESS_FROM = 2_000  # files; a bar for fewer would only flicker
@@ -62,31 +63,33 @@ def load_corpus(
         AudioError: a bad file, when `strict`.
     """
     skipped = SkipLog(strict) if skipped is None else skipped
-    rows = read_table(source, split)
-    found = len(rows)
+    table, wanted = read_table(source, split)
+    rows = table.select(wanted) if len(wanted) < len(table) else table
     probes = _probe_rows(rows, max(min_seconds, ONE_FRAME), decode)
-    for _, name, reason in probes:
+    kept, seconds, names = [], [], []
+    for row, (duration, name, reason) in zip(wanted, probes, strict=True):
+        place = f"row {row} of {source}"
         if reason:
-            skipped.add(SkippedFile(name, reason))
-    kept = [index for index, (_, _, reason) in enumerate(probes) if not reason]
+            skipped.add(SkippedFile(name or place, reason.replace(NAMELESS, place)))
+            continue
+        kept.append(row)
+        seconds.append(duration)
+        names.append(name or f"row_{row}")
     if not kept:
-        raise ValueError(f"None of the {found} files of {source} can be used; see the warnings.")
-    names = [probes[index][1] for index in kept]
-    rows = rows.select(kept) if len(kept) < found else rows
-    rows = _set_column(rows, "duration", [probes[index][0] for index in kept])
-    rows = _set_column(rows, "id", _ids(rows, names))
-    if "speaker" not in rows.column_names and "speaker_id" in rows.column_names:
-        rows = rows.add_column("speaker", [str(value) for value in rows["speaker_id"]])
-    hours = sum(rows["duration"]) / 3600
-    logger.info("%s: %d of %d files, %.2f h", source, len(rows), found, hours)
-    return rows
+        raise ValueError(
+            f"None of the {len(wanted)} files of {source} can be used; see the warnings."
+        )
+    table = _complete(table, kept, seconds, names)
+    hours, found = sum(seconds) / 3600, len(wanted)
+    logger.info("%s: %d of %d files, %.2f h", source, len(kept), found, hours)
+    return table.select(kept) if len(kept) < len(table) else table
 
 
 def probe(
     cell: dict, known_seconds: float | None, min_seconds: float, decode: bool
 ) -> tuple[float, str, str]:
-    """Return `(seconds, name, reason to skip or "")` of one audio cell."""
-    name = audio_name(cell)
+    """Return `(seconds, name or "" where it has none, reason to skip or "")` of one audio cell."""
+    known_name, name = cell.get("path") or "", audio_name(cell)
     try:
         if decode:
             waveform = read_audio(cell)
@@ -98,10 +101,11 @@ def probe(
             seconds = float(known_seconds)
             _check_present(cell, name)
     except AudioError as error:
-        return math.nan, name, str(error)
+        return math.nan, known_name, str(error)
     if seconds < min_seconds:
-        return seconds, name, f"{name} is too short ({seconds:.3f} s of at least {min_seconds:g})."
-    return seconds, name, ""
+        reason = f"{name} is too short ({seconds:.3f} s of at least {min_seconds:g})."
+        return seconds, known_name, reason
+    return seconds, known_name, ""
 
 
 def check_audible(waveform: np.ndarray, name: str) -> None:
@@ -163,6 +167,28 @@ def _probe_bytes(
         desc="Reading audio headers",
     )
     return list(zip(found["seconds"], found["name"], found["reason"], strict=True))
+
+
+def _complete(
+    table: datasets.Dataset, kept: list[int], seconds: list[float], names: list[str]
+) -> datasets.Dataset:
+    """Add `duration`, `id` and `speaker`, with values in the rows that are kept.
+
+    They go to the whole table, see `read_table`.
+    """
+    ids = _ids(table.select(kept), names)
+    table = _set_column(table, "duration", _spread(seconds, kept, len(table), math.nan))
+    table = _set_column(table, "id", _spread(ids, kept, len(table), ""))
+    if "speaker" not in table.column_names and "speaker_id" in table.column_names:
+        table = table.add_column("speaker", [str(value) for value in table["speaker_id"]])
+    return table
+
+
+def _spread(values: list, rows: list[int], length: int, default: float | str) -> list:
+    column = [default] * length
+    for row, value in zip(rows, values, strict=True):
+        column[row] = value
+    return column
 
 
 def _ids(rows: datasets.Dataset, names: list[str]) -> list[str]:

@@ -21,14 +21,16 @@ from hf_rspin.audio import (
     read_audio,
 )
 from hf_rspin.data.corpus import check_audible
-from hf_rspin.data.skipped import SkippedFile
+from hf_rspin.data.skipped import SkipLog, SkippedFile
 from hf_rspin.random import example_generator
 from hf_rspin.views import ViewPair
+from hf_rspin.views.pitch import ANALYSIS_RATE
 
 logger = logging.getLogger(__name__)
 
 CLEAN_VIEW, PERTURBED_VIEW, CROP = 0, 1, 2  # last number of the key of each random generator
 F0_COLUMNS = ("f0_floor", "f0_ceiling")  # Hz; optional, else estimated from the utterance
+HIGHEST_F0 = ANALYSIS_RATE // 4  # Hz
 NAMES_SHOWN = 10
 SUBSTITUTES = 20  # utterances tried in place of a batch without a single usable one
 
@@ -81,9 +83,11 @@ class TwoViewDataset(Dataset):
         min_seconds: shorter utterances are left out (the paper: 2.5).
         max_seconds: longer utterances are cropped at random (the paper: 17).
         strict: raise on a bad file in a batch too.
+        skipped: files left out so far, as `load_corpus` noted them; the trainer counts them, and
+            the utterances that are too short.
 
     Raises:
-        ValueError: a column is missing.
+        ValueError: a column is missing, or a range of a voice is not one.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class TwoViewDataset(Dataset):
         min_seconds: float = 2.5,
         max_seconds: float = 17.0,
         strict: bool = False,
+        skipped: SkipLog | None = None,
     ):
         missing = {"id", "audio", "duration"} - set(corpus.column_names)
         if missing:
@@ -103,12 +108,14 @@ class TwoViewDataset(Dataset):
             )
         self.views, self.frame_labels, self.seed = views, frame_labels, seed
         self.min_seconds, self.max_seconds, self.strict = min_seconds, max_seconds, strict
+        self.skipped = SkipLog() if skipped is None else skipped
         seconds = np.asarray(corpus["duration"], dtype=np.float64)
         kept = np.flatnonzero(seconds >= min_seconds)
         self.num_too_short = len(seconds) - len(kept)
         self._warn_short(corpus, np.flatnonzero(seconds < min_seconds))
         columns = ["id", "audio", *(name for name in F0_COLUMNS if name in corpus.column_names)]
         self.corpus = corpus.select_columns(columns).select(kept)
+        _check_f0_ranges(self.corpus)
         self.full_durations = seconds[kept]
         self.durations = np.minimum(self.full_durations, max_seconds)
 
@@ -141,14 +148,16 @@ class TwoViewDataset(Dataset):
         except AudioError as error:
             if self.strict:
                 raise
-            return SkippedFile(audio_name(self.corpus[int(key[1])]["audio"]), str(error))
+            row = self.corpus[int(key[1])]
+            name = _name(row)
+            return SkippedFile(name, str(error).replace(audio_name(row["audio"]), name))
         return self._example(key, *loaded)
 
     def _load(self, index: int) -> tuple[dict, np.ndarray, np.ndarray | None]:
         """Return the row, the whole waveform (samples,) and the whole labels (frames,)."""
         row = self.corpus[index]
         waveform = read_audio(row["audio"])
-        name, seconds = audio_name(row["audio"]), self.full_durations[index]
+        name, seconds = _name(row), self.full_durations[index]
         if num_frames(len(waveform)) < 1 or len(waveform) < seconds * SAMPLING_RATE / 2:
             raise AudioError(
                 f"{name} decodes to {len(waveform) / SAMPLING_RATE:.3f} s but {seconds:.3f} s were "
@@ -200,14 +209,47 @@ class TwoViewDataset(Dataset):
     def _warn_short(self, corpus: datasets.Dataset, short: np.ndarray) -> None:
         if len(short) == 0:
             return
-        names = [audio_name(cell) for cell in corpus.select(short[:NAMES_SHOWN])["audio"]]
+        # Only the rows that are shown are read: `audio` may hold the bytes of every file.
+        rows = corpus.select_columns(["id", "audio"])
+        names = [_name(row) for row in rows.select(short[:NAMES_SHOWN])]
+        reason = f"is shorter than {self.min_seconds:g} s."
+        ids = [str(key) for key in corpus.select_columns("id").select(short)["id"]]
+        for name in names + ids[len(names) :]:
+            self.skipped.note(SkippedFile(name, f"{name} {reason}"))
         more = f" and {len(short) - len(names)} more" if len(short) > len(names) else ""
         listed = ", ".join(names) + more
         count, limit = f"{len(short)} of {len(corpus)}", f"{self.min_seconds:g} s"
         logger.warning("%s utterances are shorter than %s and left out: %s", count, limit, listed)
 
 
+def _name(row: dict) -> str:
+    """Name the audio of a row by its path, or by its id where it has none."""
+    return audio_name(row["audio"]) if row["audio"].get("path") else f"utterance {row['id']}"
+
+
 def _f0_range(row: dict) -> tuple[float, float] | None:
-    if row.get("f0_floor") is None or row.get("f0_ceiling") is None:
+    """Return the range of the voice in Hz; None where a number is left out."""
+    floor, ceiling = (row.get(name) for name in F0_COLUMNS)
+    if floor is None or ceiling is None or np.isnan(floor) or np.isnan(ceiling):
         return None
-    return float(row["f0_floor"]), float(row["f0_ceiling"])
+    return float(floor), float(ceiling)
+
+
+def _check_f0_ranges(corpus: datasets.Dataset) -> None:
+    """Refuse ranges now that the views would refuse hours later.
+
+    Raises:
+        ValueError: a range is not of numbers, or not one that `estimate_f0` takes.
+    """
+    if not set(F0_COLUMNS) <= set(corpus.column_names):
+        return
+    columns = (corpus[name][:] for name in F0_COLUMNS)
+    for index, values in enumerate(zip(*columns, strict=True)):
+        numbers = all(value is None or isinstance(value, int | float) for value in values)
+        known = _f0_range(dict(zip(F0_COLUMNS, values, strict=True))) if numbers else None
+        if not numbers or (known and not 0 < known[0] < known[1] <= HIGHEST_F0):
+            raise ValueError(
+                f"f0_floor and f0_ceiling of {corpus['id'][index]} are {values[0]} and "
+                f"{values[1]}; expected Hz, 0 < floor < ceiling <= {HIGHEST_F0}: correct the row, "
+                "or leave both empty."
+            )

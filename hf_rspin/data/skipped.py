@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from accelerate.utils import gather_object
+
 from hf_rspin.audio import AudioError
 
 logger = logging.getLogger(__name__)
+
+NAMES_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class SkipLog:
     def __init__(self, strict: bool = False):
         self.strict = strict
         self.reasons: dict[str, str] = {}
+        self.num_shared = 0  # of them known to the other processes
 
     def __len__(self) -> int:
         """Return the number of different files."""
@@ -44,3 +49,22 @@ class SkipLog:
         if skipped.name not in self.reasons:
             self.reasons[skipped.name] = skipped.reason
             logger.warning("Skipped: %s", skipped.reason)
+
+    def note(self, skipped: SkippedFile) -> None:
+        """Count a file that somebody else warned about, or that was left out on purpose."""
+        self.reasons.setdefault(skipped.name, skipped.reason)
+
+    def summary(self) -> str:
+        """Return one sentence for the end of a run, which names some of the files."""
+        if not self.reasons:
+            return "no file was skipped."
+        names = list(self.reasons)
+        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        return f"{len(names)} skipped: {', '.join(names[:NAMES_SHOWN])}{more}."
+
+
+def share_skipped(log: SkipLog) -> None:
+    """Give every process what the others skipped; all of them must call this together."""
+    for name, reason in gather_object(list(log.reasons.items())[log.num_shared :]):
+        log.add(SkippedFile(name, reason))
+    log.num_shared = len(log.reasons)

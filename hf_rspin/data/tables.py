@@ -11,23 +11,31 @@ from hf_rspin.audio import AUDIO_SUFFIXES
 
 METADATA_FILES = ("metadata.csv", "metadata.parquet", "metadata.jsonl")
 PATH_COLUMNS = ("file_name", "path", "file")  # relative to the table's folder
-TEXT_COLUMNS = ("file_name", "path", "file", "audio", "id", "speaker", "speaker_id", "text")
+TEXT_COLUMNS = (*PATH_COLUMNS, "audio", "id", "speaker", "speaker_id", "text", "split")
 UNDECODED = datasets.Audio(decode=False)
 
 
-def read_table(source: str | Path, split: str | None = None) -> datasets.Dataset:
-    """Return the rows of `source`, their `audio` column undecoded.
+def read_table(
+    source: str | Path, split: str | None = None
+) -> tuple[datasets.Dataset, list[int]]:
+    """Return all rows of `source`, their `audio` column undecoded, and which are of the split.
+
+    The rows are not selected yet: `datasets` writes a table anew, all audio in it too, when a
+    column is added after a selection.
 
     Raises:
         ValueError: nothing there, no audio column, or an unknown split; the message says which.
     """
     path = Path(source)
     if path.is_dir():
-        return _select_split(_read_folder(path), split, source)
+        rows = _read_folder(path)
+        return rows, _rows_of_split(rows, split, source)
     if path.is_file():
-        return _select_split(_read_file(path), split, source)
+        rows = _read_file(path)
+        return rows, _rows_of_split(rows, split, source)
     if str(source).count("/") == 1 and not path.is_absolute():
-        return _read_hub(str(source), split)
+        rows = _read_hub(str(source), split)
+        return rows, list(range(len(rows)))
     raise ValueError(
         f"{source} does not exist; expected a folder of audio, a metadata.csv / .parquet / .jsonl, "
         "or a Hub dataset as owner/name or owner/name:configuration."
@@ -60,7 +68,8 @@ def _read_file(file: Path) -> datasets.Dataset:
         frame = pandas.read_csv(file, dtype=text, keep_default_na=False, na_values=[""])
         rows = datasets.Dataset.from_pandas(frame, preserve_index=False)
     elif file.suffix in (".jsonl", ".json"):
-        frame = pandas.read_json(file, lines=True, dtype={"id": str})
+        # No guessing: ids keep their zeros, and what looks like a date stays text.
+        frame = pandas.read_json(file, lines=True, dtype=False, convert_dates=False)
         rows = datasets.Dataset.from_pandas(frame, preserve_index=False)
     elif file.suffix.lower() in AUDIO_SUFFIXES:
         rows = datasets.Dataset.from_dict({"file_name": [file.name]})
@@ -97,20 +106,26 @@ def _with_audio(rows: datasets.Dataset, folder: Path) -> datasets.Dataset:
     return rows.cast_column("audio", UNDECODED)
 
 
-def _select_split(
+def _rows_of_split(
     rows: datasets.Dataset, split: str | None, source: str | Path
-) -> datasets.Dataset:
+) -> list[int]:
     if split is None:
-        return rows
+        return list(range(len(rows)))
     if "split" not in rows.column_names:
         raise ValueError(
             f"{source} has no `split` column, but the split {split!r} was asked for: leave the "
             "split out to use all of it (--corpus_split none, --noise_split none)."
         )
-    values = rows["split"]
-    kept = [index for index, value in enumerate(values) if value == split]
+    values = [_as_text(value) for value in rows["split"]]
+    kept = [index for index, value in enumerate(values) if value == str(split)]
     if not kept:
-        raise ValueError(
-            f"{source} has no row with split {split!r}; it has {', '.join(sorted(set(values)))}."
-        )
-    return rows.select(kept)
+        known = ", ".join(sorted({value or "empty cells" for value in values}))
+        raise ValueError(f"{source} has no row with split {split!r}; it has {known}.")
+    return kept
+
+
+def _as_text(value: object) -> str:
+    """Write a cell as a person would: 1 also where empty cells beside it made it 1.0."""
+    if value is None or value != value:  # NaN
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -126,3 +126,69 @@ def test_repeated_ids_are_refused(write, tmp_path):
 def test_a_path_that_does_not_exist_is_said(tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         load_corpus(tmp_path / "nowhere" / "at" / "all")
+
+
+def hub_like(write, tmp_path, names, **columns):
+    """Write a parquet table with audio inside, as the Hub has it."""
+    data = write("source.flac", 1.0).read_bytes()
+    cells = [{"bytes": data if good else b"bad", "path": name} for name, good in names]
+    rows = datasets.Dataset.from_dict({"audio": cells, **columns})
+    (tmp_path / "hub").mkdir()
+    rows.cast_column("audio", datasets.Audio(decode=False)).to_parquet(
+        tmp_path / "hub" / "0.parquet"
+    )
+    return tmp_path / "hub"
+
+
+def test_a_split_of_a_table_with_audio_inside_copies_no_audio(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.Dataset, "flatten_indices", None)  # would write it all again
+    names = [("a.flac", True), ("b.flac", True), ("c.flac", False), ("d.flac", True)]
+    split = ["train", "test", "train", "train"]
+    hub = hub_like(write, tmp_path, names, split=split, speaker_id=[1, 2, 3, 4])
+    corpus = load_corpus(hub, "train")
+    assert corpus["id"][:] == ["a", "d"]
+    assert corpus["speaker"][:] == ["1", "4"]
+    assert corpus["duration"][:] == pytest.approx([1.0, 1.0])
+    assert len(read_audio(corpus[1]["audio"])) == 16_000
+
+
+def test_audio_without_a_name_is_called_by_its_row(write, tmp_path):
+    hub = hub_like(write, tmp_path, [(None, True), (None, False), (None, False), (None, True)])
+    skipped = SkipLog()
+    assert load_corpus(hub, skipped=skipped)["id"][:] == ["row_0", "row_3"]
+    assert list(skipped.reasons) == [f"row 1 of {hub}", f"row 2 of {hub}"]
+    assert all("<audio bytes>" not in reason for reason in skipped.reasons.values())
+    assert skipped.summary() == f"2 skipped: row 1 of {hub}, row 2 of {hub}."
+
+
+def test_lines_of_json_are_not_guessed_at(write, tmp_path):
+    for name in ("001.wav", "2020-01-02.wav"):
+        write(name)
+    lines = [
+        '{"file_name": "001.wav", "speaker": "007", "text": "2020-01-02", "date": "2020-01-02"}',
+        '{"file_name": "2020-01-02.wav", "speaker": "010", "text": "12", "date": "1"}',
+    ]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    corpus = load_corpus(tmp_path)
+    assert corpus["id"][:] == ["001", "2020-01-02"]
+    assert corpus["speaker"][:] == ["007", "010"]
+    assert corpus["text"][:] == ["2020-01-02", "12"]
+    assert corpus["date"][:] == ["2020-01-02", "1"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_splits_may_be_numbers_or_empty(write, tmp_path, kind):
+    for name in "abc":
+        write(f"{name}.wav")
+    names, splits = ["a.wav", "b.wav", "c.wav"], [1, 2, None]
+    table = datasets.Dataset.from_dict({"file_name": names, "split": splits}).to_pandas()
+    path = tmp_path / f"metadata.{kind}"
+    if kind == "csv":
+        path.write_text("file_name,split\na.wav,1\nb.wav,2\nc.wav,\n")
+    elif kind == "jsonl":
+        table.to_json(path, orient="records", lines=True)
+    else:
+        table.to_parquet(path)
+    assert load_corpus(tmp_path, "2")["id"][:] == ["b"]
+    with pytest.raises(ValueError, match="no row with split 'dev'; it has 1, 2, empty cells"):
+        load_corpus(tmp_path, "dev")

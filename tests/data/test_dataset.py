@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 from hf_rspin.audio import AudioError, num_frames
 from hf_rspin.data import (
     DurationBatchSampler,
+    SkipLog,
     SkippedFile,
     TwoViewCollator,
     TwoViewDataset,
@@ -188,3 +189,45 @@ def test_a_table_may_give_the_range_of_a_voice(ramps):
 def test_missing_columns_are_said(ramps):
     with pytest.raises(ValueError, match="no column duration"):
         TwoViewDataset(ramps.remove_columns("duration"), PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("floor", "ceiling"), [(200.0, 100.0), (0.0, 100.0), (-5.0, 90.0), (80.0, 2001.0)]
+)
+def test_impossible_ranges_of_voices_are_refused_at_once(ramps, floor, ceiling):
+    corpus = ramps.add_column("f0_floor", [80.0] * 3 + [floor])
+    corpus = corpus.add_column("f0_ceiling", [200.0] * 3 + [ceiling])
+    with pytest.raises(ValueError, match=f"of r3 are {floor} and {ceiling}; expected Hz"):
+        TwoViewDataset(corpus, PLAIN, min_seconds=0.1)
+    TwoViewDataset(corpus.select(range(3)), PLAIN, min_seconds=0.1)
+
+
+def test_ranges_that_are_text_are_refused_and_empty_ones_estimated(ramps):
+    def with_floors(*floors):
+        corpus = ramps.add_column("f0_floor", list(floors))
+        return corpus.add_column("f0_ceiling", [200.0] * 4)
+
+    with pytest.raises(ValueError, match="of r0 are low and 200.0"):
+        TwoViewDataset(with_floors("low", "80", "80", "80"), PLAIN, min_seconds=0.1)
+    corpus = with_floors(float("nan"), None, 80.0, 80.0)
+    dataset = TwoViewDataset(corpus, SpinViews(), min_seconds=0.1)
+    for index in (0, 1):
+        example = dataset[0, index]
+        assert len(example.clean) == len(example.perturbed)
+
+
+def test_what_was_left_out_before_training_is_counted(ramps):
+    skipped = SkipLog()
+    skipped.note(SkippedFile("gone.wav", "gone.wav is missing."))
+    dataset = TwoViewDataset(ramps, PLAIN, min_seconds=1.0, skipped=skipped)
+    assert dataset.skipped is skipped
+    assert [name.rsplit("/")[-1] for name in skipped.reasons] == ["gone.wav", "r0.wav"]
+
+
+def test_audio_without_a_name_is_called_by_its_id(ramps):
+    cells = [{"bytes": b"bad", "path": None}] * 4
+    dataset = TwoViewDataset(ramps.remove_columns("audio").add_column("audio", cells), PLAIN,
+                             min_seconds=0.1)  # fmt: skip
+    item = dataset._try((0, 2))
+    assert item.name == "utterance r2"
+    assert "utterance r2 could not be read" in item.reason
