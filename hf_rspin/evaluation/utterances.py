@@ -12,6 +12,29 @@ from hf_rspin.audio import FRAME_WINDOW, AudioError, num_frames, num_samples, re
 from hf_rspin.evaluation.phone_labels import parse_phones
 
 
+class AudioRows(Sequence):
+    """The audio cells of a corpus, read one by one: some tables hold gigabytes of bytes.
+
+    Args:
+        corpus: with the column `audio`, not decoded.
+    """
+
+    def __init__(self, corpus: datasets.Dataset):
+        self.corpus = corpus.select_columns("audio")
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+        return len(self.corpus)
+
+    def __getitem__(self, index: int) -> dict:
+        """Return one cell."""
+        return self.corpus[int(index)]["audio"]
+
+    def select(self, indices: Sequence[int]) -> AudioRows:
+        """Return some of the rows, in the given order."""
+        return AudioRows(self.corpus.select(indices))
+
+
 @dataclass
 class Utterances:
     """Test or training utterances; `speakers` and `phones` are None where not known.
@@ -22,14 +45,15 @@ class Utterances:
 
     Args:
         ids: one per utterance; they decide what each distortion draws.
-        audio: one cell `{"path": ..., "bytes": ...}` per utterance.
+        audio: one cell `{"path": ..., "bytes": ...}` per utterance; from a corpus, rows that are
+            read when asked for.
         speakers: who speaks.
         phones: the phones of each utterance, word separators dropped.
         keep_waveforms: keep decoded audio in memory (230 MB per hour) for the next condition.
     """
 
     ids: list[str]
-    audio: list[dict]
+    audio: Sequence[dict]
     speakers: list[str] | None = None
     phones: list[list[str]] | None = None
     keep_waveforms: bool = False
@@ -55,7 +79,7 @@ class Utterances:
         if "phones" in columns:
             phones = [parse_phones(text or "", strip_stress) for text in corpus["phones"]]
         ids = [str(i) for i in corpus["id"]]
-        return cls(ids, list(corpus["audio"]), speakers, phones, keep_waveforms)
+        return cls(ids, AudioRows(corpus), speakers, phones, keep_waveforms)
 
     def __len__(self) -> int:
         """Return the number of utterances."""
@@ -83,12 +107,13 @@ class Utterances:
     def select(self, indices: Sequence[int]) -> Utterances:
         """Return some of the utterances, in the given order."""
 
-        def pick(column: list | None) -> list | None:
+        def pick(column: Sequence | None) -> list | None:
             return None if column is None else [column[i] for i in indices]
 
+        audio = self.audio
+        audio = audio.select(indices) if isinstance(audio, AudioRows) else pick(audio)
         return Utterances(
-            pick(self.ids), pick(self.audio), pick(self.speakers), pick(self.phones),
-            self.keep_waveforms,
+            pick(self.ids), audio, pick(self.speakers), pick(self.phones), self.keep_waveforms
         )
 
     def subset(self, count: int | None, seed: int = 0) -> Utterances:

@@ -39,6 +39,17 @@ def test_utterances_are_sorted_by_duration_with_their_columns():
     assert (found.speakers, found.phones) == (["2", "3", "1"], [["B"], ["CH"], ["AA"]])
 
 
+def test_audio_inside_a_table_is_read_row_by_row():
+    cells = [{"path": None, "bytes": bytes([i])} for i in range(4)]
+    corpus = datasets.Dataset.from_dict({
+        "id": list("abcd"), "audio": cells, "duration": [4.0, 3.0, 2.0, 1.0],
+    })
+    chosen = Utterances.from_corpus(corpus).select([0, 2])
+    assert chosen.ids == ["d", "b"]
+    assert not isinstance(chosen.audio, list)
+    assert [cell["bytes"] for cell in chosen.audio] == [b"\x03", b"\x01"]
+
+
 def test_too_short_audio_is_named(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(399), 16000)
     with pytest.raises(AudioError, match="u9 has 399 samples"):
