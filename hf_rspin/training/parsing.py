@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,28 @@ def parse_arguments(*argument_classes: type, arguments: list[str] | None = None)
     Raises:
         SystemExit: the file is missing or not a mapping, or a key or option is unknown.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given, file, keys = list(sys.argv[1:] if arguments is None else arguments), "", ()
     if given and given[0].endswith((".yaml", ".yml")):
-        given = _as_options(_read_yaml(Path(given[0]))) + given[1:]
-    return HfArgumentParser(argument_classes).parse_args_into_dataclasses(args=given)
+        file, values = given[0], _read_yaml(Path(given[0]))
+        given, keys = _as_options(values) + given[1:], tuple(values)
+    parser = HfArgumentParser(argument_classes, allow_abbrev=False)
+    *parsed, unknown = parser.parse_args_into_dataclasses(args=given, return_remaining_strings=True)
+    if unknown:
+        names = [f.name for one in argument_classes for f in fields(one) if f.init]
+        sys.exit(_explain(unknown, names, file, keys))
+    return tuple(parsed)
+
+
+def _explain(unknown: list[str], names: list[str], file: str, keys: tuple[str, ...]) -> str:
+    """Say what was not understood, where it stands and what may have been meant."""
+    options = [text for text in unknown if text.startswith("--")]
+    if not options:
+        return f"{unknown[0]!r} belongs to no option; expected --name value. See --help."
+    name = options[0].removeprefix("--").partition("=")[0]
+    where = f"{name} in {file}" if name in keys else f"--{name}"
+    close = difflib.get_close_matches(name.replace("-", "_"), names)
+    hint = f"did you mean {' or '.join(close)}?" if close else "see --help."
+    return f"{where} is no option of this script; {hint}"
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -33,9 +33,15 @@ def test_the_command_line_overrides_the_file(tmp_path):
     assert options == Options("c", 1e-4, -2, False, ["z"], '{"k": 1}')
 
 
-def test_what_is_unknown_or_missing_is_refused(tmp_path, capsys):
-    with pytest.raises(ValueError, match="nmae"):
+def test_what_is_unknown_or_missing_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match=r"nmae in .*config.yaml is no .*did you mean name\?"):
         parse(tmp_path, "nmae: b\n")
+    with pytest.raises(SystemExit, match=r"--layers is no option.*did you mean layer\?"):
+        parse(tmp_path, "name: b\n", "--layers", "3")
+    with pytest.raises(SystemExit, match="--ra is no option"):  # no abbreviation of rate
+        parse(tmp_path, "name: b\n", "--ra", "3")
+    with pytest.raises(SystemExit, match="'stray' belongs to no option"):
+        parse_arguments(Options, arguments=["stray"])
     with pytest.raises(SystemExit, match="does not exist"):
         parse_arguments(Options, arguments=[str(tmp_path / "no.yaml")])
     with pytest.raises(SystemExit, match="expected lines"):
