@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from transformers import AutoModel, PreTrainedModel
 
+from hf_rspin.data import SkipLog
+from hf_rspin.models.front_end import reads_normalized
 from hf_rspin.training.made_from import check_made_from, corpus_key
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import CorpusArguments, ModelArguments, resolve_encoder
-from hf_rspin.training.trainer import default_feature_extractor
+from hf_rspin.training.recipe import CorpusArguments, ModelArguments, resolve_encoder, show_progress
 from hf_rspin.units import (
     AcousticPieces,
     FrameLabels,
@@ -104,7 +105,7 @@ def build_extractor(
     arguments: PseudoLabelArguments, model: PreTrainedModel | None, corpus: datasets.Dataset
 ) -> UnitExtractor:
     """Return what turns waveforms into units; k-means is fitted here and kept."""
-    normalize = model is not None and default_feature_extractor(model.config).do_normalize
+    normalize = model is not None and reads_normalized(model.config)
     if arguments.units == "spin":
         return codebook_units(model, normalize, arguments.bf16)
     if arguments.units == "mfcc":
@@ -126,8 +127,10 @@ def build_extractor(
 def main() -> None:
     """Extract units, learn acoustic pieces, encode the corpus."""
     corpus_arguments, arguments = parse_arguments(CorpusArguments, PseudoLabelArguments)
+    show_progress()
     output = Path(arguments.output_dir)
-    corpus = corpus_arguments.load()
+    skipped = SkipLog(corpus_arguments.strict)
+    corpus = corpus_arguments.load(skipped)
     model = load_model(arguments)
     try:
         check_made_from(output, made_from(arguments, model, corpus), RESULTS)
@@ -137,8 +140,9 @@ def main() -> None:
         units = FrameLabels.load(output / "units")
     else:
         extractor = build_extractor(arguments, model, corpus)
-        units = extract_units(extractor, corpus, output / "units", strict=corpus_arguments.strict)
+        units = extract_units(extractor, corpus, output / "units", skipped=skipped)
     print(f"{len(units)} utterances, {units.num_frames} frames, {units.num_labels} units")
+    print(skipped.summary())
     if arguments.vocab_size == 0:
         return
     pieces = AcousticPieces.train((units[name] for name in units), arguments.vocab_size)

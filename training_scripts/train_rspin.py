@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from transformers import set_seed
 
+from hf_rspin.data import SkipLog
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.training.checkpoints import last_complete_checkpoint
 from hf_rspin.training.parsing import parse_arguments
@@ -23,6 +24,7 @@ from hf_rspin.training.recipe import (
     ViewArguments,
     build_training_set,
     save_history,
+    show_progress,
 )
 from hf_rspin.units import FrameLabels
 
@@ -62,12 +64,14 @@ def main() -> None:
         CorpusArguments, ViewArguments, ModelArguments, RSpinArguments, TwoViewTrainingArguments
     )
     check_noise(view_arguments, arguments.without_noise)
+    show_progress()
     set_seed(training.seed)
-    corpus = corpus_arguments.load()
+    skipped = SkipLog(corpus_arguments.strict)
+    corpus = corpus_arguments.load(skipped)
     folder = arguments.pseudo_labels
     labels = FrameLabels.load(folder) if folder else None
     dataset = build_training_set(
-        corpus, corpus_arguments, view_arguments.build(corpus), labels, training.seed
+        corpus, corpus_arguments, view_arguments.build(corpus), labels, training.seed, skipped
     )
     model = model_arguments.build(labels.num_labels if labels else None)
     trainer = TwoViewTrainer(model, training, dataset)

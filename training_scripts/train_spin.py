@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from transformers import set_seed
 
+from hf_rspin.data import SkipLog
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.training.checkpoints import last_complete_checkpoint
 from hf_rspin.training.parsing import parse_arguments
@@ -20,6 +21,7 @@ from hf_rspin.training.recipe import (
     ViewArguments,
     build_training_set,
     save_history,
+    show_progress,
 )
 
 
@@ -30,10 +32,12 @@ def main() -> None:
     )
     if training.num_trainable_layers is None:
         training.num_trainable_layers = 2  # Spin collapses when everything trains
+    show_progress()
     set_seed(training.seed)
-    corpus = corpus_arguments.load()
+    skipped = SkipLog(corpus_arguments.strict)
+    corpus = corpus_arguments.load(skipped)
     dataset = build_training_set(
-        corpus, corpus_arguments, view_arguments.build(corpus), None, training.seed
+        corpus, corpus_arguments, view_arguments.build(corpus), None, training.seed, skipped
     )
     trainer = TwoViewTrainer(model_arguments.build(), training, dataset)
     resume = not training.overwrite_output_dir and last_complete_checkpoint(training.output_dir)

@@ -38,6 +38,23 @@ def last_complete_checkpoint(output_dir: str | Path) -> Path | None:
     return None
 
 
+def is_torn(checkpoint: Path) -> bool:
+    """Say whether a run of this package was killed while it wrote `checkpoint`.
+
+    The progress file is written first and the state of `Trainer` last. A folder that neither is
+    empty nor has the first is not ours.
+    """
+    files = [path.name for path in checkpoint.iterdir()]
+    return not files or (PROGRESS_FILE in files and not _has_state(checkpoint))
+
+
+def remove_torn_checkpoints(output_dir: str | Path) -> None:
+    """Delete checkpoints that a killed run left half written."""
+    for path in filter(is_torn, checkpoints(output_dir)):
+        logger.warning("Deleting %s: the run was killed while writing it.", path)
+        shutil.rmtree(path)
+
+
 def _missing(checkpoint: Path) -> str:
     """Name a file that is absent or torn; "" for a whole checkpoint."""
     if not any((checkpoint / name).is_file() for name in WEIGHT_FILES):
@@ -47,11 +64,16 @@ def _missing(checkpoint: Path) -> str:
             return name
     if not any(checkpoint.glob("rng_state*.pth")):
         return "rng_state.pth"
-    try:  # written last of all: whole when everything else is
+    return "" if _has_state(checkpoint) else "valid trainer_state.json"
+
+
+def _has_state(checkpoint: Path) -> bool:
+    """Say whether the file that is written last is there and whole."""
+    try:
         json.loads((checkpoint / "trainer_state.json").read_text())
-    except json.JSONDecodeError:
-        return "valid trainer_state.json"
-    return ""
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return True
 
 
 def remove_checkpoints(output_dir: str | Path) -> None:

@@ -11,7 +11,7 @@ from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
 from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.data.preflight import check_batches, check_examples, check_labels, raise_problems
 from hf_rspin.training.arguments import TwoViewTrainingArguments
-from hf_rspin.training.checkpoints import WEIGHT_FILES, checkpoints
+from hf_rspin.training.checkpoints import WEIGHT_FILES, checkpoints, is_torn
 from hf_rspin.views import RSpinViews
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ def check_run(
     """
     if dataset is None:
         raise_problems(["There is no train_dataset: pass a TwoViewDataset."])
-    problems = [] if resuming else check_output_dir(args)
+    problems = check_devices(args)
+    problems += [] if resuming else check_output_dir(args)
     problems += check_batches(dataset, args.batch_seconds, args.world_size)
     problems += check_labels(dataset, model.config.num_pseudo_labels)
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -41,12 +42,30 @@ def check_run(
     _advise(model, args, dataset)
 
 
+def check_devices(args: TwoViewTrainingArguments) -> list[str]:
+    """Return why the devices cannot be used: one process would split batches over its GPUs.
+
+    `nn.DataParallel` would compute the Sinkhorn targets on the share of each GPU and lose the
+    named losses.
+    """
+    if args.n_gpu <= 1:
+        return []
+    return [
+        f"One process sees {args.n_gpu} GPUs: start it with torchrun --nproc_per_node "
+        f"{args.n_gpu}, or set CUDA_VISIBLE_DEVICES to one of them."
+    ]
+
+
 def check_output_dir(args: TwoViewTrainingArguments) -> list[str]:
-    """Return why `output_dir` may not be written to: it holds another run."""
+    """Return why `output_dir` may not be written to: it holds another run.
+
+    A run that was killed while it wrote its first checkpoint left nothing to go on from: training
+    deletes that checkpoint and begins again.
+    """
     folder = Path(args.output_dir)
     if folder.exists() and not folder.is_dir():
         return [f"output_dir {folder} is a file: name a folder."]
-    found = [path.name for path in checkpoints(folder)]
+    found = [path.name for path in checkpoints(folder) if not is_torn(path)]
     found += [name for name in WEIGHT_FILES if (folder / name).is_file()]
     if not found or args.overwrite_output_dir:
         return []

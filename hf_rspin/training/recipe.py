@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import datasets
 import torch
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from hf_rspin.data import TwoViewDataset, load_corpus
+from hf_rspin.data import SkipLog, TwoViewDataset, load_corpus
 from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
 from hf_rspin.resources import encoder_folder
 from hf_rspin.units import FrameLabels
@@ -43,8 +44,8 @@ class CorpusArguments:
     max_seconds: float = field(default=17.0, metadata={"help": "longer ones are cropped at random"})
     strict: bool = field(default=False, metadata={"help": "stop at the first bad file"})
 
-    def load(self) -> datasets.Dataset:
-        """Load the corpus.
+    def load(self, skipped: SkipLog | None = None) -> datasets.Dataset:
+        """Load the corpus; `skipped` is given the files left out.
 
         Raises:
             ValueError: no corpus was named, or nothing in it can be used.
@@ -54,7 +55,8 @@ class CorpusArguments:
                 "no corpus was given; pass --corpus with a folder of audio, a metadata.csv or the "
                 "id of a Hub dataset."
             )
-        return load_corpus(self.corpus, _split(self.corpus_split), strict=self.strict)
+        skipped = SkipLog(self.strict) if skipped is None else skipped
+        return load_corpus(self.corpus, _split(self.corpus_split), skipped=skipped)
 
 
 @dataclass
@@ -193,8 +195,12 @@ def build_training_set(
     views: SpinViews,
     frame_labels: FrameLabels | None,
     seed: int,
+    skipped: SkipLog | None = None,
 ) -> TwoViewDataset:
-    """Return the two-view data set; with labels, only utterances that have some."""
+    """Return the two-view data set; with labels, only utterances that have some.
+
+    `skipped` holds the files that loading the corpus left out, for the summary of the run.
+    """
     if frame_labels is not None:
         labelled = [i for i, key in enumerate(corpus["id"]) if str(key) in frame_labels]
         missing = len(corpus) - len(labelled)
@@ -212,7 +218,15 @@ def build_training_set(
         min_seconds=corpus_arguments.min_seconds,
         max_seconds=corpus_arguments.max_seconds,
         strict=corpus_arguments.strict,
+        skipped=skipped,
     )
+
+
+def show_progress() -> None:
+    """Print what the package has to say; of several processes the first speaks for all."""
+    first = os.environ.get("RANK", "0") == "0"
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("hf_rspin").setLevel(logging.INFO if first else logging.ERROR)
 
 
 def save_history(history: list[dict], folder: str | Path) -> None:

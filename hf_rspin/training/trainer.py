@@ -22,13 +22,15 @@ from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.data.collator import BatchInfo, TwoViewCollator
 from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.data.sampler import DurationBatchSampler
-from hf_rspin.data.skipped import SkipLog
+from hf_rspin.data.skipped import SkipLog, share_skipped
+from hf_rspin.models.front_end import reads_normalized
 from hf_rspin.training.arguments import TwoViewTrainingArguments
 from hf_rspin.training.callbacks import CollapseMonitor, LogBeforeSave
 from hf_rspin.training.checkpoints import (
     last_complete_checkpoint,
     load_progress,
     remove_checkpoints,
+    remove_torn_checkpoints,
     save_progress,
 )
 from hf_rspin.training.freezing import freeze_lower_layers
@@ -98,6 +100,8 @@ class TwoViewTrainer(Trainer):
         self.loss_is_scaled_for_ga = False
         self.meter = Meter()
         self.skipped = SkipLog()
+        if train_dataset is not None:
+            self.skipped.reasons.update(train_dataset.skipped.reasons)
 
     # Batches
 
@@ -183,9 +187,11 @@ class TwoViewTrainer(Trainer):
         """Add the averages since the last log to a training log; all ranks log together."""
         if "loss" in logs:
             logs.update(self.meter.pop(self._sum_over_ranks))
+            share_skipped(self.skipped)
             logs.update(self._totals())
         if "train_runtime" in logs:
             logs.pop("train_samples_per_second", None)  # assumes batches of a fixed size
+            share_skipped(self.skipped)
             logs.update(self._totals())
         super().log(logs, start_time)
 
@@ -217,13 +223,17 @@ class TwoViewTrainer(Trainer):
         """
         checkpoint = self._checkpoint(resume_from_checkpoint)
         check_run(self.model, self.args, self.train_dataset, resuming=checkpoint is not None)
+        self._clean_output_dir(resuming=checkpoint is not None)
         if checkpoint is None:
-            self._begin()
-            return super().train(**kwargs)
-        self._restore(checkpoint)
-        if self._is_finished(checkpoint):
-            return TrainOutput(self.state.global_step, float("nan"), self._totals())
-        return super().train(str(checkpoint), **kwargs)
+            self.meter, self.collapse_monitor.peak = Meter(), 0.0
+            output = super().train(**kwargs)
+        else:
+            self._restore(checkpoint)
+            if self._is_finished(checkpoint):
+                return TrainOutput(self.state.global_step, float("nan"), self._totals())
+            output = super().train(str(checkpoint), **kwargs)
+        self._summarise()
+        return output
 
     def evaluate(
         self,
@@ -253,11 +263,22 @@ class TwoViewTrainer(Trainer):
             )
         return checkpoint
 
-    def _begin(self) -> None:
-        self.meter, self.collapse_monitor.peak = Meter(), 0.0
+    def _clean_output_dir(self, resuming: bool) -> None:
+        """Delete what a later resume must not find, when every process has checked the folder."""
         self.accelerator.wait_for_everyone()
-        if self.args.overwrite_output_dir and self.args.should_save:
+        if not self.args.should_save:
+            return
+        if self.args.overwrite_output_dir and not resuming:
             remove_checkpoints(self.args.output_dir)
+        remove_torn_checkpoints(self.args.output_dir)
+
+    def _summarise(self) -> None:
+        totals = self._totals()
+        logger.info(
+            "%d updates on %.2f h of speech; the voice of %d examples could not be changed; %s",
+            self.state.global_step, totals["processed_hours"], totals["voices_unchanged"],
+            self.skipped.summary(),
+        )  # fmt: skip
 
     def _is_finished(self, checkpoint: Path) -> bool:
         """Load a checkpoint at the last update; `Trainer` would train one update more."""
@@ -271,6 +292,7 @@ class TwoViewTrainer(Trainer):
 
     def _save_checkpoint(self, model: torch.nn.Module, trial) -> None:
         self.meter.gather_totals(self._sum_over_ranks)
+        share_skipped(self.skipped)
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
             progress = {
@@ -286,7 +308,8 @@ class TwoViewTrainer(Trainer):
         progress = load_progress(checkpoint)
         self.meter = Meter()
         self.meter.totals = progress.get("totals", {})
-        self.skipped.reasons = progress.get("skipped", {})
+        self.skipped.reasons = {**progress.get("skipped", {}), **self.skipped.reasons}
+        self.skipped.num_shared = 0
         self.collapse_monitor.peak = progress.get("code_perplexity_peak", 0.0)
         before, now = progress.get("data"), self._data_key()
         if before is not None and before != now:
@@ -319,6 +342,6 @@ def default_feature_extractor(config: PretrainedConfig) -> Wav2Vec2FeatureExtrac
         feature_size=1,
         sampling_rate=SAMPLING_RATE,
         padding_value=0.0,
-        do_normalize=config.feat_extract_norm == "layer",
+        do_normalize=reads_normalized(config),
         return_attention_mask=True,
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,8 +86,12 @@ def test_nothing_to_resume_is_said(tiny, audio, tmp_path):
 
 def test_two_processes_share_the_data_and_agree(audio, tmp_path):
     output = tmp_path / "run"
+    copy, bad = tmp_path / "audio", ["u03.wav", "u08.wav", "u11.wav", "u17.wav"]
+    shutil.copytree(audio, copy)
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2)
-    run = start(*launcher, SCRIPT, audio, output, "--steps", 3, "--accumulation", 2)
+    run = start(
+        *launcher, SCRIPT, copy, output, "--steps", 3, "--accumulation", 2, "--damage", *bad
+    )
     assert run.returncode == 0, run.stderr[-3000:]
     ranks = [json.loads(Path(f"{output}.rank{rank}.json").read_text()) for rank in (0, 1)]
     seen = [set(rank["indices"]) for rank in ranks]
@@ -96,3 +101,5 @@ def test_two_processes_share_the_data_and_agree(audio, tmp_path):
     assert ranks[0]["checksums"] == ranks[1]["checksums"]
     logs = [[entry for entry in rank["history"] if "loss" in entry] for rank in ranks]
     assert logs[0] == logs[1]
+    assert ranks[0]["skipped"] == ranks[1]["skipped"] == bad  # each rank met some of them
+    assert logs[0][-1]["skipped_files"] == 4

@@ -1,3 +1,4 @@
+import logging
 import shutil
 
 import numpy as np
@@ -164,6 +165,7 @@ def test_large_models_get_normalised_waveforms(tiny, audio, tmp_path):
 
 
 def test_a_file_that_goes_bad_is_skipped_once_warned_and_counted(tiny, audio, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "hf_rspin")
     copy = tmp_path / "audio"
     shutil.copytree(audio, copy)
     dataset = tiny.tiny_dataset(copy)
@@ -173,4 +175,15 @@ def test_a_file_that_goes_bad_is_skipped_once_warned_and_counted(tiny, audio, tm
     output = trainer.train()
     assert trainer.state.epoch >= 2
     assert output.metrics["skipped_files"] == 1
-    assert sum("u05.wav" in record.message for record in caplog.records) == 1
+    assert sum("u05.wav" in r.message for r in caplog.records if r.levelname == "WARNING") == 1
+    (summary,) = [r.message for r in caplog.records if "updates on" in r.message]
+    assert summary.startswith("12 updates on 0.0")
+    assert summary.endswith(f"1 skipped: {copy / 'u05.wav'}.")
+
+
+def test_files_left_out_before_training_are_in_the_count(tiny, audio, tmp_path):
+    dataset = tiny.tiny_dataset(audio, min_seconds=0.8)
+    assert dataset.num_too_short > 0
+    args = tiny.tiny_arguments(tmp_path / "run", max_steps=1, save_strategy="no")
+    output = TwoViewTrainer(tiny.tiny_model(), args, train_dataset=dataset).train()
+    assert output.metrics["skipped_files"] == dataset.num_too_short

@@ -15,6 +15,7 @@ def refuse(model, args, dataset, match):
 def test_output_of_another_run_is_not_overwritten_unasked(tiny, audio, tmp_path):
     old = tmp_path / "checkpoint-50"
     old.mkdir()
+    (old / "trainer_state.json").write_text("{}")
     dataset = tiny.tiny_dataset(audio)
     args = tiny.tiny_arguments(tmp_path, max_steps=1, save_steps=1)
     refuse(tiny.tiny_model(), args, dataset, "checkpoint-50.*overwrite_output_dir")
@@ -22,6 +23,34 @@ def test_output_of_another_run_is_not_overwritten_unasked(tiny, audio, tmp_path)
     TwoViewTrainer(tiny.tiny_model(), args, train_dataset=dataset).train()
     assert not old.exists()  # a later resume must not find it
     assert (tmp_path / "checkpoint-1").is_dir()
+
+
+def test_a_first_checkpoint_that_is_torn_does_not_stop_the_next_run(tiny, audio, tmp_path):
+    for name, files in {"checkpoint-50": ("training_progress.json", "model.safetensors"),
+                        "checkpoint-60": ()}.items():  # fmt: skip
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).write_text("{")
+    args = tiny.tiny_arguments(tmp_path, max_steps=1, save_steps=1)
+    TwoViewTrainer(tiny.tiny_model(), args, train_dataset=tiny.tiny_dataset(audio)).train()
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-1"]
+
+
+def test_a_checkpoint_of_somebody_else_is_not_deleted(tiny, audio, tmp_path):
+    (tmp_path / "checkpoint-50").mkdir()
+    (tmp_path / "checkpoint-50" / "weights.bin").write_text("precious")
+    args = tiny.tiny_arguments(tmp_path, max_steps=1)
+    refuse(tiny.tiny_model(), args, tiny.tiny_dataset(audio), "checkpoint-50")
+    assert (tmp_path / "checkpoint-50" / "weights.bin").exists()
+
+
+def test_one_process_on_several_gpus_is_refused(tiny, audio, tmp_path):
+    trainer = TwoViewTrainer(
+        tiny.tiny_model(), tiny.tiny_arguments(tmp_path), train_dataset=tiny.tiny_dataset(audio)
+    )
+    trainer.args._n_gpu = 4  # as transformers counts the visible ones
+    with pytest.raises(PreflightError, match="torchrun --nproc_per_node 4.*CUDA_VISIBLE_DEVICES"):
+        trainer.train()
 
 
 def test_every_problem_is_listed_at_once(tiny, audio, tmp_path):

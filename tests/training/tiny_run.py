@@ -83,6 +83,7 @@ def main():
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--kill_after", type=int, default=-1)
+    parser.add_argument("--damage", nargs="*", default=[])
     options = parser.parse_args()
     torch.set_num_threads(1)
     args = tiny_arguments(
@@ -91,11 +92,13 @@ def main():
         dataloader_num_workers=options.workers,
         gradient_accumulation_steps=options.accumulation,
     )
-    note = NoteBatches()
+    note, dataset = NoteBatches(), tiny_dataset(options.audio)
+    for name in options.damage:
+        Path(options.audio, name).write_bytes(b"damaged")
     trainer = TwoViewTrainer(
         tiny_model(),
         args,
-        train_dataset=tiny_dataset(options.audio),
+        train_dataset=dataset,
         callbacks=[KillItself(options.kill_after), note],
     )
     trainer.train()
@@ -105,6 +108,7 @@ def main():
         "history": trainer.state.log_history,
         "checksums": note.checksums,
         "indices": [index for batch in loader.batch_sampler for _, index in batch],
+        "skipped": sorted(Path(name).name for name in trainer.skipped.reasons),
         "utterances": len(trainer.train_dataset),
     }
     Path(f"{options.output}.rank{args.process_index}.json").write_text(json.dumps(seen))
