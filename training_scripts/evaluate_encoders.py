@@ -18,7 +18,7 @@ import torch
 
 from hf_rspin.analysis.comparison import ComparisonSettings, EncoderComparison
 from hf_rspin.analysis.comparison_report import comparison_report
-from hf_rspin.analysis.results import ResultsFile
+from hf_rspin.analysis.results import ResultsFile, short_names
 from hf_rspin.analysis.tables import comparison_tables
 from hf_rspin.audio import AUDIO_SUFFIXES, read_audio
 from hf_rspin.data.corpus import load_corpus
@@ -38,7 +38,7 @@ class EvaluationScriptArguments:
         default_factory=list, metadata={"help": "folders, Hub ids, log-mel or log-mel:3 (context)"}
     )
     names: list[str] = field(
-        default_factory=list, metadata={"help": "how tables call them; default folder names"}
+        default_factory=list, metadata={"help": "how tables call them; default: folders"}
     )
     corpus: str | None = field(default=None, metadata={"help": "folder with metadata.csv"})
     noise: str | None = field(default=None, metadata={"help": "noise folder with metadata.csv"})
@@ -84,12 +84,29 @@ def read_split(
     return Utterances.from_corpus(corpus, arguments.strip_stress, keep).subset(count)
 
 
+def open_results(
+    arguments: EvaluationScriptArguments, names: list[str], settings: dict
+) -> ResultsFile:
+    """Open the results, and stop before any work where they are of other encoders or settings."""
+    try:
+        results = ResultsFile(Path(arguments.output_dir) / "results.json", settings)
+        for path, name in zip(arguments.encoders, names, strict=True):
+            front_end = load_front_end(path, name, arguments.bf16)
+            results.check_encoder(name, front_end.fingerprint())
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    return results
+
+
 def main() -> None:
     """Run the comparison and print its tables."""
     arguments, probe = parse_arguments(EvaluationScriptArguments, ProbeArguments)
     if not arguments.encoders or not arguments.corpus:
         raise SystemExit("give --encoders and --corpus; see the top of this file.")
-    names = arguments.names or [Path(path).name for path in arguments.encoders]
+    try:
+        names = arguments.names or short_names(arguments.encoders)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     if len(set(names)) < len(arguments.encoders) or any("/" in name for name in names):
         raise SystemExit(f"the encoders are called {names}; give --names, all different, no slash.")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -97,9 +114,7 @@ def main() -> None:
     settings = ComparisonSettings(probe, arguments.cka_utterances, arguments.num_workers)
     kept = {k: v for k, v in asdict(arguments).items() if k not in
             ("encoders", "names", "output_dir", "num_workers", "device", "bf16")}
-    results = ResultsFile(
-        Path(arguments.output_dir) / "results.json", {"script": kept, "probe": asdict(probe)}
-    )
+    results = open_results(arguments, names, {"script": kept, "probe": asdict(probe)})
     comparison = EncoderComparison(
         results, read_split(arguments, "test", arguments.test_utterances, keep=True),
         make_conditions(arguments),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,11 +64,27 @@ class ResultsFile:
             self._content = found
 
     def start_encoder(self, name: str, fingerprint: str) -> None:
-        """Register an encoder; what was measured under other weights is dropped."""
-        encoders = self._content["encoders"]
-        if name not in encoders or encoders[name]["fingerprint"] != fingerprint:
-            empty = {"probe": None, "seconds": {}, "conditions": {}}
-            encoders[name] = {"fingerprint": fingerprint, **empty}
+        """Register an encoder, or go on with it.
+
+        Raises:
+            ValueError: what is there under this name was measured with other weights.
+        """
+        self.check_encoder(name, fingerprint)
+        empty = {"fingerprint": fingerprint, "probe": None, "seconds": {}, "conditions": {}}
+        self._content["encoders"].setdefault(name, empty)
+
+    def check_encoder(self, name: str, fingerprint: str) -> None:
+        """Refuse to mix two encoders under one name, registering nothing.
+
+        Raises:
+            ValueError: see `start_encoder`.
+        """
+        found = self._content["encoders"].get(name)
+        if found is not None and found["fingerprint"] != fingerprint:
+            raise ValueError(
+                f"{self.path} holds results of {name!r} with other weights, precision or input; "
+                "give this encoder another name (--names), or choose another output folder."
+            )
 
     def fingerprint(self, name: str) -> str:
         """Return the fingerprint of a registered encoder."""
@@ -114,3 +131,19 @@ class ResultsFile:
         temporary = self.path.with_suffix(".json.part")
         temporary.write_text(json.dumps(self._content))
         os.replace(temporary, self.path)
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Name encoders after their folders, with as many parent folders as tell them apart.
+
+    "runs/a/model" and "runs/b/model" become "a-model" and "b-model".
+
+    Raises:
+        ValueError: the same path comes twice.
+    """
+    parts = [[part for part in Path(path).parts if part not in ("/", "..")] for path in paths]
+    for depth in range(1, 1 + max(map(len, parts), default=1)):
+        names = ["-".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise ValueError(f"{list(paths)} holds the same encoder twice; name each once.")

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hf_rspin.analysis.results import ConditionResult, ResultsFile
+from hf_rspin.analysis.results import ConditionResult, ResultsFile, short_names
 from hf_rspin.analysis.tables import comparison_sections, comparison_tables, markdown_table
 
 
@@ -27,14 +27,27 @@ def test_what_was_written_is_found_again(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["results.json"]
 
 
-def test_other_weights_drop_their_results_and_other_settings_stop(tmp_path):
+def test_other_weights_under_a_name_and_other_settings_stop(tmp_path):
     path = tmp_path / "results.json"
     make_results(path).add("before", "clean", make_result([1]))
-    changed = ResultsFile(path, {"seed": 0})
-    changed.start_encoder("before", "new weights")
-    assert not changed.has("before", "clean")
+    again = ResultsFile(path, {"seed": 0})
+    with pytest.raises(ValueError, match="'before' with other weights.*--names"):
+        again.start_encoder("before", "new weights")
+    again.check_encoder("new", "new weights")
+    assert "new" not in again.encoders()
+    again.start_encoder("before", "before weights")
+    assert again.has("before", "clean")
     with pytest.raises(ValueError, match="other settings"):
         make_results(path, {"seed": 1})
+
+
+def test_default_names_tell_folders_of_the_same_name_apart():
+    assert short_names(["runs/a", "log-mel:3", "owner/model"]) == ["a", "log-mel:3", "model"]
+    assert short_names(["/runs/a/model", "runs/b/model/"]) == ["a-model", "b-model"]
+    assert short_names(["model", "../x/model"]) == ["model", "x-model"]
+    assert short_names([]) == []
+    with pytest.raises(ValueError, match="twice"):
+        short_names(["runs/a", "runs/a"])
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
