@@ -43,3 +43,12 @@ def read_segment(
     if rate != sampling_rate:
         waveform = soxr.resample(waveform, rate, sampling_rate)
     return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def segment_length(source: AudioSource, sampling_rate: int = SAMPLING_RATE) -> int | None:
+    """Return the samples of a file by its header; None if it has another rate or is damaged."""
+    try:
+        info = soundfile.info(open_source(source))
+    except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError):
+        return None
+    return info.frames if info.samplerate == sampling_rate else None

@@ -1,11 +1,13 @@
 import logging
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import soundfile
 
-from hf_rspin.audio import AudioError
+from hf_rspin.audio import AudioError, read_audio
+from hf_rspin.views import noise as noise_module
 from hf_rspin.views.noise import (
     NoiseBank,
     add_noise,
@@ -131,6 +133,21 @@ def test_draws_depend_on_the_generator_alone(noise_folder):
                 roomy.draw(np.random.default_rng(seed), 3000),
             )
     assert len(bank._cache) <= 2
+
+
+def test_of_a_long_file_the_part_is_read_that_a_short_one_would_give(tmp_path, monkeypatch):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(40_000), 16_000)
+    whole = [NoiseBank([path]).draw(np.random.default_rng(s), 3000) for s in range(5)]
+    monkeypatch.setattr(noise_module, "LONG_SECONDS", 1.0)
+    bank = NoiseBank([path])
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda s: bank.draw(np.random.default_rng(s), 3000), range(5)))
+    np.testing.assert_array_equal(parts, whole)
+    assert not bank._cache
+    longer = bank.draw(np.random.default_rng(0), 50_000)  # repeats the whole file
+    expected = NoiseBank([read_audio(path)]).draw(np.random.default_rng(0), 50_000)
+    np.testing.assert_array_equal(longer, expected)
 
 
 def test_babble_is_drawn_as_often_as_asked():
