@@ -118,8 +118,12 @@ def train_rspin(
     dataset = TwoViewDataset(
         train, RSpinViews(bank), labels, arguments.seed, min_seconds=1.0, max_seconds=6.0
     )
+    # Dropout pays off over thousands of updates, not over two hundred.
+    no_dropout = dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout"), 0.0)
     model = ModelArguments(
-        encoder=arguments.encoder, codebook_size=arguments.codebook_size
+        encoder=arguments.encoder,
+        codebook_size=arguments.codebook_size,
+        encoder_config=no_dropout,
     ).build(labels.num_labels)
     training = TwoViewTrainingArguments(
         output_dir=str(output / "checkpoints"),
