@@ -134,7 +134,7 @@ def make_labels(
 
 
 def build_model(arguments: PretrainingScriptArguments) -> HubertForMaskedPrediction:
-    """Build the encoder from the config, or load what to start from; new heads where they differ."""
+    """Build the encoder from the config, or load what to start from."""
     extra = {
         "num_clusters": arguments.num_clusters,
         "final_dim": 256,
