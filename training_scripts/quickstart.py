@@ -58,7 +58,7 @@ class QuickstartArguments:
     num_units: int = field(default=100, metadata={"help": "k-means clusters"})
     vocab_size: int = field(default=500, metadata={"help": "acoustic pieces"})
     codebook_size: int = field(default=32, metadata={"help": "codes of the Spin loss"})
-    steps: int = field(default=200, metadata={"help": "updates"})
+    steps: int = field(default=120, metadata={"help": "updates"})
     batch_seconds: float = field(default=24.0, metadata={"help": "seconds of each view per update"})
     learning_rate: float = field(default=3e-4, metadata={"help": "peak learning rate"})
     most_seconds: float = field(
@@ -136,7 +136,6 @@ def train_rspin(
         logging_steps=max(1, arguments.steps // 20),
         save_strategy="no",
         bf16=has_fast_bfloat16(),
-        dataloader_num_workers=1,
         seed=arguments.seed,
     )
     trainer = TwoViewTrainer(model, training, dataset)
