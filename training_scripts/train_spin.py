@@ -13,15 +13,14 @@ from transformers import set_seed
 
 from hf_rspin.data import SkipLog
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
-from hf_rspin.training.checkpoints import last_complete_checkpoint
 from hf_rspin.training.parsing import parse_arguments
 from hf_rspin.training.recipe import (
     CorpusArguments,
     ModelArguments,
     ViewArguments,
     build_training_set,
-    save_history,
     show_progress,
+    train_and_save,
 )
 
 
@@ -40,12 +39,7 @@ def main() -> None:
         corpus, corpus_arguments, view_arguments.build(corpus), None, training.seed, skipped
     )
     trainer = TwoViewTrainer(model_arguments.build(), training, dataset)
-    resume = not training.overwrite_output_dir and last_complete_checkpoint(training.output_dir)
-    trainer.train(resume_from_checkpoint=bool(resume) or None)
-    trainer.save_model()
-    if trainer.is_world_process_zero():
-        save_history(trainer.state.log_history, training.output_dir)
-        print(f"model saved in {training.output_dir}")
+    train_and_save(trainer)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE
-
 IGNORED = -1
 
 
@@ -86,23 +84,6 @@ def unit_information(counts: np.ndarray) -> UnitInformation:
 def phone_given_unit(counts: np.ndarray) -> np.ndarray:
     """Return P(phone | unit), (phones, units), for a heat map; unused units are all zero."""
     return counts / np.maximum(counts.sum(axis=0, keepdims=True), 1)
-
-
-def frame_phones(
-    starts: np.ndarray, ends: np.ndarray, labels: np.ndarray, num_frames: int
-) -> np.ndarray:
-    """Give each encoder frame the label at the centre of its window, (num_frames,) int64.
-
-    Args:
-        starts: of each segment, in seconds, likewise `ends` and the integer `labels`.
-        ends: seconds.
-        labels: integers; -1 is left out by `joint_counts`.
-        num_frames: frames of the utterance. Frames outside all segments get -1.
-    """
-    centres = (np.arange(num_frames) * FRAME_SHIFT + FRAME_WINDOW / 2) / SAMPLING_RATE
-    segment = np.searchsorted(starts, centres, side="right") - 1
-    inside = (segment >= 0) & (centres < np.asarray(ends)[segment])
-    return np.where(inside, np.asarray(labels)[segment], IGNORED).astype(np.int64)
 
 
 def _within(labels: np.ndarray, size: int) -> bool:

@@ -15,6 +15,8 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from hf_rspin.data import SkipLog, TwoViewDataset, load_corpus
 from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
 from hf_rspin.resources import encoder_folder
+from hf_rspin.training.checkpoints import last_complete_checkpoint
+from hf_rspin.training.trainer import TwoViewTrainer
 from hf_rspin.units import FrameLabels
 from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
 
@@ -227,6 +229,17 @@ def show_progress() -> None:
     first = os.environ.get("RANK", "0") == "0"
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("hf_rspin").setLevel(logging.INFO if first else logging.ERROR)
+
+
+def train_and_save(trainer: TwoViewTrainer) -> None:
+    """Train from the newest complete checkpoint, if there is one, and save model and history."""
+    args = trainer.args
+    resume = not args.overwrite_output_dir and last_complete_checkpoint(args.output_dir)
+    trainer.train(resume_from_checkpoint=bool(resume) or None)
+    trainer.save_model()
+    if trainer.is_world_process_zero():
+        save_history(trainer.state.log_history, args.output_dir)
+        logger.info("Model saved in %s", args.output_dir)
 
 
 def save_history(history: list[dict], folder: str | Path) -> None:

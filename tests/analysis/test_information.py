@@ -3,7 +3,6 @@ import pytest
 from sklearn.metrics import mutual_info_score
 
 from hf_rspin.analysis.information import (
-    frame_phones,
     joint_counts,
     phone_given_unit,
     unit_information,
@@ -51,11 +50,3 @@ def test_wrong_labels_are_refused():
         joint_counts([np.array([0, 2])], [np.array([0, 0])], 2, 2)
     with pytest.raises(ValueError, match="no frame"):
         unit_information(np.zeros((2, 2), int))
-
-
-def test_frames_take_the_label_at_their_centre():
-    # Centres lie at 12.5, 32.5, 52.5, 72.5, 92.5 ms.
-    found = frame_phones(
-        np.array([0.02, 0.04, 0.08]), np.array([0.04, 0.07, 0.09]), np.array([5, 6, 7]), 5
-    )
-    np.testing.assert_array_equal(found, [-1, 5, 6, -1, -1])
