@@ -35,6 +35,7 @@ from hf_rspin.training.pretraining import (
     PretrainingTrainer,
     first_item,
 )
+from hf_rspin.training.recipe import leave_process_group, save_history
 from hf_rspin.units.features import layer_features, mfcc_features
 from hf_rspin.units.kmeans import KMeans
 
@@ -175,11 +176,10 @@ def main() -> None:
     )
     checkpoint = last_complete_checkpoint(folder)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if not trainer.is_world_process_zero():
-        return
-    save_encoder(model.hubert, folder / "encoder")
-    history = [entry for entry in trainer.state.log_history if "loss" in entry]
-    (folder / "history.json").write_text(json.dumps(history, indent=1))
+    if trainer.is_world_process_zero():
+        save_encoder(model.hubert, folder / "encoder")
+        save_history(trainer.state.log_history, folder)
+    leave_process_group()
 
 
 def save_encoder(encoder: HubertModel, folder: Path) -> None:

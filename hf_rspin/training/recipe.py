@@ -240,6 +240,14 @@ def train_and_save(trainer: TwoViewTrainer) -> None:
     if trainer.is_world_process_zero():
         save_history(trainer.state.log_history, args.output_dir)
         logger.info("Model saved in %s", args.output_dir)
+    leave_process_group()
+
+
+def leave_process_group() -> None:
+    """End a distributed run in order: gloo's threads may abort a process that just exits."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def save_history(history: list[dict], folder: str | Path) -> None:

@@ -24,6 +24,9 @@ def main(rank: int, world_size: int, rendezvous: str, inputs: str, output: str) 
     results = {"losses": [losses(data, cut, rank, world_size) for cut in data["cuts"]]}
     results["model"] = model_step(data, rank, world_size)
     torch.save(results, output)
+    if world_size > 1:  # gloo's threads may abort a process that just exits
+        distributed.barrier()
+        distributed.destroy_process_group()
 
 
 def losses(data: dict, cut: int, rank: int, world_size: int) -> dict:

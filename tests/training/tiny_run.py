@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 from hf_rspin.data import TwoViewDataset, load_corpus
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
+from hf_rspin.training.recipe import leave_process_group
 from hf_rspin.views import NoiseBank, RSpinViews
 
 
@@ -112,6 +113,7 @@ def main():
         "utterances": len(trainer.train_dataset),
     }
     Path(f"{options.output}.rank{args.process_index}.json").write_text(json.dumps(seen))
+    leave_process_group()
 
 
 if __name__ == "__main__":
