@@ -1,0 +1,101 @@
+"""Print how long soft-DTW takes, forwards and backwards, beside the distance alone.
+
+    python training_scripts/benchmark_soft_dtw.py --shapes 250x300 500x550 --num_threads 2
+
+Unit vectors in float32, gradients to both inputs. tslearn and pysdtw are measured if installed.
+Times are wall-clock medians; CPU times tell more on a machine that is busy with other things.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from hf_rspin.analysis.tables import markdown_table
+from hf_rspin.losses import soft_dtw, soft_dtw_divergence
+from hf_rspin.training.parsing import parse_arguments
+
+
+@dataclass
+class BenchmarkArguments:
+    """What to measure."""
+
+    shapes: list[str] = field(
+        default_factory=lambda: ["250x300", "500x550"], metadata={"help": "frames of x and y"}
+    )
+    batch: int = field(default=8, metadata={"help": "pairs"})
+    dim: int = field(default=256, metadata={"help": "dimensions of a frame"})
+    gamma: float = field(default=0.1, metadata={"help": "smoothing"})
+    repeats: int = field(
+        default=9, metadata={"help": "measurements, after one that is not counted"}
+    )
+    num_threads: int = field(default=2, metadata={"help": "threads of PyTorch"})
+    device: str = field(default="cpu", metadata={"help": "cpu, cuda, ..."})
+
+
+def squared_distance(x: Tensor, y: Tensor) -> Tensor:
+    """Sum the squared distances of all pairs of frames, by a matrix product; (batch,)."""
+    norms = x.square().sum(2)[:, :, None] + y.square().sum(2)[:, None]
+    return torch.baddbmm(norms, x, y.mT, alpha=-2).sum((1, 2))
+
+
+def contestants(gamma: float, device: str) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """Return functions of two batches of sequences by name."""
+    found = {
+        "distance alone": squared_distance,
+        "soft_dtw": lambda x, y: soft_dtw(x, y, gamma),
+        "soft_dtw_divergence": lambda x, y: soft_dtw_divergence(x, y, gamma),
+    }
+    if find_spec("tslearn") is not None:
+        from tslearn.metrics import SoftDTWLossPyTorch
+
+        found["tslearn"] = SoftDTWLossPyTorch(gamma=gamma)
+    if find_spec("pysdtw") is not None:
+        import pysdtw
+
+        distance = pysdtw.distance.pairwise_l2_squared_exact
+        found["pysdtw"] = pysdtw.SoftDTW(gamma, distance, use_cuda=device.startswith("cuda"))
+    return found
+
+
+def measure(function: Callable, x: Tensor, y: Tensor, repeats: int) -> tuple[float, float]:
+    """Return the median wall-clock and CPU time of value and gradients, in milliseconds."""
+    wall, processor = [], []
+    for _ in range(repeats + 1):
+        started = time.perf_counter(), time.process_time()
+        torch.autograd.grad(function(x, y).sum(), (x, y))
+        if x.is_cuda:
+            torch.cuda.synchronize()
+        wall.append(1e3 * (time.perf_counter() - started[0]))
+        processor.append(1e3 * (time.process_time() - started[1]))
+    return statistics.median(wall[1:]), statistics.median(processor[1:])
+
+
+def main() -> None:
+    """Measure and print."""
+    (arguments,) = parse_arguments(BenchmarkArguments)
+    torch.set_num_threads(arguments.num_threads)
+    torch.manual_seed(0)
+    rows = []
+    for shape in arguments.shapes:
+        x, y = (
+            normalize(torch.randn(arguments.batch, int(frames), arguments.dim), dim=2)
+            .to(arguments.device)
+            .requires_grad_()
+            for frames in shape.split("x")
+        )
+        for name, function in contestants(arguments.gamma, arguments.device).items():
+            times = measure(function, x, y, arguments.repeats)
+            rows.append([shape, name, *(f"{milliseconds:.1f}" for milliseconds in times)])
+    print(markdown_table(["frames", "forward + backward", "wall ms", "CPU ms"], rows))
+
+
+if __name__ == "__main__":
+    main()
