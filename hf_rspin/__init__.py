@@ -7,17 +7,34 @@ from importlib import import_module
 
 _ROOMS = {
     "hf_rspin.data": ("TwoViewDataset", "load_corpus"),
-    "hf_rspin.losses": ("sinkhorn", "spin_loss"),
+    "hf_rspin.losses": (
+        "contrastive_idm",
+        "laser_loss",
+        "sinkhorn",
+        "soft_dtw",
+        "soft_dtw_divergence",
+        "spin_loss",
+    ),
     "hf_rspin.models": (
+        "LaserHubertConfig",
+        "LaserHubertModel",
+        "LaserWavLMConfig",
+        "LaserWavLMModel",
         "RSpinHubertConfig",
         "RSpinHubertModel",
         "RSpinWavLMConfig",
         "RSpinWavLMModel",
     ),
     "hf_rspin.resources": ("encoder_folder", "load_sample"),
-    "hf_rspin.training": ("TwoViewTrainer", "TwoViewTrainingArguments"),
+    "hf_rspin.training": (
+        "LaserTrainer",
+        "LaserTrainingArguments",
+        "TwoViewTrainer",
+        "TwoViewTrainingArguments",
+    ),
     "hf_rspin.units": ("AcousticPieces", "FrameLabels", "KMeans"),
     "hf_rspin.views": (
+        "LaserViews",
         "NoiseBank",
         "RSpinViews",
         "SpinViews",

@@ -29,13 +29,17 @@ SCRIPTS = ROOT / "training_scripts"
 
 
 def run(script, *arguments, succeeds=True):
+    done = run_process(script, *arguments)
+    assert (done.returncode == 0) == succeeds, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def run_process(script, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, str(SCRIPTS / script), *map(str, arguments)],
         env=environment, capture_output=True, text=True,
     )  # fmt: skip
-    assert (done.returncode == 0) == succeeds, done.stderr[-3000:]
-    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -145,10 +149,90 @@ def main(monkeypatch):
 
 def test_mistakes_are_said_in_one_sentence(tmp_path, main, encoder, speech):
     common = ["--corpus", speech, "--output_dir", tmp_path / "x"]
-    with pytest.raises(ValueError, match="no encoder was given"):
+    with pytest.raises(SystemExit, match="^no encoder was given"):
         main("train_spin", *common)
+    with pytest.raises(SystemExit, match="gone is neither a folder nor a model of the Hub"):
+        main("train_spin", *common, "--encoder", tmp_path / "gone")
     with pytest.raises(SystemExit, match="--units spin needs --model"):
         main("make_pseudo_labels", *common)
+    with pytest.raises(SystemExit, match="has no codebook, so its codes would be random"):
+        main("make_pseudo_labels", *common, "--model", encoder)
+    with pytest.raises(SystemExit, match="num_clusters is 1000000, but k-means gets about"):
+        main("make_pseudo_labels", *common, "--units", "mfcc", "--num_clusters", 10**6)
+    with pytest.raises(SystemExit, match="device 'gpu' cannot be used"):
+        main("make_pseudo_labels", *common, "--units", "layer", "--model", encoder,
+             "--device", "gpu")  # fmt: skip
+    with pytest.raises(SystemExit, match="nowhere holds no frame_labels.json"):
+        main("train_rspin", *common, "--encoder", encoder, "--without_noise", "true",
+             "--pseudo_labels", tmp_path / "nowhere")  # fmt: skip
+    with pytest.raises(SystemExit, match="--layer is 9; this encoder has layers 0 to 3"):
+        main("quickstart", "--encoder", encoder, "--layer", 9, "--output_dir", tmp_path / "x")
+    with pytest.raises(SystemExit, match="gone is neither a folder nor a model of the Hub"):
+        main("evaluate_encoders", "--encoders", tmp_path / "gone", "--corpus", speech)
+    with pytest.raises(SystemExit, match="--repeats is 0; expected more than 0"):
+        main("benchmark", "--repeats", 0)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("mistake", ["no corpus", "bad table", "impossible run"])
+def test_mistakes_end_a_process_without_a_traceback(tmp_path, encoder, speech, mistake):
+    options = ["--use_cpu", "true", "--output_dir", tmp_path / "x", "--max_steps", 1]
+    script, arguments = "train_spin.py", ["--encoder", encoder, *options]
+    if mistake == "no corpus":
+        arguments += ["--corpus", tmp_path / "gone"]
+        expected = f"{tmp_path / 'gone'} does not exist; expected a folder of audio"
+    elif mistake == "bad table":
+        (tmp_path / "metadata.csv").write_text('file_name,text\n"a.wav,b\n')
+        script, arguments = "make_pseudo_labels.py", ["--units", "mfcc", *options[2:4]]
+        arguments += ["--corpus", tmp_path]
+        expected = f"{tmp_path / 'metadata.csv'} could not be read as a table"
+    else:
+        script = "train_rspin.py"
+        arguments += ["--corpus", speech, "--without_noise", "true", "--batch_seconds", 0.1]
+        expected = "Training cannot start: batch_seconds=0.1 cannot hold the longest utterance"
+    done = run_process(script, *arguments)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-3000:]
+    assert done.stderr.rstrip("\n").split("\n")[-1].startswith(expected), done.stderr[-3000:]
+
+
+def test_views_are_measured(main, capsys):
+    main("measure_views", "--corpus", sample_folder(), "--num_utterances", 12)
+    out = capsys.readouterr().out
+    rows = {row.split(" | ")[0].removeprefix("| "): row.split(" | ")[1:] for row in out.split("\n")}
+    for name, least in (("median F0", 0.75), ("formants", 0.75)):
+        measured, median, _, within, _ = rows[name]
+        assert int(measured) >= 9 and float(median) == pytest.approx(1, abs=0.03)
+        assert float(within.rstrip("%")) / 100 >= least
+    for name in ("Spin views", "R-Spin views"):
+        assert rows[name][1:] == ["12 of 12", "0 |"]
+    with pytest.raises(SystemExit, match="gone does not exist"):
+        main("measure_views", "--corpus", "gone")
+
+
+def test_attention_is_timed_and_equal(main, capsys):
+    sizes = ["--hidden_size", 32, "--num_heads", 2, "--seconds", 0.5, "--repeats", 2]
+    main("benchmark_attention", *sizes, "--threads", 1)
+    rows = [row.split(" | ") for row in capsys.readouterr().out.split("\n")][-3:-1]
+    assert [row[0] for row in rows] == ["| attention of the first layer", "| whole transformer"]
+    assert all(float(row[3]) > 0 and float(row[4].rstrip(" |")) < 1e-5 for row in rows)
+    with pytest.raises(SystemExit, match="--hidden_size is 33; expected a multiple"):
+        main("benchmark_attention", "--hidden_size", 33)
+
+
+def test_files_that_both_passes_skip_are_counted_once(tmp_path, main, speech, capsys):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(speech, corpus)
+    soundfile.write(corpus / "silent.wav", np.zeros(32000), 16000)
+    common = ["--units", "mfcc", "--corpus", corpus, "--num_clusters", 10, "--vocab_size", 0,
+              "--device", "cpu"]  # fmt: skip
+    main("make_pseudo_labels", *common, "--output_dir", tmp_path / "labels")
+    out = capsys.readouterr().out
+    assert "12 utterances" in out and "2 skipped: " in out and out.count("silent.wav") == 1
+    (corpus / "broken.wav").unlink()  # strict loading of the headers would stop there
+    with pytest.raises(SystemExit, match="silent.wav is silent"):
+        main("make_pseudo_labels", *common, "--output_dir", tmp_path / "x", "--strict", "true")
+    assert not (tmp_path / "x" / "units").exists()
+    assert not (tmp_path / "x" / "units.partial").exists()  # k-means stopped already
 
 
 def test_rspin_without_noise_must_be_asked_for(tmp_path, main, encoder, speech):

@@ -15,6 +15,8 @@ import torch
 from hf_rspin.losses import spin_loss
 from hf_rspin.resources import encoder_folder
 from hf_rspin.training.benchmark import Speed, measure_speed, model_speeds, view_speed
+from hf_rspin.training.hardware import check_device
+from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
 from hf_rspin.training.recipe import ModelArguments
 
@@ -31,6 +33,11 @@ class BenchmarkArguments:
     num_pseudo_labels: int = field(default=20_000, metadata={"help": "outputs of the second head"})
     repeats: int = field(default=7, metadata={"help": "timed repetitions"})
     threads: int = field(default=torch.get_num_threads(), metadata={"help": "torch threads"})
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "repeats", "threads", "num_pseudo_labels"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"--{name} is {getattr(self, name)}; expected more than 0.")
 
 
 def loss_speed(repeats: int, device: str) -> Speed:
@@ -52,10 +59,12 @@ def main() -> None:
     """Time and print."""
     (arguments,) = parse_arguments(BenchmarkArguments)
     torch.set_num_threads(arguments.threads)
-    model = ModelArguments(arguments.encoder, codebook_size=arguments.codebook_size).build(
-        arguments.num_pseudo_labels
-    )
-    model.to(arguments.device)
+    with mistakes_explained():
+        device = check_device(arguments.device)
+        model = ModelArguments(arguments.encoder, codebook_size=arguments.codebook_size).build(
+            arguments.num_pseudo_labels
+        )
+    model.to(device)
     precision = "bfloat16 autocast" if arguments.bf16 else "float32"
     print(
         f"{arguments.encoder}, {model.base_model.num_parameters() / 1e6:.1f}M parameters, "

@@ -78,6 +78,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-progress", action="store_true")
     args = parser.parse_args()
+    for name in ("utterances", "frames", "units", "successors"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} is {getattr(args, name)}; expected at least 1")
+    if args.pieces < args.units:
+        parser.error(f"--pieces is {args.pieces}; expected at least --units ({args.units})")
     units, offsets = simulate(args)
     warm_up = [np.arange(8) % 3] * 2
     AcousticPieces.train(warm_up, vocab_size=4, progress=False).encode(warm_up[0])  # compiles

@@ -23,11 +23,14 @@ from hf_rspin.analysis.tables import comparison_tables
 from hf_rspin.audio import AUDIO_SUFFIXES, read_audio
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Rooms, simulate_rooms
-from hf_rspin.evaluation.featurizer import load_front_end
+from hf_rspin.evaluation.featurizer import LOG_MEL, load_front_end
 from hf_rspin.evaluation.phone_recognition import ProbeArguments
 from hf_rspin.evaluation.utterances import Utterances
+from hf_rspin.training.hardware import check_device
+from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.views.noise import NoiseBank
+from hf_rspin.training.recipe import resolve_encoder
+from hf_rspin.views import NoiseBank
 
 
 @dataclass
@@ -87,41 +90,58 @@ def read_split(
 def open_results(
     arguments: EvaluationScriptArguments, names: list[str], settings: dict
 ) -> ResultsFile:
-    """Open the results, and stop before any work where they are of other encoders or settings."""
-    try:
-        results = ResultsFile(Path(arguments.output_dir) / "results.json", settings)
-        for path, name in zip(arguments.encoders, names, strict=True):
-            front_end = load_front_end(path, name, arguments.bf16)
-            results.check_encoder(name, front_end.fingerprint())
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
+    """Open the results before any work.
+
+    Raises:
+        ValueError: they are of other encoders or settings, or an encoder cannot be loaded.
+    """
+    results = ResultsFile(Path(arguments.output_dir) / "results.json", settings)
+    for path, name in zip(arguments.encoders, names, strict=True):
+        front_end = load_front_end(path, name, arguments.bf16)
+        results.check_encoder(name, front_end.fingerprint())
     return results
+
+
+def name_encoders(arguments: EvaluationScriptArguments) -> list[str]:
+    """Return how tables call the encoders, each found in a folder or on the Hub.
+
+    Raises:
+        ValueError: no encoders or corpus were given, an encoder does not exist, or names repeat.
+    """
+    if not arguments.encoders or not arguments.corpus:
+        raise ValueError("give --encoders and --corpus; see the top of this file.")
+    names = arguments.names or short_names(arguments.encoders)
+    if len(set(names)) != len(arguments.encoders) or any("/" in name for name in names):
+        raise ValueError(
+            f"the encoders are called {names}; give --names, one for each, all different, no slash."
+        )
+    arguments.encoders = [
+        path if path.split(":")[0] == LOG_MEL else resolve_encoder(path)
+        for path in arguments.encoders
+    ]
+    return names
 
 
 def main() -> None:
     """Run the comparison and print its tables."""
     arguments, probe = parse_arguments(EvaluationScriptArguments, ProbeArguments)
-    if not arguments.encoders or not arguments.corpus:
-        raise SystemExit("give --encoders and --corpus; see the top of this file.")
-    try:
-        names = arguments.names or short_names(arguments.encoders)
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
-    if len(set(names)) < len(arguments.encoders) or any("/" in name for name in names):
-        raise SystemExit(f"the encoders are called {names}; give --names, all different, no slash.")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)  # the workers are the parallelism
     settings = ComparisonSettings(probe, arguments.cka_utterances, arguments.num_workers)
     kept = {k: v for k, v in asdict(arguments).items() if k not in
             ("encoders", "names", "output_dir", "num_workers", "device", "bf16")}
-    results = open_results(arguments, names, {"script": kept, "probe": asdict(probe)})
-    comparison = EncoderComparison(
-        results, read_split(arguments, "test", arguments.test_utterances, keep=True),
-        make_conditions(arguments),
-        read_split(arguments, "train", arguments.train_utterances, keep=False), settings,
-    )
+    with mistakes_explained():
+        names = name_encoders(arguments)
+        check_device(arguments.device)
+        results = open_results(arguments, names, {"script": kept, "probe": asdict(probe)})
+        comparison = EncoderComparison(
+            results, read_split(arguments, "test", arguments.test_utterances, keep=True),
+            make_conditions(arguments),
+            read_split(arguments, "train", arguments.train_utterances, keep=False), settings,
+        )
     for path, name in zip(arguments.encoders, names, strict=True):
-        comparison.run(load_front_end(path, name, arguments.bf16, arguments.device))
+        with mistakes_explained(WHILE_RUNNING):
+            comparison.run(load_front_end(path, name, arguments.bf16, arguments.device))
         tables = comparison_tables(results)
         (Path(arguments.output_dir) / "results.md").write_text(tables + "\n")
         report = comparison_report(results, "Frozen speech encoders, clean and distorted")

@@ -19,11 +19,13 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkipLog
 from hf_rspin.models.front_end import reads_normalized
+from hf_rspin.training.hardware import check_device
 from hf_rspin.training.made_from import check_made_from, corpus_key
+from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
 from hf_rspin.training.recipe import CorpusArguments, ModelArguments, resolve_encoder, show_progress
 from hf_rspin.units import (
@@ -39,6 +41,7 @@ from hf_rspin.units import (
     mfcc_features,
 )
 from hf_rspin.units.extract import fingerprint
+from hf_rspin.units.features import FrameFeatures
 
 RESULTS = ("units", "units.partial", "kmeans", "pieces")
 
@@ -76,13 +79,23 @@ class PseudoLabelArguments:
 
 
 def load_model(arguments: PseudoLabelArguments) -> PreTrainedModel | None:
-    """Return the model that the units come from, in float32, on its device; None for MFCC."""
+    """Return the model that the units come from, in float32, on its device; None for MFCC.
+
+    Raises:
+        ValueError: no such model or device, or codes are asked of a model without codebook.
+    """
     if arguments.units == "mfcc":
         return None
-    if arguments.units == "spin":
-        return ModelArguments(encoder=arguments.model).build().to(arguments.device)
-    encoder = AutoModel.from_pretrained(resolve_encoder(arguments.model), dtype=torch.float32)
-    return encoder.to(arguments.device)
+    device = check_device(arguments.device)
+    folder = resolve_encoder(arguments.model)
+    if arguments.units == "layer":
+        return AutoModel.from_pretrained(folder, dtype=torch.float32).to(device)
+    if "codebook_size" not in PreTrainedConfig.get_config_dict(folder)[0]:
+        raise ValueError(
+            f"{arguments.model} has no codebook, so its codes would be random: give a model of "
+            "train_spin.py, or cluster a layer of this one with --units layer."
+        )
+    return ModelArguments(encoder=folder).build().to(device)
 
 
 def made_from(
@@ -101,18 +114,47 @@ def made_from(
     return settings
 
 
-def build_extractor(
-    arguments: PseudoLabelArguments, model: PreTrainedModel | None, corpus: datasets.Dataset
-) -> UnitExtractor:
-    """Return what turns waveforms into units; k-means is fitted here and kept."""
-    normalize = model is not None and reads_normalized(model.config)
+def load_features(
+    arguments: PseudoLabelArguments, model: PreTrainedModel | None
+) -> tuple[FrameFeatures | None, str]:
+    """Return what k-means clusters, and its name; nothing for the codes of a Spin model."""
     if arguments.units == "spin":
-        return codebook_units(model, normalize, arguments.bf16)
+        return None, ""
     if arguments.units == "mfcc":
-        features, source = mfcc_features(), "mfcc"
-    else:
-        features = layer_features(model, arguments.layer, arguments.bf16, normalize)
-        source = f"layer {arguments.layer} of {arguments.model}"
+        return mfcc_features(), "mfcc"
+    normalize = reads_normalized(model.config)
+    features = layer_features(model, arguments.layer, arguments.bf16, normalize)
+    return features, f"layer {arguments.layer} of {arguments.model}"
+
+
+def check_size(arguments: PseudoLabelArguments, corpus: datasets.Dataset) -> None:
+    """Refuse more clusters than frames before hours of reading.
+
+    Raises:
+        ValueError: k-means cannot start.
+    """
+    frames = int(50 * min(sum(corpus["duration"]), arguments.kmeans_seconds))
+    if arguments.units != "spin" and not 1 <= arguments.num_clusters <= frames:
+        raise ValueError(
+            f"num_clusters is {arguments.num_clusters}, but k-means gets about {frames} frames: "
+            "choose 1 to that many, or give it more audio."
+        )
+
+
+def build_extractor(
+    arguments: PseudoLabelArguments,
+    model: PreTrainedModel | None,
+    features: FrameFeatures | None,
+    source: str,
+    corpus: datasets.Dataset,
+    skipped: SkipLog,
+) -> UnitExtractor:
+    """Return what turns waveforms into units; k-means is fitted here and kept.
+
+    `skipped` is given the files that k-means could not use, or stops it where it is strict.
+    """
+    if features is None:
+        return codebook_units(model, reads_normalized(model.config), arguments.bf16)
     folder = Path(arguments.output_dir) / "kmeans"
     kmeans = KMeans(arguments.num_clusters, arguments.seed, source)
     with contextlib.suppress(FileNotFoundError):  # none yet, or killed before the first was whole
@@ -120,7 +162,8 @@ def build_extractor(
     order = np.random.default_rng(arguments.seed).permutation(len(corpus))
     seconds = np.cumsum(np.asarray(corpus["duration"])[order])
     chosen = order[: 1 + int(np.searchsorted(seconds, arguments.kmeans_seconds))]
-    fit_kmeans(kmeans, features, corpus.select(chosen)["audio"], folder)
+    part = corpus.select(chosen)
+    fit_kmeans(kmeans, features, part["audio"], folder, skipped=skipped, ids=part["id"][:])
     return kmeans_units(features, kmeans)
 
 
@@ -130,22 +173,24 @@ def main() -> None:
     show_progress()
     output = Path(arguments.output_dir)
     skipped = SkipLog(corpus_arguments.strict)
-    corpus = corpus_arguments.load(skipped)
-    model = load_model(arguments)
-    try:
+    with mistakes_explained():
+        corpus = corpus_arguments.load(skipped)
+        check_size(arguments, corpus)
+        model = load_model(arguments)
+        features = load_features(arguments, model)
         check_made_from(output, made_from(arguments, model, corpus), RESULTS)
-    except ValueError as error:
-        sys.exit(str(error))
-    if (output / "units").exists():
-        units = FrameLabels.load(output / "units")
-    else:
-        extractor = build_extractor(arguments, model, corpus)
-        units = extract_units(extractor, corpus, output / "units", skipped=skipped)
+    with mistakes_explained(WHILE_RUNNING):
+        if (output / "units").exists():
+            units = FrameLabels.load(output / "units")
+        else:
+            extractor = build_extractor(arguments, model, *features, corpus, skipped)
+            units = extract_units(extractor, corpus, output / "units", skipped=skipped)
     print(f"{len(units)} utterances, {units.num_frames} frames, {units.num_labels} units")
     print(skipped.summary())
     if arguments.vocab_size == 0:
         return
-    pieces = AcousticPieces.train((units[name] for name in units), arguments.vocab_size)
+    with mistakes_explained():  # fewer pieces than units, for instance
+        pieces = AcousticPieces.train((units[name] for name in units), arguments.vocab_size)
     pieces.save_pretrained(output / "acoustic_pieces")
     labels = units.map(pieces.encode, pieces.num_labels, {"pieces": arguments.vocab_size})
     labels.save(output / "pieces")

@@ -17,6 +17,7 @@ from hf_rspin.evaluation.utterances import Utterances
 from hf_rspin.resources import load_sample
 from hf_rspin.resources.phones import sample_phones
 from hf_rspin.training.hardware import has_fast_bfloat16
+from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
 from hf_rspin.training.recipe import resolve_encoder
 
@@ -34,14 +35,17 @@ class UnitArguments:
 def main() -> None:
     """Measure and print."""
     (arguments,) = parse_arguments(UnitArguments)
+    with mistakes_explained():
+        folders = [resolve_encoder(name) for name in arguments.encoders]
     train, test = (
         Utterances.from_corpus(load_sample(split), keep_waveforms=True)
         for split in ("train", "test")
     )
     phones = sample_phones()
     rows = []
-    for name in arguments.encoders:
-        front_end = load_front_end(resolve_encoder(name), name, has_fast_bfloat16())
+    for name, folder in zip(arguments.encoders, folders, strict=True):
+        with mistakes_explained():
+            front_end = load_front_end(folder, name, has_fast_bfloat16())
         figures = measure_layers(front_end, train, test, [], phones, arguments.num_units)
         rows.append([name, *(f"{value:.3f}" for value in figures.pnmi)])
     width = max(len(row) for row in rows)

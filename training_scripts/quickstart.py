@@ -18,7 +18,7 @@ from pathlib import Path
 
 import datasets
 import torch
-from transformers import AutoModel, set_seed
+from transformers import AutoConfig, AutoModel, set_seed
 from transformers.utils import logging as transformers_logging
 
 from hf_rspin.analysis.adaptation import LayerFigures, measure_layers, mfcc_pnmi
@@ -33,8 +33,9 @@ from hf_rspin.resources import encoder_folder, load_sample, sample_noises
 from hf_rspin.resources.phones import sample_phones
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.training.hardware import has_fast_bfloat16
+from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import ModelArguments
+from hf_rspin.training.recipe import ModelArguments, resolve_encoder
 from hf_rspin.units import (
     AcousticPieces,
     FrameLabels,
@@ -54,27 +55,46 @@ class QuickstartArguments:
     output_dir: str = field(default="runs/quickstart", metadata={"help": "for model and report"})
     audio: str | None = field(default=None, metadata={"help": "your folder; none: the sample"})
     encoder: str = field(default=str(encoder_folder()), metadata={"help": "folder or Hub id"})
-    layer: int = field(default=5, metadata={"help": "hidden state that the units cluster"})
+    layer: int = field(default=1, metadata={"help": "hidden state that the units cluster"})
     num_units: int = field(default=100, metadata={"help": "k-means clusters"})
-    vocab_size: int = field(default=500, metadata={"help": "acoustic pieces"})
+    vocab_size: int = field(default=150, metadata={"help": "acoustic pieces"})
     codebook_size: int = field(default=32, metadata={"help": "codes of the Spin loss"})
     steps: int = field(default=120, metadata={"help": "updates"})
     batch_seconds: float = field(default=24.0, metadata={"help": "seconds of each view per update"})
-    learning_rate: float = field(default=3e-4, metadata={"help": "peak learning rate"})
+    learning_rate: float = field(default=5e-4, metadata={"help": "peak learning rate"})
     most_seconds: float = field(
         default=1800.0, metadata={"help": "of your audio, a random part this long is used"}
     )
     seed: int = field(default=0, metadata={"help": "seed of everything"})
+
+    def __post_init__(self) -> None:
+        for name in ("num_units", "codebook_size", "steps", "batch_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"--{name} is {getattr(self, name)}; expected more than 0.")
+        if self.vocab_size < self.num_units:
+            raise ValueError(
+                f"--vocab_size is {self.vocab_size}; expected at least --num_units "
+                f"({self.num_units}), which count as pieces."
+            )
+
+
+def check_encoder(arguments: QuickstartArguments) -> None:
+    """Find the encoder, and the layer whose units are clustered.
+
+    Raises:
+        ValueError: there is no such encoder or layer.
+    """
+    arguments.encoder = resolve_encoder(arguments.encoder)
+    count = AutoConfig.from_pretrained(arguments.encoder).num_hidden_layers
+    if not 0 <= arguments.layer <= count:
+        raise ValueError(f"--layer is {arguments.layer}; this encoder has layers 0 to {count}.")
 
 
 def load_audio(arguments: QuickstartArguments) -> tuple[datasets.Dataset, datasets.Dataset]:
     """Return the utterances to adapt to, and others to measure on."""
     if arguments.audio is None:
         return load_sample("train"), load_sample("test")
-    try:
-        whole = load_corpus(arguments.audio, min_seconds=1.0)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{arguments.audio} cannot be used: {error}")
+    whole = load_corpus(arguments.audio, min_seconds=1.0)
     folder = Path(arguments.output_dir) / "segments"
     corpus = cut_recordings(whole, folder, arguments.most_seconds, seed=arguments.seed)
     if len(corpus) < 5:
@@ -114,7 +134,12 @@ def train_rspin(
 ) -> list[dict]:
     """Adapt all layers; save the model; return what was logged."""
     noises = list(sample_noises("seen", seed=1, takes=4).values())
-    bank = NoiseBank(noises, speech_sources=list(train["audio"]), babble_probability=0.3)
+    bank = NoiseBank(
+        noises,
+        speech_sources=list(train["audio"]),
+        babble_probability=0.3,
+        speech_names=train["id"][:],
+    )
     dataset = TwoViewDataset(
         train, RSpinViews(bank), labels, arguments.seed, min_seconds=1.0, max_seconds=6.0
     )
@@ -158,15 +183,10 @@ def measure(
     return measure_layers(front_end, train, test, conditions, phones)
 
 
-def main() -> None:
-    """Run the whole chain and say what changed."""
-    (arguments,) = parse_arguments(QuickstartArguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    transformers_logging.set_verbosity_error()
-    set_seed(arguments.seed)
-    output = Path(arguments.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
-    train, test = load_audio(arguments)
+def run(
+    arguments: QuickstartArguments, train: datasets.Dataset, test: datasets.Dataset, output: Path
+) -> None:
+    """Measure, make pseudo-labels, adapt, measure again, report."""
     minutes = (sum(train["duration"]) / 60, sum(test["duration"]) / 60)
     print(f"[1/4] {minutes[0]:.1f} min to adapt to, {minutes[1]:.1f} min held out to measure on")
     utterances = [Utterances.from_corpus(part, keep_waveforms=True) for part in (train, test)]
@@ -192,6 +212,21 @@ def main() -> None:
     )
     print(f"\n{table}\n")
     print(f"model:  {output / 'model'}\nreport: {output / 'report.html'}")
+
+
+def main() -> None:
+    """Run the whole chain and say what changed."""
+    (arguments,) = parse_arguments(QuickstartArguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    transformers_logging.set_verbosity_error()
+    set_seed(arguments.seed)
+    output = Path(arguments.output_dir)
+    with mistakes_explained():
+        check_encoder(arguments)
+        output.mkdir(parents=True, exist_ok=True)
+        train, test = load_audio(arguments)
+    with mistakes_explained(WHILE_RUNNING):
+        run(arguments, train, test, output)
 
 
 if __name__ == "__main__":

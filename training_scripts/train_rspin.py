@@ -16,6 +16,7 @@ from transformers import set_seed
 
 from hf_rspin.data import SkipLog
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
+from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
 from hf_rspin.training.recipe import (
     CorpusArguments,
@@ -66,15 +67,17 @@ def main() -> None:
     show_progress()
     set_seed(training.seed)
     skipped = SkipLog(corpus_arguments.strict)
-    corpus = corpus_arguments.load(skipped)
-    folder = arguments.pseudo_labels
-    labels = FrameLabels.load(folder) if folder else None
-    dataset = build_training_set(
-        corpus, corpus_arguments, view_arguments.build(corpus), labels, training.seed, skipped
-    )
-    model = model_arguments.build(labels.num_labels if labels else None)
-    trainer = TwoViewTrainer(model, training, dataset)
-    train_and_save(trainer)
+    with mistakes_explained():
+        corpus = corpus_arguments.load(skipped)
+        folder = arguments.pseudo_labels
+        labels = FrameLabels.load(folder) if folder else None
+        dataset = build_training_set(
+            corpus, corpus_arguments, view_arguments.build(corpus), labels, training.seed, skipped
+        )
+        model = model_arguments.build(labels.num_labels if labels else None)
+        trainer = TwoViewTrainer(model, training, dataset)
+    with mistakes_explained(WHILE_RUNNING):
+        train_and_save(trainer)
 
 
 if __name__ == "__main__":

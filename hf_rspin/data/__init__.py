@@ -3,12 +3,14 @@
 from hf_rspin.data.collator import BatchInfo, TwoViewCollator
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.data.dataset import TwoViewDataset, TwoViewExample
+from hf_rspin.data.pair_sampler import PairBatchSampler
 from hf_rspin.data.sampler import DurationBatchSampler
 from hf_rspin.data.skipped import SkipLog, SkippedFile
 
 __all__ = [
     "BatchInfo",
     "DurationBatchSampler",
+    "PairBatchSampler",
     "SkipLog",
     "SkippedFile",
     "TwoViewCollator",

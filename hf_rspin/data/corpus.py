@@ -22,12 +22,11 @@ from hf_rspin.audio import (
     audio_name,
     read_audio,
 )
-from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.skipped import NAMELESS, SkipLog, SkippedFile
 from hf_rspin.data.tables import read_table
 
 logger = logging.getLogger(__name__)
 
-NAMELESS = audio_name(b"")  # what messages call bytes without a path
 ONE_FRAME = FRAME_WINDOW / SAMPLING_RATE  # seconds; the encoder gives nothing for less
 SILENCE = 2e-4  # peak to peak: below it even the dither of 16-bit silence stays
 PROGRESS_FROM = 2_000  # files; a bar for fewer would only flicker

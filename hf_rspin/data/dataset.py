@@ -21,7 +21,7 @@ from hf_rspin.audio import (
     read_audio,
 )
 from hf_rspin.data.corpus import check_audible
-from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
 from hf_rspin.random import example_generator
 from hf_rspin.views import ViewPair
 from hf_rspin.views.pitch import ANALYSIS_RATE
@@ -43,8 +43,9 @@ class Views(Protocol):
         waveform: np.ndarray,
         generators: tuple[np.random.Generator, np.random.Generator],
         f0_range: tuple[float, float] | None = None,
+        utterance: str | None = None,
     ) -> ViewPair:
-        """Make the pair; `f0_range` in Hz is estimated where None."""
+        """Make the pair; `f0_range` in Hz is estimated where None, `utterance` is the id."""
 
 
 class Labels(Protocol):
@@ -188,7 +189,7 @@ class TwoViewDataset(Dataset):
             example_generator(self.seed, epoch, index, CLEAN_VIEW),
             example_generator(self.seed, epoch, index, PERTURBED_VIEW),
         )
-        pair = self.views(waveform[start:stop], generators, _f0_range(row))
+        pair = self.views(waveform[start:stop], generators, _f0_range(row), str(row["id"]))
         return TwoViewExample(pair.clean, pair.perturbed, labels, pair.voice_skipped)
 
     def _substitute(self, epoch: int, index: int) -> list[TwoViewExample | SkippedFile]:
@@ -223,8 +224,7 @@ class TwoViewDataset(Dataset):
 
 
 def _name(row: dict) -> str:
-    """Name the audio of a row by its path, or by its id where it has none."""
-    return audio_name(row["audio"]) if row["audio"].get("path") else f"utterance {row['id']}"
+    return utterance_name(row["audio"], row["id"])
 
 
 def _f0_range(row: dict) -> tuple[float, float] | None:

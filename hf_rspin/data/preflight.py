@@ -25,6 +25,8 @@ def raise_problems(problems: list[str]) -> None:
     Raises:
         PreflightError: `problems` is not empty.
     """
+    if len(problems) == 1:
+        raise PreflightError(f"Training cannot start: {problems[0]}")
     if problems:
         listed = "\n".join(f"  {number}. {text}" for number, text in enumerate(problems, 1))
         raise PreflightError(f"Training cannot start:\n{listed}")

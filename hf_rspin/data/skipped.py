@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from accelerate.utils import gather_object
 
-from hf_rspin.audio import AudioError
+from hf_rspin.audio import AudioError, AudioSource, audio_name
 
 logger = logging.getLogger(__name__)
 
 NAMES_SHOWN = 10
+NAMELESS = audio_name(b"")  # what messages call bytes without a path
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,12 @@ class SkippedFile:
 
     name: str
     reason: str
+
+
+def utterance_name(source: AudioSource, key: str | None) -> str:
+    """Name audio by its path, or by its id `key` where it is bytes without one."""
+    name = audio_name(source)
+    return f"utterance {key}" if name == NAMELESS and key is not None else name
 
 
 class SkipLog:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import datasets
 import pandas
+from datasets.exceptions import DatasetsError
 
 from hf_rspin.audio import AUDIO_SUFFIXES
 
@@ -60,22 +61,34 @@ def _read_folder(folder: Path) -> datasets.Dataset:
 
 
 def _read_file(file: Path) -> datasets.Dataset:
+    try:
+        rows = _parse_file(file)
+    except (ValueError, DatasetsError) as error:
+        raise ValueError(
+            f"{file} could not be read as a table ({' '.join(str(error).split())}); expected a "
+            "csv with commas, parquet, or one JSON object per line: repair the file."
+        ) from error
+    if rows is None:
+        raise ValueError(f"{file} is neither a csv, parquet or jsonl table nor audio.")
+    return _with_audio(rows, file.parent)
+
+
+def _parse_file(file: Path) -> datasets.Dataset | None:
+    """Return the rows of a table or of one recording; None for any other kind of file."""
     if file.suffix == ".parquet":
-        rows = _load_parquet([str(file)])
-    elif file.suffix == ".csv":
+        return _load_parquet([str(file)])
+    if file.suffix == ".csv":
         text = {name: str for name in TEXT_COLUMNS}
         # Only an empty cell is missing: "null" or "None" may be what somebody said.
         frame = pandas.read_csv(file, dtype=text, keep_default_na=False, na_values=[""])
-        rows = datasets.Dataset.from_pandas(frame, preserve_index=False)
-    elif file.suffix in (".jsonl", ".json"):
+        return datasets.Dataset.from_pandas(frame, preserve_index=False)
+    if file.suffix in (".jsonl", ".json"):
         # No guessing: ids keep their zeros, and what looks like a date stays text.
         frame = pandas.read_json(file, lines=True, dtype=False, convert_dates=False)
-        rows = datasets.Dataset.from_pandas(frame, preserve_index=False)
-    elif file.suffix.lower() in AUDIO_SUFFIXES:
-        rows = datasets.Dataset.from_dict({"file_name": [file.name]})
-    else:
-        raise ValueError(f"{file} is neither a csv, parquet or jsonl table nor audio.")
-    return _with_audio(rows, file.parent)
+        return datasets.Dataset.from_pandas(frame, preserve_index=False)
+    if file.suffix.lower() in AUDIO_SUFFIXES:
+        return datasets.Dataset.from_dict({"file_name": [file.name]})
+    return None
 
 
 def _load_parquet(files: list[str]) -> datasets.Dataset:

@@ -22,6 +22,7 @@ from hf_rspin.evaluation.metrics import (
     count_errors,
 )
 from hf_rspin.evaluation.phone_recognition import PhoneProbe, ProbeArguments, train_probe
+from hf_rspin.evaluation.query_by_example import RetrievalScores, match_score, retrieve
 from hf_rspin.evaluation.speaker_identification import SpeakerProbe, split_within_speakers
 from hf_rspin.evaluation.utterances import Utterances
 
@@ -36,6 +37,7 @@ __all__ = [
     "PhoneErrorRate",
     "PhoneProbe",
     "ProbeArguments",
+    "RetrievalScores",
     "Rooms",
     "SpeakerProbe",
     "Utterances",
@@ -44,7 +46,9 @@ __all__ = [
     "bootstrap_interval",
     "count_errors",
     "load_front_end",
+    "match_score",
     "paired_difference",
+    "retrieve",
     "simulate_rooms",
     "split_within_speakers",
     "train_probe",

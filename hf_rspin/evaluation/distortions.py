@@ -12,12 +12,12 @@ import numpy as np
 
 from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.views.noise import (
-    NoiseBank,
     add_noise,
     gaussian_noise,
     reverberate,
     synthesize_room_response,
 )
+from hf_rspin.views.noise_bank import NoiseBank
 
 _BANK_LOCK = threading.Lock()  # a noise bank's cache is not made for several threads
 
@@ -69,7 +69,7 @@ class BackgroundNoise:
         """Add a segment of one recording, drawn by the utterance id."""
         rng = utterance_generator(self.seed, self.name, utterance)
         with _BANK_LOCK:
-            noise = self.bank.draw(rng, len(waveform))
+            noise = self.bank.draw(rng, len(waveform), utterance)
         return add_noise(waveform, noise, self.snr_db)
 
 

@@ -97,10 +97,10 @@ def _check_count(name: str, value: int | None, optional: bool = False) -> None:
 
 
 def _check_number(name: str, value: float, allow_zero: bool) -> None:
-    if isinstance(value, bool) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"{name} is {value}; expected a finite number of at least 0.")
-    if value == 0 and not allow_zero:
-        raise ValueError(f"{name} is 0; expected a positive number.")
+    too_small = value < 0 or (value == 0 and not allow_zero)
+    if isinstance(value, bool) or not math.isfinite(value) or too_small:
+        wanted = "a finite number of at least 0" if allow_zero else "a positive, finite number"
+        raise ValueError(f"{name} is {value}; expected {wanted}.")
 
 
 @strict

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import HubertModel, WavLMModel
+from transformers import HubertModel, PreTrainedConfig, WavLMModel
 from transformers.models.hubert.modeling_hubert import HubertPreTrainedModel
 from transformers.models.wavlm.modeling_wavlm import WavLMPreTrainedModel
 from transformers.utils import ModelOutput
@@ -98,8 +98,12 @@ class RSpinModelMixin(FrozenLayersMixin):
         Arguments and result are those of `PreTrainedModel.from_pretrained`, but for the dtype,
         float32 where none is given, however the folder is stored: half-precision weights lose
         small updates, and refuse float32 audio outside autocast. Fields of the config can be
-        given as keyword arguments.
+        given as keyword arguments; a plain encoder's config, which AutoModel hands over, is read
+        as one of ours.
         """
+        config = kwargs.get("config")
+        if isinstance(config, PreTrainedConfig) and not isinstance(config, RSpinConfigMixin):
+            kwargs["config"] = cls.config_class.from_dict(config.to_dict())
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
         loaded = super().from_pretrained(*args, **kwargs)
@@ -273,7 +277,8 @@ class RSpinHubertModel(RSpinModelMixin, HubertPreTrainedModel):
 class RSpinWavLMModel(RSpinModelMixin, WavLMPreTrainedModel):
     """WavLM with Spin heads; `from_pretrained` of a plain WavLM folder adds fresh ones.
 
-    The attention is `wavlm_attention`'s: equal to the stock one, and faster.
+    The attention is `wavlm_attention`'s: equal to the stock one, with projections that LoRA can
+    replace. On a CPU it takes the same time (`training_scripts/benchmark_attention.py`).
     """
 
     config_class = RSpinWavLMConfig

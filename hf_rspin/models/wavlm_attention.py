@@ -1,6 +1,6 @@
 """WavLM attention by scaled_dot_product_attention, equal to the stock layer to rounding.
 
-The stock layer hands the raw weights of its projections to a functional form: slow, and modules
+The stock layer hands the raw weights of its projections to a functional form, so modules
 put in their place (LoRA) are bypassed. Here every projection is called as a module, and the gated
 relative position bias enters as an additive mask. Parameter names stay the same.
 """

@@ -55,6 +55,14 @@ class TwoViewTrainingArguments(TrainingArguments):
             "when left out (R-Spin)."
         },
     )
+    frozen_dropout: bool = field(
+        default=False,
+        metadata={
+            "help": "Keep dropout active in the frozen lower layers, as the authors' Spin code "
+            "does; here they run without it, which is cheaper and deterministic. Says nothing "
+            "where everything trains (R-Spin)."
+        },
+    )
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Start anew in an output folder that holds a run."}
     )

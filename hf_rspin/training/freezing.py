@@ -10,8 +10,8 @@ def freeze_lower_layers(model: PreTrainedModel, num_trainable_layers: int | None
 
     Spin trains the top two layers, R-Spin everything (None). The convolutions, the feature
     projection and the positional convolution freeze with the lower layers; heads and codebook
-    always train. The frozen prefix runs in eval mode and without gradients (the authors leave its
-    dropout active).
+    always train. The frozen prefix runs in eval mode and without gradients; the authors leave its
+    dropout active, which `model.frozen_dropout = True` (`--frozen_dropout true`) does too.
 
     Args:
         model: an R-Spin model; its `num_frozen_layers` is set.

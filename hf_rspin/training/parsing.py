@@ -7,10 +7,19 @@ import json
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from transformers import HfArgumentParser
+
+from hf_rspin.training.mistakes import mistakes_explained
+
+
+class _Parser(HfArgumentParser):
+    """Says what is wrong without the hundred lines of usage; `--help` prints those."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message}; see --help.\n")
 
 
 def parse_arguments(*argument_classes: type, arguments: list[str] | None = None) -> tuple[Any, ...]:
@@ -21,14 +30,18 @@ def parse_arguments(*argument_classes: type, arguments: list[str] | None = None)
         arguments: the command line; default `sys.argv[1:]`.
 
     Raises:
-        SystemExit: the file is missing or not a mapping, or a key or option is unknown.
+        SystemExit: the file is missing or not a mapping, a key or option is unknown, or a value
+            is refused.
     """
     given, file, keys = list(sys.argv[1:] if arguments is None else arguments), "", ()
     if given and given[0].endswith((".yaml", ".yml")):
         file, values = given[0], _read_yaml(Path(given[0]))
         given, keys = _as_options(values) + given[1:], tuple(values)
-    parser = HfArgumentParser(argument_classes, allow_abbrev=False)
-    *parsed, unknown = parser.parse_args_into_dataclasses(args=given, return_remaining_strings=True)
+    parser = _Parser(argument_classes, allow_abbrev=False)
+    with mistakes_explained():  # `__post_init__` of the classes checks values
+        *parsed, unknown = parser.parse_args_into_dataclasses(
+            args=given, return_remaining_strings=True
+        )
     if unknown:
         names = [f.name for one in argument_classes for f in fields(one) if f.init]
         sys.exit(_explain(unknown, names, file, keys))
@@ -50,7 +63,10 @@ def _explain(unknown: list[str], names: list[str], file: str, keys: tuple[str, .
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         sys.exit(f"{path} does not exist; see training_scripts/configs/ for examples.")
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        sys.exit(f"{path} is no YAML: {' '.join(str(error).split())}.")
     if not isinstance(values, dict):
         sys.exit(f"{path} holds {type(values).__name__}; expected lines of the form `name: value`.")
     return values

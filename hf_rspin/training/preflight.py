@@ -81,6 +81,8 @@ def _advise(
     """Warn about what runs but is hardly meant."""
     if isinstance(dataset.views, RSpinViews) and dataset.views.noise_bank is None:
         logger.warning("RSpinViews has no noise sources: both views stay without noise.")
+    if args.frozen_dropout and not model.frozen_modules():
+        logger.warning("frozen_dropout has no effect: nothing is frozen; set num_trainable_layers.")
     frames = min(args.batch_seconds, float(dataset.durations.sum())) * SAMPLING_RATE / FRAME_SHIFT
     if frames < model.config.codebook_size:
         logger.warning(

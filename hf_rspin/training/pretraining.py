@@ -109,6 +109,8 @@ class PretrainingBatches(Dataset):
         num_updates: length of the data set.
         batch_seconds: audio per batch in seconds.
         crop_seconds: longest crop in seconds.
+        mask_span: frames that one mask covers.
+        mask_start: share of the frames that open a mask; times the span, about the share masked.
     """
 
     def __init__(
@@ -119,6 +121,8 @@ class PretrainingBatches(Dataset):
         batch_seconds: float = 72.0,
         crop_seconds: float = 3.0,
         seed: int = 0,
+        mask_span: int = 10,
+        mask_start: float = 0.08,
     ):
         for index, (waveform, label) in enumerate(zip(waveforms, labels, strict=True)):
             if num_frames(len(waveform)) != len(label):
@@ -128,6 +132,7 @@ class PretrainingBatches(Dataset):
                 )
         self.waveforms, self.labels, self.num_updates = waveforms, labels, num_updates
         self.batch_seconds, self.crop_seconds, self.seed = batch_seconds, crop_seconds, seed
+        self.mask_span, self.mask_start = mask_span, mask_start
         self._epochs: dict[int, list[tuple[int, np.ndarray]]] = {}
         self._first_update: list[int] = [0]
 
@@ -148,7 +153,9 @@ class PretrainingBatches(Dataset):
             labels[row] = self.labels[index][first : first + frames]
         return {
             "input_values": torch.from_numpy(audio / 32768.0),
-            "mask": torch.from_numpy(draw_mask(len(members), frames, generator)),
+            "mask": torch.from_numpy(
+                draw_mask(len(members), frames, generator, self.mask_start, self.mask_span)
+            ),
             "labels": torch.from_numpy(labels),
         }
 

@@ -80,11 +80,13 @@ class TwoViewTrainer(Trainer):
         callbacks: list[TrainerCallback] | None = None,
         **kwargs,
     ):
+        if args.frozen_dropout:
+            model.frozen_dropout = True
         if args.num_trainable_layers is not None:
             freeze_lower_layers(model, args.num_trainable_layers)
         processing_class = processing_class or default_feature_extractor(model.config)
         kwargs.setdefault("data_collator", TwoViewCollator(processing_class.do_normalize))
-        self.collapse_monitor = CollapseMonitor(model.config.codebook_size)
+        self.collapse_monitor = self._new_collapse_monitor(model)
         super().__init__(
             model=model,
             args=args,
@@ -115,17 +117,9 @@ class TwoViewTrainer(Trainer):
 
     def _loader(self, dataset: TwoViewDataset, shuffle: bool = True) -> EpochDataLoader:
         args = self.args
-        sampler = DurationBatchSampler(
-            dataset.durations,
-            args.batch_seconds,
-            seed=args.seed if args.data_seed is None else args.data_seed,
-            rank=args.process_index,
-            world_size=args.world_size,
-            shuffle=shuffle,
-        )
         return EpochDataLoader(
             dataset,
-            batch_sampler=sampler,
+            batch_sampler=self._batch_sampler(dataset, shuffle),
             collate_fn=self.data_collator,
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
@@ -134,6 +128,26 @@ class TwoViewTrainer(Trainer):
             multiprocessing_context=args.dataloader_multiprocessing_context,
             generator=torch.Generator(),  # the loader's own draws leave the global state alone
         )
+
+    def _batch_sampler(self, dataset: TwoViewDataset, shuffle: bool) -> DurationBatchSampler:
+        """Return this rank's share of the batches, which a trainer of other views may cut anew."""
+        args = self.args
+        return DurationBatchSampler(
+            dataset.durations,
+            args.batch_seconds,
+            seed=args.seed if args.data_seed is None else args.data_seed,
+            rank=args.process_index,
+            world_size=args.world_size,
+            shuffle=shuffle,
+        )
+
+    # What another loss replaces
+
+    def _new_collapse_monitor(self, model: PreTrainedModel) -> CollapseMonitor:
+        return CollapseMonitor(model.config.codebook_size)
+
+    def _check_run(self, resuming: bool) -> None:
+        check_run(self.model, self.args, self.train_dataset, resuming)
 
     # Optimisation
 
@@ -222,7 +236,7 @@ class TwoViewTrainer(Trainer):
             FloatingPointError: the loss became NaN or infinite.
         """
         checkpoint = self._checkpoint(resume_from_checkpoint)
-        check_run(self.model, self.args, self.train_dataset, resuming=checkpoint is not None)
+        self._check_run(resuming=checkpoint is not None)
         self._clean_output_dir(resuming=checkpoint is not None)
         if checkpoint is None:
             self.meter, self.collapse_monitor.peak = Meter(), 0.0

@@ -27,7 +27,7 @@ from hf_rspin.audio import (
     read_audio,
 )
 from hf_rspin.data.corpus import check_audible
-from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
 from hf_rspin.units.features import FrameFeatures
 from hf_rspin.units.frame_labels import FrameLabels
 from hf_rspin.units.kmeans import KMeans
@@ -132,8 +132,8 @@ def extract_units(
         num_readers: threads that read audio.
 
     Raises:
-        AudioError: a file cannot be used, when strict.
-        ValueError: no utterance could be read, or the extractor's frames are not 20 ms apart.
+        AudioError: a file cannot be used, when strict; or none can.
+        ValueError: the extractor's frames are not 20 ms apart.
     """
     skipped = SkipLog(strict) if skipped is None else skipped
     ids, durations = [str(name) for name in corpus["id"]], np.asarray(corpus["duration"])
@@ -180,7 +180,7 @@ def _partial_folder(folder: str | Path | None) -> Iterator[Path]:
 def _collect(shards: Shards, extractor: UnitExtractor, ids: list[str]) -> FrameLabels:
     units = shards.read_all()
     if len(units) == 0:
-        raise ValueError("No utterance of the corpus could be read; see the warnings above.")
+        raise AudioError("No utterance of the corpus could be read; see the warnings above.")
     provenance = {**extractor.provenance, "skipped_utterances": len(ids) - len(units)}
     ordered = ((name, units[name]) for name in ids if name in units)
     return FrameLabels.from_sequences(ordered, extractor.num_units, provenance)
@@ -215,12 +215,12 @@ def _wait(
 
 def _read(row: dict) -> np.ndarray | SkippedFile:
     """Read one utterance (samples,), trimmed to whole frames, or say why it cannot be used."""
-    name = audio_name(row["audio"])
+    name = utterance_name(row["audio"], row["id"])
     try:
         waveform = read_audio(row["audio"])
         check_audible(waveform, name)
     except AudioError as error:
-        return SkippedFile(name, str(error))
+        return SkippedFile(name, str(error).replace(audio_name(row["audio"]), name))
     frames = num_frames(len(waveform))
     if frames == 0:
         return SkippedFile(name, f"{name} is shorter than one frame (25 ms); remove it.")

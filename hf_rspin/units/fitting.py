@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from hf_rspin.audio import AudioError, AudioSource, audio_name, num_frames, read_audio
 from hf_rspin.data.corpus import check_audible
-from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
 from hf_rspin.units.features import FrameFeatures
 from hf_rspin.units.kmeans import KMeans
 
@@ -25,6 +25,7 @@ def fit_kmeans(
     progress: bool = True,
     strict: bool = False,
     skipped: SkipLog | None = None,
+    ids: Sequence[str] | None = None,
 ) -> KMeans:
     """Give every utterance to `kmeans` once, in batches of at least `batch_frames` frames.
 
@@ -41,9 +42,10 @@ def fit_kmeans(
         strict: stop at the first file that is damaged, silent or shorter than one frame; without,
             they are left out with one warning each.
         skipped: is given these files, for a summary; it then decides whether to be strict.
+        ids: of the utterances, to name audio that has no path.
 
     Raises:
-        AudioError: a file cannot be used, when strict.
+        AudioError: a file cannot be used, when strict; or none can.
         ValueError: fewer usable frames than clusters.
     """
     skipped = SkipLog(strict) if skipped is None else skipped
@@ -53,7 +55,8 @@ def fit_kmeans(
                disable=not progress)  # fmt: skip
     with bar:
         for number in range(seen + 1, len(sources) + 1):
-            batch += _features(features, sources[number - 1], skipped)
+            key = None if ids is None else ids[number - 1]
+            batch += _features(features, sources[number - 1], skipped, key)
             if sum(map(len, batch)) >= batch_frames or (number == len(sources) and batch):
                 kmeans.partial_fit(np.concatenate(batch))
                 kmeans.num_utterances, batch = number, []
@@ -61,22 +64,22 @@ def fit_kmeans(
                     kmeans.save_pretrained(folder)
             bar.update()
     if kmeans.centres is None:
-        raise ValueError("no utterance could be read; see the warnings above.")
+        raise AudioError("no utterance could be read; see the warnings above.")
     if folder is not None:
         kmeans.save_pretrained(folder)
     return kmeans
 
 
 def _features(
-    features: FrameFeatures, source: AudioSource, skipped: SkipLog
+    features: FrameFeatures, source: AudioSource, skipped: SkipLog, key: str | None
 ) -> list[np.ndarray]:
-    name = audio_name(source)
+    name = utterance_name(source, key)
     try:
         waveform = read_audio(source)
         check_audible(waveform, name)
         if num_frames(len(waveform)) == 0:
             raise AudioError(f"{name} is shorter than one frame (25 ms); remove it.")
     except AudioError as error:
-        skipped.add(SkippedFile(name, str(error)))
+        skipped.add(SkippedFile(name, str(error).replace(audio_name(source), name)))
         return []
     return [features(waveform)]

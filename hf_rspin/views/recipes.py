@@ -13,13 +13,16 @@ import numpy as np
 
 from ..audio import SAMPLING_RATE
 from .equalizer import EqualizerParameters, draw_equalizer, parametric_equalizer
-from .noise import NoiseBank, add_noise
+from .noise import add_noise
+from .noise_bank import NoiseBank
 from .voice import VoiceParameters, change_voice, draw_voice
 
 
 @dataclass(frozen=True)
 class ViewPair:
     """Two waveforms (samples,) float32 of the same length and timing; unpacks into the two.
+
+    Those of `LaserViews` differ in length: theirs is the same speech at another speed.
 
     `voice_skipped` is True where a change of voice was asked for and could not be made (silent,
     unvoiced or too short); `voice_changed` where it was made.
@@ -75,6 +78,7 @@ class SpinViews:
         clean_generator: np.random.Generator,
         perturbed_generator: np.random.Generator,
         num_samples: int,
+        utterance: str | None = None,
     ) -> ViewParameters:
         """Draw the parameters of one pair; a switched-off part does not shift the other draws."""
         voice, equalizer = draw_voice(perturbed_generator), draw_equalizer(perturbed_generator)
@@ -116,9 +120,13 @@ class SpinViews:
         waveform: np.ndarray,
         generators: tuple[np.random.Generator, np.random.Generator],
         f0_range: tuple[float, float] | None = None,
+        utterance: str | None = None,
     ) -> ViewPair:
-        """Draw and apply; `generators` are those of the clean and of the perturbed view."""
-        return self.apply(waveform, self.draw(*generators, len(waveform)), f0_range)
+        """Draw and apply; `generators` are those of the clean and of the perturbed view.
+
+        `utterance` is the name of the waveform, which babble then leaves out.
+        """
+        return self.apply(waveform, self.draw(*generators, len(waveform), utterance), f0_range)
 
 
 class RSpinViews(SpinViews):
@@ -160,21 +168,24 @@ class RSpinViews(SpinViews):
         clean_generator: np.random.Generator,
         perturbed_generator: np.random.Generator,
         num_samples: int,
+        utterance: str | None = None,
     ) -> ViewParameters:
-        """Draw the parameters of one pair, noise last."""
-        spin = super().draw(clean_generator, perturbed_generator, num_samples)
+        """Draw the parameters of one pair, noise last; no babble holds `utterance` itself."""
+        spin = super().draw(clean_generator, perturbed_generator, num_samples, utterance)
         if self.noise_bank is None or num_samples == 0:
             return spin
         return ViewParameters(
             voice=spin.voice,
             equalizer=spin.equalizer,
-            clean_noise=self._draw_noise(clean_generator, num_samples),
-            perturbed_noise=self._draw_noise(perturbed_generator, num_samples),
+            clean_noise=self._draw_noise(clean_generator, num_samples, utterance),
+            perturbed_noise=self._draw_noise(perturbed_generator, num_samples, utterance),
         )
 
-    def _draw_noise(self, generator: np.random.Generator, num_samples: int) -> NoiseParameters:
+    def _draw_noise(
+        self, generator: np.random.Generator, num_samples: int, utterance: str | None
+    ) -> NoiseParameters:
         snr_db = float(generator.uniform(*self.snr_range_db))
-        return NoiseParameters(self.noise_bank.draw(generator, num_samples), snr_db)
+        return NoiseParameters(self.noise_bank.draw(generator, num_samples, utterance), snr_db)
 
 
 def _with_noise(waveform: np.ndarray, parameters: NoiseParameters | None) -> np.ndarray:

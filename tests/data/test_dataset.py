@@ -174,7 +174,7 @@ def test_labels_that_do_not_fit_skip_the_utterance(ramps):
 
 def test_a_table_may_give_the_range_of_a_voice(ramps):
     class Spy:
-        def __call__(self, waveform, generators, f0_range=None):
+        def __call__(self, waveform, generators, f0_range=None, utterance=None):
             self.f0_range = f0_range
             return PLAIN(waveform, generators)
 
@@ -184,6 +184,27 @@ def test_a_table_may_give_the_range_of_a_voice(ramps):
     assert spy.f0_range == (80.0, 200.0)
     TwoViewDataset(ramps, spy, min_seconds=0.1)[0, 0]
     assert spy.f0_range is None
+
+
+def test_an_utterance_is_not_in_its_own_babble(write, tmp_path):
+    for index in range(3):
+        samples = np.sin(2 * np.pi * 500 * 2**index * np.arange(8000) / 16_000)
+        write(f"{index}.wav", samples=0.5 * samples)
+    tone = 0.5 * np.sin(2 * np.pi * 4000 * np.arange(1600) / 16_000)
+    write("short.wav", samples=tone)  # the data set leaves it out: its rows are not the bank's
+    corpus = load_corpus(tmp_path).select([3, 0, 1, 2])
+    bank = NoiseBank([], speech_sources=corpus["audio"], babble_probability=1.0,
+                     babble_speakers=(1, 1), speech_names=corpus["id"][:])  # fmt: skip
+    views = RSpinViews(bank, (0.0, 0.0), change_voice=False, equalize=False)
+    dataset = TwoViewDataset(corpus, views, min_seconds=0.2)
+    for index in range(3):
+        quiet = TwoViewDataset(corpus, PLAIN, min_seconds=0.2)[0, index].clean
+        for epoch in range(20):
+            example = dataset[epoch, index]
+            for noisy_view in (example.clean, example.perturbed):
+                noise = noisy_view - quiet
+                own = np.fft.rfft(noise * np.hanning(len(noise)))[250 * 2**index]
+                assert np.abs(own) < 0.01 * np.abs(noise).sum()
 
 
 def test_missing_columns_are_said(ramps):

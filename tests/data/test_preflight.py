@@ -103,3 +103,5 @@ def test_all_reasons_in_one_error():
     raise_problems([])
     with pytest.raises(PreflightError, match=r"(?s)1\. first.*2\. second"):
         raise_problems(["first", "second"])
+    with pytest.raises(PreflightError, match=r"^Training cannot start: only\.$"):
+        raise_problems(["only."])

@@ -8,7 +8,7 @@ from hf_rspin.evaluation.distortions import (
     Rooms,
     simulate_rooms,
 )
-from hf_rspin.views.noise import NoiseBank
+from hf_rspin.views import NoiseBank
 
 
 def make_conditions():

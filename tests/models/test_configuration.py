@@ -44,9 +44,9 @@ def test_defaults_are_those_of_the_paper(family):
         ("auxiliary_layer", 99, "auxiliary_layer is 99"),
         ("spin_loss_weight", -1.0, "spin_loss_weight is -1.0; expected a finite number"),
         ("auxiliary_loss_weight", float("nan"), "auxiliary_loss_weight is nan"),
-        ("temperature", 0.0, "temperature is 0; expected a positive number"),
+        ("temperature", 0.0, "temperature is 0.0; expected a positive, finite number"),
         ("temperature", "hot", "temperature"),
-        ("sinkhorn_epsilon", -0.02, "sinkhorn_epsilon is -0.02"),
+        ("sinkhorn_epsilon", -0.02, "sinkhorn_epsilon is -0.02; expected a positive"),
         ("sinkhorn_iterations", 0, "sinkhorn_iterations is 0; expected a positive integer"),
     ],
 )

@@ -6,17 +6,33 @@ import numpy as np
 import pytest
 import soundfile
 
-SCRIPT = Path(__file__).with_name("tiny_run.py")
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
 def tiny():
     """The module `tiny_run`, which also runs as a process of its own."""
-    spec = importlib.util.spec_from_file_location("tiny_run", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["tiny_run"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load("tiny_run")
+
+
+@pytest.fixture(scope="session")
+def tiny_laser():
+    """The module `tiny_laser`, which also runs as a process of its own."""
+    return load("tiny_laser")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_laser, tmp_path_factory):
+    """The folder of a plain HuBERT of the size of `tiny_laser`."""
+    folder = tmp_path_factory.mktemp("encoder")
+    tiny_laser.laser_model().base_model.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,29 @@ def test_impossible_numbers_are_refused(tiny, count):
         freeze_lower_layers(tiny.tiny_model(), count)
 
 
+@pytest.mark.parametrize("active", [False, True])
+def test_dropout_of_the_frozen_part_is_an_argument(tiny, audio, tmp_path, active):
+    from hf_rspin.training import TwoViewTrainer
+
+    model = tiny.tiny_model(hidden_dropout=0.5)
+    args = tiny.tiny_arguments(
+        tmp_path, max_steps=1, save_strategy="no", num_trainable_layers=1, frozen_dropout=active
+    )
+    modes = set()
+    frozen = model.base_model.encoder.layers[0].dropout
+    frozen.register_forward_hook(lambda module, *_: modes.add(module.training))
+    TwoViewTrainer(model, args, train_dataset=tiny.tiny_dataset(audio)).train()
+    assert modes == {active}
+
+
+def test_frozen_dropout_without_frozen_layers_is_said(tiny, audio, tmp_path, caplog):
+    from hf_rspin.training import TwoViewTrainer
+
+    args = tiny.tiny_arguments(tmp_path, max_steps=1, save_strategy="no", frozen_dropout=True)
+    TwoViewTrainer(tiny.tiny_model(), args, train_dataset=tiny.tiny_dataset(audio)).train()
+    assert "frozen_dropout has no effect" in caplog.text
+
+
 def test_training_leaves_frozen_layers_alone(tiny, audio, tmp_path):
     from hf_rspin.training import TwoViewTrainer
 

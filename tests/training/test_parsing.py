@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from hf_rspin.training import TwoViewTrainingArguments
 from hf_rspin.training.parsing import parse_arguments
 
 
@@ -46,3 +47,14 @@ def test_what_is_unknown_or_missing_is_refused(tmp_path):
         parse_arguments(Options, arguments=[str(tmp_path / "no.yaml")])
     with pytest.raises(SystemExit, match="expected lines"):
         parse(tmp_path, "- 1\n- 2\n")
+    with pytest.raises(SystemExit, match=r"config.yaml is no YAML: .*line 2"):
+        parse(tmp_path, "name: [b\nrate: {\n")
+
+
+def test_wrong_values_are_one_sentence_without_the_usage(tmp_path, capsys):
+    with pytest.raises(SystemExit) as found:
+        parse(tmp_path, "rate: fast\n")
+    assert found.value.code == 2
+    assert capsys.readouterr().err == "argument --rate: invalid float value: 'fast'; see --help.\n"
+    with pytest.raises(SystemExit, match=r"^batch_seconds is 0; it must be above 0\.$"):
+        parse_arguments(TwoViewTrainingArguments, arguments=["--batch_seconds", "0"])

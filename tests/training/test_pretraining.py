@@ -146,3 +146,19 @@ def test_a_killed_run_goes_on_exactly(tmp_path):
     second = HubertModel.from_pretrained(tmp_path / "killed" / "encoder")
     for name, value in first.state_dict().items():
         torch.testing.assert_close(second.state_dict()[name], value, rtol=0, atol=0)
+
+    # The next iteration: clusters of a layer, the encoder that was saved, new heads.
+    following = command(tmp_path / "second", speech, steps=2) + [
+        "--teacher", str(tmp_path / "whole" / "encoder"), "--teacher_layer", "1",
+        "--initial_model", str(tmp_path / "whole" / "encoder"),
+        "--num_clusters", "5", "--mask_span", "4", "--mask_start", "0.15",
+    ]  # fmt: skip
+    second = subprocess.run(following, env=environment, capture_output=True, text=True)
+    assert second.returncode == 0, second.stderr[-2000:]
+    labels = np.load(tmp_path / "second" / "labels.npz")["labels"]
+    assert len(np.unique(labels)) == 5
+    moved = HubertModel.from_pretrained(tmp_path / "second" / "encoder").state_dict()
+    # It started there: two small steps away, not a fresh draw.
+    weight = "encoder.layers.0.feed_forward.output_dense.weight"
+    distance = (moved[weight] - first.state_dict()[weight]).abs().max()
+    assert 0 < distance < 0.01

@@ -54,7 +54,26 @@ def test_an_encoder_of_other_sizes_is_refused(spin):
 def test_embedded_names_the_encoder_of_the_package(spin, monkeypatch):
     monkeypatch.setattr(recipe, "encoder_folder", lambda: spin)
     assert ModelArguments(encoder="embedded").build().config.codebook_size == 16
-    assert recipe.resolve_encoder("owner/name") == "owner/name"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("/no/such/folder", "is neither a folder nor a model of the Hub; expected a folder"),
+     ("owner/name", r"is neither a folder nor a model of the Hub \(.*\); expected a folder"),
+     (".", r"holds no config.json; expected a folder")],
+)  # fmt: skip
+def test_an_encoder_that_does_not_exist_is_named(name, message):
+    with pytest.raises(ValueError, match=f"^{name} {message}") as found:
+        ModelArguments(encoder=name).build()
+    assert "\n" not in str(found.value)
+
+
+def test_mistakes_in_encoder_config_are_refused(spin):
+    with pytest.raises(ValueError, match=r"names hiden_dropout, which.*did you mean hidden_drop"):
+        ModelArguments(encoder=spin, encoder_config={"hiden_dropout": 0.0}).build()
+    for wrong in ("{hidden_dropout: 0}", "[1]"):
+        with pytest.raises(ValueError, match="expected a mapping in YAML"):
+            ModelArguments(encoder=spin, encoder_config=wrong)
 
 
 def test_a_split_of_a_config_can_be_taken_back(audio):
@@ -74,7 +93,8 @@ def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypat
     table.cast_column("audio", datasets.Audio(decode=False)).to_parquet(tmp_path / "a.parquet")
     given = {}
 
-    def bank(sources, speech_sources, babble_probability):
+    def bank(sources, speech_sources, babble_probability, speech_names):
+        assert speech_names == rows["id"][:]
         given.update(noise=sources, speech=speech_sources)
 
     monkeypatch.setattr(recipe, "NoiseBank", bank)

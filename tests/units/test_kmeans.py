@@ -148,6 +148,16 @@ def test_a_corpus_is_fitted_once_and_goes_on_where_it_stopped(tmp_path):
     )
 
 
+def test_audio_without_a_path_is_named_by_its_id(tmp_path):
+    soundfile.write(tmp_path / "good.wav", np.random.default_rng(0).normal(0, 0.1, 16000), 16000)
+    good = (tmp_path / "good.wav").read_bytes()
+    sources = [{"bytes": b"broken", "path": None}, {"bytes": b"bad", "path": None}, good]
+    skipped = SkipLog()
+    fit_kmeans(KMeans(3), mfcc, sources, progress=False, skipped=skipped, ids=["a", "b", "c"])
+    assert list(skipped.reasons) == ["utterance a", "utterance b"]
+    assert "utterance b could not be read" in skipped.reasons["utterance b"]
+
+
 def test_bad_files_are_skipped_or_stop_a_strict_fit_and_mistakes_are_not_hidden(tmp_path):
     generator = np.random.default_rng(0)
     for name, samples in (("good", 16000), ("short", 399)):

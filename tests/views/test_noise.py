@@ -7,9 +7,8 @@ import pytest
 import soundfile
 
 from hf_rspin.audio import AudioError, read_audio
-from hf_rspin.views import noise as noise_module
+from hf_rspin.views import noise_bank as bank_module
 from hf_rspin.views.noise import (
-    NoiseBank,
     add_noise,
     babble,
     fit_length,
@@ -17,6 +16,7 @@ from hf_rspin.views.noise import (
     reverberate,
     synthesize_room_response,
 )
+from hf_rspin.views.noise_bank import NoiseBank
 
 RATE = 16_000
 
@@ -139,7 +139,7 @@ def test_of_a_long_file_the_part_is_read_that_a_short_one_would_give(tmp_path, m
     path = tmp_path / "long.wav"
     soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(40_000), 16_000)
     whole = [NoiseBank([path]).draw(np.random.default_rng(s), 3000) for s in range(5)]
-    monkeypatch.setattr(noise_module, "LONG_SECONDS", 1.0)
+    monkeypatch.setattr(bank_module, "LONG_SECONDS", 1.0)
     bank = NoiseBank([path])
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(lambda s: bank.draw(np.random.default_rng(s), 3000), range(5)))
@@ -156,6 +156,37 @@ def test_babble_is_drawn_as_often_as_asked():
     generator = np.random.default_rng(7)
     share = np.mean([bank.draw(generator, 50)[0] > 0 for _ in range(1000)])
     assert share == pytest.approx(0.3, abs=0.05)
+
+
+def test_an_utterance_is_never_in_its_own_babble():
+    # voices told apart by how many of their 60 samples are positive: 30, 20, 15
+    speech = [np.where(np.arange(60) % period == 0, 1.0, -1.0) for period in (2, 3, 4)]
+    bank = NoiseBank(
+        [], speech_sources=speech, babble_probability=1.0, babble_speakers=(1, 1),
+        speech_names=["a", "b", "c"],
+    )  # fmt: skip
+
+    def heard(utterance):
+        generator = np.random.default_rng(7)
+        return {int((bank.draw(generator, 60, utterance) > 0).sum()) for _ in range(100)}
+
+    assert heard("a") == {20, 15} and heard("b") == {30, 15} and heard("c") == {30, 20}
+    assert heard(None) == heard("a stranger") == {30, 20, 15}
+
+
+def test_babble_of_the_utterance_alone_is_no_babble():
+    lonely = {"speech_sources": [np.ones(50)], "speech_names": ["a"]}
+    bank = NoiseBank([-np.ones(50)], babble_probability=0.9, **lonely)
+    generator = np.random.default_rng(8)
+    assert all(bank.draw(generator, 20, "a").max() < 0 for _ in range(20))
+    with pytest.raises(AudioError, match="at least two utterances"):
+        NoiseBank([], babble_probability=1.0, **lonely).draw(generator, 20, "a")
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "a"], ["a", "b", "c"]])
+def test_names_that_do_not_tell_the_speech_apart_are_refused(names):
+    with pytest.raises(ValueError, match="for 2 speech_sources: give every source a name"):
+        NoiseBank([np.ones(5)], speech_sources=[np.ones(5), np.ones(5)], speech_names=names)
 
 
 def test_a_bank_that_cannot_work_says_so():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-import scipy.linalg
 
+from hf_rspin.analysis.voices import envelope_ratio, log_envelope
 from hf_rspin.views.voice import (
     VoiceParameters,
     change_voice,
@@ -30,25 +30,7 @@ def autocorrelation_f0(waveform, low, high):
 
 
 def envelope_shift(before, after):
-    """Ratio by which the linear-prediction envelope moved: the best match on a log axis."""
-    axis = np.geomspace(250.0, 7000.0, 600)
-    step = np.log(axis[1] / axis[0])
-    first, second = (_log_envelope(w, axis) for w in (before, after))
-    scores = {}
-    for lag in range(-80, 81):
-        a = first[max(0, -lag) : len(axis) - max(0, lag)]
-        b = second[max(0, lag) : len(axis) - max(0, -lag)]
-        scores[lag] = np.corrcoef(a, b)[0, 1]
-    return float(np.exp(step * max(scores, key=scores.get)))
-
-
-def _log_envelope(waveform, axis, order=16):
-    waveform = np.append(waveform[0], waveform[1:] - 0.95 * waveform[:-1]).astype(np.float64)
-    correlation = np.correlate(waveform, waveform, "full")[len(waveform) - 1 :][: order + 1]
-    correlation[0] *= 1 + 1e-6
-    predictor = scipy.linalg.solve_toeplitz(correlation[:-1], correlation[1:])
-    response = np.exp(-2j * np.pi * np.outer(axis / RATE, np.arange(1, order + 1))) @ predictor
-    return -np.log(np.abs(1 - response))
+    return envelope_ratio(*(log_envelope(waveform, RATE) for waveform in (before, after)))
 
 
 @pytest.mark.parametrize("f0", [100.0, 210.0, 430.0])

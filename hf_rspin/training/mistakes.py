@@ -1,0 +1,49 @@
+"""Mistakes that a user can mend end a script with one sentence; anything else keeps its traceback.
+
+While a script reads its corpus, its model and its settings, values and files that are wrong are
+the user's. Later only audio and the checks before the first step are: a `ValueError` in the middle
+of training is a defect of the program, and its traceback is wanted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+
+from datasets.exceptions import DatasetsError
+from huggingface_hub.errors import StrictDataclassError
+
+from hf_rspin.audio import AudioError
+from hf_rspin.data.preflight import PreflightError
+
+logger = logging.getLogger(__name__)
+
+WHILE_BUILDING = (ValueError, OSError, StrictDataclassError, DatasetsError)
+WHILE_RUNNING = (AudioError, PreflightError)
+
+
+@contextlib.contextmanager
+def mistakes_explained(kinds: tuple[type[Exception], ...] = WHILE_BUILDING) -> Iterator[None]:
+    """End the process with one sentence on stderr and code 1 where an error is of `kinds`.
+
+    The traceback is logged at level DEBUG.
+
+    Raises:
+        SystemExit: an error of `kinds` was raised inside.
+    """
+    try:
+        yield
+    except kinds as error:
+        logger.debug("The mistake was found here:", exc_info=True)
+        sys.exit(explain(error))
+
+
+def explain(error: Exception) -> str:
+    """Return the message of an error on one line; a list of reasons keeps its lines."""
+    if isinstance(error, PreflightError):
+        return str(error)
+    if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
+        error = error.__cause__  # the value refused, without the name of the validator
+    return " ".join(str(error).split()) or type(error).__name__

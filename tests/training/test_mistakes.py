@@ -1,0 +1,54 @@
+"""What a user did wrong is one sentence; what the program did wrong keeps its traceback."""
+
+import pytest
+
+from hf_rspin.audio import AudioError
+from hf_rspin.data.preflight import PreflightError
+from hf_rspin.models import RSpinHubertConfig
+from hf_rspin.training.hardware import check_device
+from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
+
+
+def raised(action, *kinds):
+    with pytest.raises(SystemExit) as found, mistakes_explained(*kinds):
+        action()
+    return found.value.code
+
+
+def fail(error):
+    def action():
+        raise error
+
+    return action
+
+
+def test_mistakes_become_one_line():
+    assert raised(fail(ValueError("first\n   second"))) == "first second"
+    assert raised(fail(FileNotFoundError("no such folder"))) == "no such folder"
+    assert raised(fail(ValueError())) == "ValueError"
+    assert raised(lambda: RSpinHubertConfig(temperature=0)) == (
+        "temperature is 0; expected a positive, finite number."
+    )
+    assert "'codebook_size' expected int" in raised(lambda: RSpinHubertConfig(codebook_size=1.5))
+
+
+def test_a_list_of_reasons_keeps_its_lines():
+    error = PreflightError("Training cannot start:\n  1. a\n  2. b")
+    assert raised(fail(error), WHILE_RUNNING) == str(error)
+    assert raised(fail(AudioError("a.wav is silent.")), WHILE_RUNNING) == "a.wav is silent."
+
+
+@pytest.mark.parametrize(
+    ("error", "kinds"),
+    [(RuntimeError("a"), ()), (KeyError("a"), ()), (TypeError("a"), ()),
+     (ValueError("a"), (WHILE_RUNNING,)), (OSError("a"), (WHILE_RUNNING,))],
+)  # fmt: skip
+def test_defects_pass(error, kinds):
+    with pytest.raises(type(error)), mistakes_explained(*kinds):
+        raise error
+
+
+def test_a_device_that_is_not_there_is_named():
+    assert check_device("cpu") == "cpu"
+    with pytest.raises(ValueError, match="'cpuu' cannot be used.*expected cpu, or cuda"):
+        check_device("cpuu")

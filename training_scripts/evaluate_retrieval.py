@@ -1,0 +1,97 @@
+"""How well spoken words find takes of the same word, in the layers of frozen encoders.
+
+    python training_scripts/evaluate_retrieval.py --corpus folder_of_takes \
+        --encoders embedded runs/laser --takes 20
+
+The word of a take is the folder it lies in, or the column `word` of metadata.csv. Every take is a
+query, all others are candidates; prints mean average precision and the share of right first
+matches. Options: `--help`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+from hf_rspin.audio import audio_name, read_audio
+from hf_rspin.data import load_corpus
+from hf_rspin.evaluation import EncoderFrontEnd, retrieve
+from hf_rspin.training.mistakes import mistakes_explained
+from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.recipe import resolve_encoder, show_progress
+
+
+@dataclass
+class RetrievalArguments:
+    """What is compared on which takes."""
+
+    corpus: str = field(default="", metadata={"help": "folder of takes, a folder per word"})
+    encoders: list[str] = field(
+        default_factory=lambda: ["embedded"], metadata={"help": "folders or Hub ids, or embedded"}
+    )
+    layers: list[int] = field(
+        default_factory=lambda: [-1], metadata={"help": "hidden states compared; -1 is the last"}
+    )
+    takes: int = field(default=20, metadata={"help": "takes of each word, drawn at random"})
+    max_seconds: float = field(default=6.0, metadata={"help": "longer takes are left out"})
+    seed: int = field(default=0, metadata={"help": "which takes are drawn"})
+
+
+def choose(corpus: datasets.Dataset, arguments: RetrievalArguments) -> tuple[list[int], list[str]]:
+    """Return the rows of some takes of each word, and their words.
+
+    Raises:
+        ValueError: fewer than two words, or none with two takes.
+    """
+    if "word" in corpus.column_names:
+        words = [str(word) for word in corpus["word"]]
+    else:
+        words = [Path(audio_name(cell)).parent.name for cell in corpus["audio"]]
+    generator = np.random.default_rng(arguments.seed)
+    short = np.asarray(corpus["duration"]) <= arguments.max_seconds
+    rows = []
+    for word in sorted(set(words)):
+        takes = np.flatnonzero((np.asarray(words) == word) & short)
+        rows += sorted(generator.permutation(takes)[: arguments.takes].tolist())
+    chosen = [words[row] for row in rows]
+    if len(set(chosen)) < 2 or len(chosen) == len(set(chosen)):
+        raise ValueError(
+            f"the corpus has takes of {sorted(set(chosen))}; expected at least two words, one of "
+            "them twice: a folder per word, or a column `word`."
+        )
+    return rows, chosen
+
+
+def main() -> None:
+    """Load, encode, match, print."""
+    (arguments,) = parse_arguments(RetrievalArguments)
+    show_progress()
+    with mistakes_explained():
+        if not arguments.corpus:
+            raise ValueError("no corpus was given; pass --corpus with a folder of takes.")
+        corpus = load_corpus(arguments.corpus)
+        rows, words = choose(corpus, arguments)
+        front_ends = [
+            EncoderFrontEnd.from_pretrained(resolve_encoder(name), name, bf16=False)
+            for name in arguments.encoders
+        ]
+    waveforms = [read_audio(corpus[row]["audio"]) for row in rows]
+    print(f"{len(rows)} takes of {len(set(words))} words\n")
+    print("| encoder | layer | mean average precision | first match right | chance |")
+    print("|---|---|---|---|---|")
+    for front_end in front_ends:
+        states = [front_end(waveform) for waveform in waveforms]  # (layers, frames, dim) each
+        for layer in arguments.layers:
+            scores = retrieve([state[layer].numpy() for state in states], words)
+            print(
+                f"| {front_end.name} | {layer} | {scores.mean_average_precision:.3f} | "
+                f"{scores.precision_at_1:.3f} | {scores.chance:.3f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
