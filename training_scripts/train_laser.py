@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from transformers import set_seed
 
+from hf_rspin.adapters import AdapterArguments
 from hf_rspin.data import SkipLog
 from hf_rspin.training import LaserTrainer, LaserTrainingArguments
 from hf_rspin.training.laser_recipe import LaserModelArguments, LaserViewArguments
@@ -26,8 +27,12 @@ from hf_rspin.training.recipe import (
 
 def main() -> None:
     """Build, train, save."""
-    corpus_arguments, view_arguments, model_arguments, training = parse_arguments(
-        CorpusArguments, LaserViewArguments, LaserModelArguments, LaserTrainingArguments
+    corpus_arguments, view_arguments, model_arguments, adapter, training = parse_arguments(
+        CorpusArguments,
+        LaserViewArguments,
+        LaserModelArguments,
+        AdapterArguments,
+        LaserTrainingArguments,
     )
     show_progress()
     set_seed(training.seed)
@@ -37,7 +42,10 @@ def main() -> None:
         dataset = build_training_set(
             corpus, corpus_arguments, view_arguments.build(corpus), None, training.seed, skipped
         )
-        trainer = LaserTrainer(model_arguments.build(), training, dataset)
+        model = adapter.wrap(
+            model_arguments.build(), num_trainable_layers=training.num_trainable_layers
+        )
+        trainer = LaserTrainer(model, training, dataset)
     with mistakes_explained(WHILE_RUNNING):
         train_and_save(trainer)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from transformers import set_seed
 
+from hf_rspin.adapters import AdapterArguments
 from hf_rspin.data import SkipLog
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
@@ -60,8 +61,15 @@ def check_noise(views: ViewArguments, without_noise: bool) -> None:
 
 def main() -> None:
     """Build, train, save."""
-    corpus_arguments, view_arguments, model_arguments, arguments, training = parse_arguments(
-        CorpusArguments, ViewArguments, ModelArguments, RSpinArguments, TwoViewTrainingArguments
+    corpus_arguments, view_arguments, model_arguments, adapter, arguments, training = (
+        parse_arguments(
+            CorpusArguments,
+            ViewArguments,
+            ModelArguments,
+            AdapterArguments,
+            RSpinArguments,
+            TwoViewTrainingArguments,
+        )
     )
     check_noise(view_arguments, arguments.without_noise)
     show_progress()
@@ -75,6 +83,7 @@ def main() -> None:
             corpus, corpus_arguments, view_arguments.build(corpus), labels, training.seed, skipped
         )
         model = model_arguments.build(labels.num_labels if labels else None)
+        model = adapter.wrap(model, num_trainable_layers=training.num_trainable_layers)
         trainer = TwoViewTrainer(model, training, dataset)
     with mistakes_explained(WHILE_RUNNING):
         train_and_save(trainer)

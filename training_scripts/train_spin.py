@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from transformers import set_seed
 
+from hf_rspin.adapters import AdapterArguments
 from hf_rspin.data import SkipLog
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
@@ -27,8 +28,8 @@ from hf_rspin.training.recipe import (
 
 def main() -> None:
     """Build, train, save."""
-    corpus_arguments, view_arguments, model_arguments, training = parse_arguments(
-        CorpusArguments, ViewArguments, ModelArguments, TwoViewTrainingArguments
+    corpus_arguments, view_arguments, model_arguments, adapter, training = parse_arguments(
+        CorpusArguments, ViewArguments, ModelArguments, AdapterArguments, TwoViewTrainingArguments
     )
     if training.num_trainable_layers is None:
         training.num_trainable_layers = 2  # Spin collapses when everything trains
@@ -40,7 +41,10 @@ def main() -> None:
         dataset = build_training_set(
             corpus, corpus_arguments, view_arguments.build(corpus), None, training.seed, skipped
         )
-        trainer = TwoViewTrainer(model_arguments.build(), training, dataset)
+        model = adapter.wrap(
+            model_arguments.build(), num_trainable_layers=training.num_trainable_layers
+        )
+        trainer = TwoViewTrainer(model, training, dataset)
     with mistakes_explained(WHILE_RUNNING):
         train_and_save(trainer)
 

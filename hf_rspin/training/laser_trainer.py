@@ -6,6 +6,7 @@ import torch
 from transformers import Trainer
 from transformers.utils import ModelOutput
 
+from hf_rspin.adapters import adapted_model
 from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.data.pair_sampler import PairBatchSampler, drawn_speeds
 from hf_rspin.models import LaserHubertModel, LaserWavLMModel
@@ -31,7 +32,8 @@ class LaserTrainer(TwoViewTrainer):
         **kwargs: other arguments of `TwoViewTrainer`.
 
     Raises:
-        ValueError: the cache in `args.lower_states_cache` is of other layers.
+        ValueError: the cache in `args.lower_states_cache` is of other layers, or
+            `train_encoder_norm` came with an adapter.
     """
 
     def __init__(
@@ -41,15 +43,22 @@ class LaserTrainer(TwoViewTrainer):
         train_dataset: TwoViewDataset | None = None,
         **kwargs,
     ):
-        model.train_encoder_norm = args.train_encoder_norm
+        inner = adapted_model(model)
+        if inner is model:
+            model.train_encoder_norm = args.train_encoder_norm
+        elif args.train_encoder_norm:
+            raise ValueError(
+                "train_encoder_norm trains a part of the encoder, which an adapter leaves frozen: "
+                "leave out one of them."
+            )
         super().__init__(model, args, train_dataset, **kwargs)
-        if model.config.frozen_teacher and not model.has_teacher:
-            model.make_teacher()
+        if inner.config.frozen_teacher and not inner.has_teacher:
+            inner.make_teacher()
         self.cache = None
         if args.lower_states_cache:
             self.cache = LowerStateCache(
                 args.lower_states_cache,
-                model,
+                inner,
                 self.accelerator.mixed_precision,
                 args.cache_gigabytes * 1e9,
             )

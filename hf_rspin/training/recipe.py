@@ -14,9 +14,12 @@ from pathlib import Path
 
 import datasets
 import torch
+from peft import PeftModel
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
+from hf_rspin.adapters import merge_lora
+from hf_rspin.adapters.read import READ
 from hf_rspin.data import SkipLog, TwoViewDataset, load_corpus
 from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
 from hf_rspin.resources import encoder_folder
@@ -325,7 +328,23 @@ def train_and_save(trainer: TwoViewTrainer) -> None:
     if trainer.is_world_process_zero():
         save_history(trainer.state.log_history, args.output_dir)
         logger.info("Model saved in %s", args.output_dir)
+        if isinstance(trainer.model, PeftModel):
+            save_merged(trainer)
     leave_process_group()
+
+
+def save_merged(trainer: TwoViewTrainer) -> None:
+    """Save LoRA merged into its encoder in the folder `merged`; say how to load READ.
+
+    The model of the trainer is changed: call it last.
+    """
+    folder = Path(trainer.args.output_dir)
+    if trainer.model.peft_config[trainer.model.active_adapter].peft_type == READ:
+        logger.info("Load it with hf_rspin.adapters.load_adapted(%r).", str(folder))
+        return
+    merge_lora(trainer.model).save_pretrained(folder / "merged")
+    trainer.processing_class.save_pretrained(folder / "merged")
+    logger.info("Merged into the encoder, for from_pretrained: %s", folder / "merged")
 
 
 def leave_process_group() -> None:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import torch
+from peft import PeftModel
 from torch.utils.data import DataLoader
 from transformers import (
     PretrainedConfig,
@@ -18,6 +19,7 @@ from transformers import (
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import ModelOutput
 
+from hf_rspin.adapters import AdapterGradientCheck, adapted_model, save_config
 from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.data.collator import BatchInfo, TwoViewCollator
 from hf_rspin.data.dataset import TwoViewDataset
@@ -60,7 +62,9 @@ class TwoViewTrainer(Trainer):
     beside every model. Runs on CPU, one GPU, or several under `torchrun` / `accelerate launch`.
 
     Args:
-        model: its forward takes the batches of `TwoViewCollator` and returns `loss`.
+        model: its forward takes the batches of `TwoViewCollator` and returns `loss`. A peft model
+            trains its adapter and heads (`hf_rspin.adapters`); `num_trainable_layers` is then what
+            the adapter was made with.
         args: optimisation.
         train_dataset: two views by (epoch, index).
         eval_dataset: the same; its views are those of epoch 0 at every evaluation.
@@ -81,8 +85,9 @@ class TwoViewTrainer(Trainer):
         **kwargs,
     ):
         if args.frozen_dropout:
-            model.frozen_dropout = True
-        if args.num_trainable_layers is not None:
+            adapted_model(model).frozen_dropout = True
+        is_adapted = isinstance(model, PeftModel)  # then all but the adapter is frozen already
+        if args.num_trainable_layers is not None and not is_adapted:
             freeze_lower_layers(model, args.num_trainable_layers)
         processing_class = processing_class or default_feature_extractor(model.config)
         kwargs.setdefault("data_collator", TwoViewCollator(processing_class.do_normalize))
@@ -93,7 +98,12 @@ class TwoViewTrainer(Trainer):
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
-            callbacks=[self.collapse_monitor, LogBeforeSave(), *(callbacks or [])],
+            callbacks=[
+                self.collapse_monitor,
+                LogBeforeSave(),
+                *([AdapterGradientCheck()] if is_adapted else []),
+                *(callbacks or []),
+            ],
             **kwargs,
         )
         # The model's loss is the mean of one micro-batch: neither it nor anything else has divided
@@ -317,6 +327,11 @@ class TwoViewTrainer(Trainer):
             }
             save_progress(folder, progress)
         super()._save_checkpoint(model, trial)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if isinstance(self.model, PeftModel):
+            save_config(self.model, output_dir or self.args.output_dir)
 
     def _restore(self, checkpoint: Path) -> None:
         progress = load_progress(checkpoint)

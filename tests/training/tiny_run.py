@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from transformers import TrainerCallback
 
 from hf_rspin.data import TwoViewDataset, load_corpus
@@ -94,6 +95,7 @@ def main():
         gradient_accumulation_steps=options.accumulation,
     )
     note, dataset = NoteBatches(), tiny_dataset(options.audio)
+    PartialState(cpu=True).wait_for_everyone()  # every process has listed the corpus
     for name in options.damage:
         Path(options.audio, name).write_bytes(b"damaged")
     trainer = TwoViewTrainer(

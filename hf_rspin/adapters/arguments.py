@@ -1,0 +1,117 @@
+"""What a training script is told about adapters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from peft import PeftModel, get_peft_model
+from transformers import PreTrainedModel
+
+from hf_rspin.adapters.lora import add_lora
+from hf_rspin.adapters.read import ReadConfig
+from hf_rspin.models.frozen_layers import FrozenLayersMixin
+
+logger = logging.getLogger(__name__)
+
+ADAPTERS = ("none", "lora", "read")
+
+
+@dataclass
+class AdapterArguments:
+    """Train everything, or an adapter on a frozen encoder.
+
+    Raises:
+        ValueError: an unknown adapter.
+    """
+
+    adapter: str = field(
+        default="none", metadata={"help": "none: train the encoder itself; lora; read"}
+    )
+    lora_rank: int = field(default=8, metadata={"help": "rank of LoRA's updates"})
+    lora_alpha: float = field(default=16.0, metadata={"help": "updates are scaled by alpha / rank"})
+    lora_dropout: float = field(default=0.0, metadata={"help": "dropout on the input of updates"})
+    lora_feed_forward: bool = field(
+        default=False, metadata={"help": "adapt the feed-forward blocks as well as attention"}
+    )
+    lora_targets: list[str] | None = field(
+        default=None, metadata={"help": "names of linear layers; none: those of the encoder's type"}
+    )
+    read_width: int = field(default=128, metadata={"help": "size of READ's recurrent state"})
+    read_scale: float = field(default=1.0, metadata={"help": "factor of READ's correction"})
+    read_reduction: str = field(default="mean", metadata={"help": "over layers: mean or last"})
+
+    def __post_init__(self) -> None:
+        if self.adapter not in ADAPTERS:
+            raise ValueError(f"adapter is {self.adapter!r}; expected {', '.join(ADAPTERS)}.")
+
+    def wrap(
+        self,
+        model: PreTrainedModel,
+        heads: Sequence[str] | None = None,
+        num_trainable_layers: int | None = None,
+    ) -> PreTrainedModel | PeftModel:
+        """Return the model, with `adapter` a peft model in which only adapter and heads train.
+
+        Args:
+            model: an encoder, with or without heads.
+            heads: modules that train whole; None for all outside the encoder that have a loss.
+            num_trainable_layers: LoRA adapts as many top layers, and the layers below run without
+                gradients where the model can do so; None for all.
+
+        Raises:
+            ValueError: an encoder that the adapter does not know, or more layers than there are.
+        """
+        if self.adapter == "none":
+            return model
+        heads = trained_heads(model) if heads is None else list(heads)
+        if self.adapter == "lora":
+            adapted = self._add_lora(model, heads, num_trainable_layers)
+        else:
+            if num_trainable_layers is not None:
+                logger.info("READ leaves all layers frozen: num_trainable_layers is not used.")
+            config = ReadConfig(
+                width=self.read_width,
+                scale=self.read_scale,
+                reduction=self.read_reduction,
+                modules_to_save=heads or None,
+            )
+            adapted = get_peft_model(model, config)
+        trainable, total = adapted.get_nb_trainable_parameters()
+        logger.info("%s: %d of %d parameters train.", self.adapter, trainable, total)
+        return adapted
+
+    def _add_lora(
+        self, model: PreTrainedModel, heads: list[str], num_trainable_layers: int | None
+    ) -> PeftModel:
+        layers, count = None, model.config.num_hidden_layers
+        if num_trainable_layers is not None:
+            if not 1 <= num_trainable_layers <= count:
+                raise ValueError(
+                    f"num_trainable_layers is {num_trainable_layers}; expected 1 to {count}."
+                )
+            layers = range(count - num_trainable_layers, count)
+            if isinstance(model, FrozenLayersMixin):
+                model.num_frozen_layers = count - num_trainable_layers
+        return add_lora(
+            model,
+            self.lora_rank,
+            self.lora_alpha,
+            self.lora_dropout,
+            self.lora_targets,
+            self.lora_feed_forward,
+            layers,
+            heads,
+        )
+
+
+def trained_heads(model: PreTrainedModel) -> list[str]:
+    """Return the names of the modules beside the encoder that a loss trains."""
+    if model.base_model is model:
+        return []
+    return [
+        name
+        for name, module in model.named_children()
+        if module is not model.base_model and any(p.requires_grad for p in module.parameters())
+    ]

@@ -1,0 +1,76 @@
+"""LoRA on speech encoders, by peft (arXiv 2106.09685), WavLM's attention among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel, WavLMModel
+
+from hf_rspin.adapters.targets import lora_targets
+from hf_rspin.models import use_sdpa_attention
+
+_LAYERS = {"sew-d": "layer"}  # how the list of layers is called, where not `layers`
+
+
+def add_lora(
+    model: PreTrainedModel,
+    rank: int = 8,
+    alpha: float = 16.0,
+    dropout: float = 0.0,
+    targets: Sequence[str] | None = None,
+    feed_forward: bool = False,
+    layers: Sequence[int] | None = None,
+    heads: Sequence[str] = (),
+) -> PeftModel:
+    """Freeze a model and add low-rank updates to its linear layers; starts as the model was.
+
+    Stock WavLM hands the raw weights of its projections to a function and never calls the layers
+    that LoRA puts in their place: here its attention is replaced by an equal one that does.
+
+    Args:
+        model: an encoder of `LORA_TARGETS`, with or without heads.
+        rank: r of the update B A.
+        alpha: the update is scaled by alpha / r.
+        dropout: on the input of the update.
+        targets: names of linear layers; None for q, k, v and output of attention.
+        feed_forward: also the feed-forward blocks; with `targets` None.
+        layers: transformer layers to adapt, counted from 0; None for all.
+        heads: modules to train whole and to save beside.
+
+    Raises:
+        ValueError: an unknown type of encoder without `targets`.
+    """
+    model_type = model.config.model_type
+    make_lora_work(model)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=list(targets) if targets else lora_targets(model_type, feed_forward),
+        layers_to_transform=None if layers is None else list(layers),
+        layers_pattern=None if layers is None else _LAYERS.get(model_type, "layers"),
+        modules_to_save=list(heads) or None,
+    )
+    return get_peft_model(model, config)
+
+
+def make_lora_work(model: PreTrainedModel) -> None:
+    """Replace stock attention that bypasses LoRA, in place; equal outputs, same weights."""
+    for module in model.modules():
+        if isinstance(module, WavLMModel):
+            use_sdpa_attention(module)
+
+
+def merge_lora(model: PeftModel) -> PreTrainedModel:
+    """Add the updates to the weights and return the model without peft; it is changed in place.
+
+    What comes back is of the class that was adapted, with trained heads and the same outputs.
+
+    Raises:
+        ValueError: an adapter of another kind, such as READ.
+    """
+    kind = model.peft_config[model.active_adapter].peft_type
+    if kind != "LORA":
+        raise ValueError(f"the adapter is {str(kind)}; expected LoRA, the only one that merges.")
+    return model.merge_and_unload()

@@ -1,0 +1,56 @@
+"""`--adapter lora|read` of the training scripts, as a user runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModel
+
+from hf_rspin.adapters import load_adapted
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(script, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "training_scripts" / script), *map(str, arguments)],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("script", "adapter"), [("train_spin.py", "lora"), ("train_laser.py", "read")]
+)
+def test_an_adapter_is_trained_saved_merged_and_loaded(
+    script, adapter, encoder_folders, audio, waveforms, tmp_path
+):
+    folder = encoder_folders["hubert"]
+    done = run(script, "--encoder", folder, "--corpus", audio, "--output_dir", tmp_path,
+               "--adapter", adapter, "--max_steps", 2, "--batch_seconds", 4, "--min_seconds", 0.3,
+               "--save_steps", 1, "--use_cpu", "true")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    loaded = load_adapted(tmp_path)
+    features = loaded(waveforms).last_hidden_state
+    if adapter == "lora":
+        assert "Merged into the encoder" in done.stderr
+        plain = AutoModel.from_pretrained(tmp_path / "merged").eval()
+        torch.testing.assert_close(plain(waveforms).last_hidden_state, features)
+        names = [name for name, _ in loaded.named_parameters() if "lora_A" in name]
+        assert names and not any("layers.0." in name for name in names)  # Spin: the top two layers
+    else:
+        assert f"load_adapted('{tmp_path}')" in done.stderr
+        assert not (tmp_path / "merged").exists()
+
+
+def test_a_wrong_adapter_is_one_sentence(encoder_folders, audio, tmp_path):
+    done = run("train_spin.py", "--encoder", encoder_folders["hubert"], "--corpus", audio,
+               "--output_dir", tmp_path, "--adapter", "lorra")  # fmt: skip
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[-1] == (
+        "adapter is 'lorra'; expected none, lora, read."
+    )
+    assert "Traceback" not in done.stderr
