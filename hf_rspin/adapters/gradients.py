@@ -9,6 +9,10 @@ from transformers import TrainerCallback, WavLMModel
 from hf_rspin.models import WavLMSdpaAttention
 
 
+class AdapterGradientError(RuntimeError):
+    """An adapter that the loss does not reach; the message says why."""
+
+
 def check_adapter_gradients(model: PeftModel) -> None:
     """Refuse an adapter that has no effect; call it after the first backward pass.
 
@@ -16,14 +20,14 @@ def check_adapter_gradients(model: PeftModel) -> None:
     at zero), but never all of them.
 
     Raises:
-        RuntimeError: no parameter of the adapter has a gradient other than zero.
+        AdapterGradientError: no parameter of the adapter has a gradient other than zero.
     """
     prefix = model.base_model.prefix
     parameters = [p for name, p in model.named_parameters() if prefix in name and p.requires_grad]
     if any(p.grad is not None and p.grad.any() for p in parameters):
         return
     kind = str(model.peft_config[model.active_adapter].peft_type).split(".")[-1]
-    raise RuntimeError(
+    raise AdapterGradientError(
         f"none of the {len(parameters)} trainable tensors of the {kind} adapter got a gradient: "
         f"training would change nothing there. {_reason(model, parameters)}"
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
+from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.audio import FRAME_WINDOW
 from hf_rspin.models.front_end import reads_normalized
 from hf_rspin.units.mfcc import log_mel
@@ -66,8 +67,14 @@ class EncoderFrontEnd:
     def from_pretrained(
         cls, path: str | Path, name: str | None = None, bf16: bool = True, device: str = "cpu"
     ) -> EncoderFrontEnd:
-        """Load a model folder or Hub id as a plain encoder, in float32 however it is stored."""
-        model = AutoModel.from_pretrained(str(path), dtype=torch.float32).to(device)
+        """Load a model folder or Hub id as a plain encoder, in float32 however it is stored.
+
+        The folder of an adapter is loaded with the encoder that it adapts.
+        """
+        if is_adapter(path):
+            model = load_adapted(path).to(device)
+        else:
+            model = AutoModel.from_pretrained(str(path), dtype=torch.float32).to(device)
         return cls(model, name or Path(path).name, reads_normalized(model.config), bf16)
 
     @torch.inference_mode()

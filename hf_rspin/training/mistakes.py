@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import StrictDataclassError
 
+from hf_rspin.adapters.gradients import AdapterGradientError
 from hf_rspin.audio import AudioError
 from hf_rspin.data.preflight import PreflightError
 
 logger = logging.getLogger(__name__)
 
 WHILE_BUILDING = (ValueError, OSError, StrictDataclassError, DatasetsError)
-WHILE_RUNNING = (AudioError, PreflightError)
+WHILE_RUNNING = (AudioError, PreflightError, AdapterGradientError)
 
 
 @contextlib.contextmanager

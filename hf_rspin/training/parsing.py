@@ -1,4 +1,4 @@
-"""Command lines of the training scripts: a YAML file first, then options that override it."""
+"""Command lines of the training scripts: YAML files first, then options that override them."""
 
 from __future__ import annotations
 
@@ -23,38 +23,44 @@ class _Parser(HfArgumentParser):
 
 
 def parse_arguments(*argument_classes: type, arguments: list[str] | None = None) -> tuple[Any, ...]:
-    """Parse `[config.yaml] [--option value ...]` into one dataclass instance per class.
+    """Parse `[config.yaml ...] [--option value ...]` into one dataclass instance per class.
+
+    Of several files, the later ones win.
 
     Args:
         argument_classes: dataclasses such as `TwoViewTrainingArguments`.
         arguments: the command line; default `sys.argv[1:]`.
 
     Raises:
-        SystemExit: the file is missing or not a mapping, a key or option is unknown, or a value
+        SystemExit: a file is missing or not a mapping, a key or option is unknown, or a value
             is refused.
     """
-    given, file, keys = list(sys.argv[1:] if arguments is None else arguments), "", ()
-    if given and given[0].endswith((".yaml", ".yml")):
-        file, values = given[0], _read_yaml(Path(given[0]))
-        given, keys = _as_options(values) + given[1:], tuple(values)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options: list[str] = []
+    files: dict[str, str] = {}  # where a key stands
+    while given and given[0].endswith((".yaml", ".yml")):
+        file = given.pop(0)
+        values = _read_yaml(Path(file))
+        options += _as_options(values)
+        files |= dict.fromkeys(values, file)
     parser = _Parser(argument_classes, allow_abbrev=False)
     with mistakes_explained():  # `__post_init__` of the classes checks values
         *parsed, unknown = parser.parse_args_into_dataclasses(
-            args=given, return_remaining_strings=True
+            args=options + given, return_remaining_strings=True
         )
     if unknown:
         names = [f.name for one in argument_classes for f in fields(one) if f.init]
-        sys.exit(_explain(unknown, names, file, keys))
+        sys.exit(_explain(unknown, names, files))
     return tuple(parsed)
 
 
-def _explain(unknown: list[str], names: list[str], file: str, keys: tuple[str, ...]) -> str:
+def _explain(unknown: list[str], names: list[str], files: dict[str, str]) -> str:
     """Say what was not understood, where it stands and what may have been meant."""
     options = [text for text in unknown if text.startswith("--")]
     if not options:
         return f"{unknown[0]!r} belongs to no option; expected --name value. See --help."
     name = options[0].removeprefix("--").partition("=")[0]
-    where = f"{name} in {file}" if name in keys else f"--{name}"
+    where = f"{name} in {files[name]}" if name in files else f"--{name}"
     close = difflib.get_close_matches(name.replace("-", "_"), names)
     hint = f"did you mean {' or '.join(close)}?" if close else "see --help."
     return f"{where} is no option of this script; {hint}"

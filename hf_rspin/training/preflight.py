@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
 from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
 from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.data.preflight import check_batches, check_examples, check_labels, raise_problems
+from hf_rspin.models.configuration_rspin import RSpinConfigMixin
 from hf_rspin.training.arguments import TwoViewTrainingArguments
 from hf_rspin.training.checkpoints import WEIGHT_FILES, checkpoints, is_torn
 from hf_rspin.views import RSpinViews
@@ -34,12 +36,24 @@ def check_run(
     problems += [] if resuming else check_output_dir(args)
     problems += check_batches(dataset, args.batch_seconds, args.world_size)
     problems += check_labels(dataset, model.config.num_pseudo_labels)
+    problems += check_losses(model.config)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         problems.append("No parameter of the model trains: unfreeze some.")
     if not problems:
         problems += check_examples(dataset)
     raise_problems(problems)
     _advise(model, args, dataset)
+
+
+def check_losses(config: RSpinConfigMixin) -> list[str]:
+    """Return why a model with this config has nothing to learn."""
+    has_labels = config.num_pseudo_labels is not None and config.auxiliary_loss_weight > 0
+    if config.spin_loss_weight > 0 or has_labels:
+        return []
+    return [
+        "Both losses are off: set spin_loss_weight above 0, or give pseudo-labels and set "
+        "auxiliary_loss_weight above 0."
+    ]
 
 
 def check_devices(args: TwoViewTrainingArguments) -> list[str]:
@@ -54,6 +68,23 @@ def check_devices(args: TwoViewTrainingArguments) -> list[str]:
         f"One process sees {args.n_gpu} GPUs: start it with torchrun --nproc_per_node "
         f"{args.n_gpu}, or set CUDA_VISIBLE_DEVICES to one of them."
     ]
+
+
+def check_same_data(dataset: TwoViewDataset) -> None:
+    """Refuse processes that see other data: batches would overlap, or leave utterances out.
+
+    All processes must call it together.
+
+    Raises:
+        PreflightError: the corpus was listed differently.
+    """
+    seen = gather_object([(len(dataset), dataset.full_durations.tobytes())])
+    if len(set(seen)) > 1:
+        counts = ", ".join(str(count) for count, _ in seen)
+        raise_problems(
+            [f"The processes see different corpora ({counts} utterances): give every one the same "
+             "files, and do not change them while the processes start."]
+        )  # fmt: skip
 
 
 def check_output_dir(args: TwoViewTrainingArguments) -> list[str]:

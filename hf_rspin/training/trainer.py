@@ -37,7 +37,7 @@ from hf_rspin.training.checkpoints import (
 )
 from hf_rspin.training.freezing import freeze_lower_layers
 from hf_rspin.training.meter import Meter, scalars
-from hf_rspin.training.preflight import check_run
+from hf_rspin.training.preflight import check_run, check_same_data
 from hf_rspin.training.schedule import rise_and_fall
 from hf_rspin.training.validation import mean_losses
 
@@ -247,6 +247,7 @@ class TwoViewTrainer(Trainer):
         """
         checkpoint = self._checkpoint(resume_from_checkpoint)
         self._check_run(resuming=checkpoint is not None)
+        check_same_data(self.train_dataset)
         self._clean_output_dir(resuming=checkpoint is not None)
         if checkpoint is None:
             self.meter, self.collapse_monitor.peak = Meter(), 0.0

@@ -7,6 +7,7 @@ import torch
 from peft import get_peft_model
 
 from hf_rspin.adapters import AdapterArguments, ReadConfig, add_lora, load_adapted, save_config
+from hf_rspin.evaluation import EncoderFrontEnd
 from hf_rspin.resources import encoder_folder
 
 from .conftest import SIZES
@@ -40,6 +41,19 @@ def test_a_resumed_run_equals_one_that_was_not(
     assert len(whole_losses) == 4 and logged(resumed) == whole_losses
     moved, again = whole.model.state_dict(), resumed.model.state_dict()
     assert all(torch.equal(moved[name], again[name]) for name in moved)
+
+
+@pytest.mark.parametrize("adapter", ["lora", "read"])
+def test_probes_read_the_folder_of_an_adapter(adapter, encoder_folders, audio, waveforms, tmp_path):
+    model = AdapterArguments(adapter).wrap(load("spin", "hubert", encoder_folders["hubert"]))
+    trainer = trainer_of("spin", model, audio, tmp_path)
+    trainer.train()
+    trainer.save_model()
+    front_end = EncoderFrontEnd.from_pretrained(tmp_path, bf16=False)
+    features = front_end(waveforms[0].numpy())  # (layers, frames, dim)
+    assert len(features) == SIZES["num_hidden_layers"] + 1
+    wanted = model.eval()(waveforms[:1]).last_hidden_state[0]
+    torch.testing.assert_close(features[-1], wanted)
 
 
 def test_an_adapter_without_effect_stops_the_first_update(encoder_folders, audio, tmp_path):

@@ -153,6 +153,10 @@ def test_runs_that_cannot_work_are_refused(tiny_laser, audio, tmp_path):
         train(SpinViews())
     with pytest.raises(PreflightError, match="No parameter of the encoder trains"):
         train(LaserViews(), num_trainable_layers=0)
+    dataset.durations[0] = 0.055
+    with pytest.raises(PreflightError, match="0.055 s has no frame at speed 1.2.* 0.06 or more"):
+        train(LaserViews((1.0, 1.2)))
+    dataset.durations[0] = 1.0
     noise = ViewNoise(NoiseBank([torch.randn(16_000).numpy()]), snrs_db=[5.0], both_views=True)
     with pytest.raises(PreflightError, match="the first view gets noise"):
         train(LaserViews(noise=noise), lower_states_cache=str(tmp_path / "cache"))

@@ -51,6 +51,19 @@ def test_what_is_unknown_or_missing_is_refused(tmp_path):
         parse(tmp_path, "name: [b\nrate: {\n")
 
 
+def test_of_several_files_the_later_wins(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("batch_seconds: 20\nmax_steps: 5\n")
+    second.write_text("batch_seconds: 30\n")
+    (found,) = parse_arguments(
+        TwoViewTrainingArguments, arguments=[str(first), str(second), "--learning_rate", "0.1"]
+    )
+    assert (found.batch_seconds, found.max_steps, found.learning_rate) == (30, 5, 0.1)
+    second.write_text("batch_secconds: 30\n")
+    with pytest.raises(SystemExit, match=r"batch_secconds in .*second.yaml is no option"):
+        parse_arguments(TwoViewTrainingArguments, arguments=[str(first), str(second)])
+
+
 def test_wrong_values_are_one_sentence_without_the_usage(tmp_path, capsys):
     with pytest.raises(SystemExit) as found:
         parse(tmp_path, "rate: fast\n")

@@ -103,3 +103,14 @@ def test_two_processes_share_the_data_and_agree(audio, tmp_path):
     assert logs[0] == logs[1]
     assert ranks[0]["skipped"] == ranks[1]["skipped"] == bad  # each rank met some of them
     assert logs[0][-1]["skipped_files"] == 4
+
+
+def test_two_processes_with_different_files_are_refused(audio, tmp_path):
+    fewer = tmp_path / "audio"
+    shutil.copytree(audio, fewer)
+    (fewer / "u05.wav").unlink()
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2)
+    run = start(*launcher, SCRIPT, audio, tmp_path / "run", "--audio_of_others", fewer)
+    assert run.returncode != 0
+    assert "The processes see different corpora (24, 23 utterances)" in run.stderr
+    assert not list(tmp_path.glob("run/checkpoint-*"))

@@ -53,6 +53,11 @@ def test_one_process_on_several_gpus_is_refused(tiny, audio, tmp_path):
         trainer.train()
 
 
+def test_a_model_without_a_loss_is_refused(tiny, audio, tmp_path):
+    dataset, args = tiny.tiny_dataset(audio), tiny.tiny_arguments(tmp_path)
+    refuse(tiny.tiny_model(spin_loss_weight=0.0), args, dataset, "Both losses are off")
+
+
 def test_every_problem_is_listed_at_once(tiny, audio, tmp_path):
     dataset = tiny.tiny_dataset(audio)
     args = tiny.tiny_arguments(tmp_path, batch_seconds=0.7)

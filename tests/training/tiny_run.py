@@ -86,6 +86,7 @@ def main():
     parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--kill_after", type=int, default=-1)
     parser.add_argument("--damage", nargs="*", default=[])
+    parser.add_argument("--audio_of_others")
     options = parser.parse_args()
     torch.set_num_threads(1)
     args = tiny_arguments(
@@ -94,7 +95,8 @@ def main():
         dataloader_num_workers=options.workers,
         gradient_accumulation_steps=options.accumulation,
     )
-    note, dataset = NoteBatches(), tiny_dataset(options.audio)
+    audio = options.audio_of_others if args.process_index else options.audio
+    note, dataset = NoteBatches(), tiny_dataset(audio or options.audio)
     PartialState(cpu=True).wait_for_everyone()  # every process has listed the corpus
     for name in options.damage:
         Path(options.audio, name).write_bytes(b"damaged")
