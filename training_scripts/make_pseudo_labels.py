@@ -40,7 +40,7 @@ from hf_rspin.units import (
     layer_features,
     mfcc_features,
 )
-from hf_rspin.units.extract import fingerprint
+from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import FrameFeatures
 
 RESULTS = ("units", "units.partial", "kmeans", "pieces")
@@ -191,6 +191,8 @@ def main() -> None:
         return
     with mistakes_explained():  # fewer pieces than units, for instance
         pieces = AcousticPieces.train((units[name] for name in units), arguments.vocab_size)
+    # without the name of the model, a local path: its weights say which it is
+    pieces.provenance = {k: v for k, v in units.provenance.items() if k != "model"}
     pieces.save_pretrained(output / "acoustic_pieces")
     labels = units.map(pieces.encode, pieces.num_labels, {"pieces": arguments.vocab_size})
     labels.save(output / "pieces")

@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from hf_rspin.analysis.adaptation import LayerFigures, measure_layers, mfcc_pnmi
 from hf_rspin.analysis.adaptation_report import adaptation_report, adaptation_table
 from hf_rspin.analysis.recordings import cut_recordings
-from hf_rspin.data import TwoViewDataset, load_corpus
+from hf_rspin.data import SkipLog, TwoViewDataset, load_corpus
 from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Rooms, simulate_rooms
 from hf_rspin.evaluation.featurizer import load_front_end
 from hf_rspin.evaluation.utterances import Utterances
@@ -94,9 +94,13 @@ def load_audio(arguments: QuickstartArguments) -> tuple[datasets.Dataset, datase
     """Return the utterances to adapt to, and others to measure on."""
     if arguments.audio is None:
         return load_sample("train"), load_sample("test")
-    whole = load_corpus(arguments.audio, min_seconds=1.0)
+    skipped = SkipLog()
+    whole = load_corpus(arguments.audio, min_seconds=1.0, skipped=skipped)
     folder = Path(arguments.output_dir) / "segments"
-    corpus = cut_recordings(whole, folder, arguments.most_seconds, seed=arguments.seed)
+    corpus = cut_recordings(
+        whole, folder, arguments.most_seconds, seed=arguments.seed, skipped=skipped
+    )
+    print(f"{len(corpus)} pieces of {len(whole)} recordings; {skipped.summary()}")
     if len(corpus) < 5:
         sys.exit(
             f"{arguments.audio} gives {len(corpus)} usable pieces of 1 to 12 seconds; expected at "
@@ -125,6 +129,8 @@ def make_labels(
     kmeans.save_pretrained(output / "kmeans")
     units = extract_units(kmeans_units(features, kmeans), train)
     pieces = AcousticPieces.train((units[key] for key in units), arguments.vocab_size)
+    # without the name of the model, a local path: its weights say which it is
+    pieces.provenance = {k: v for k, v in units.provenance.items() if k != "model"}
     pieces.save_pretrained(output / "acoustic_pieces")
     return units.map(pieces.encode, pieces.num_labels), pieces
 
@@ -155,6 +161,7 @@ def train_rspin(
         overwrite_output_dir=True,
         max_steps=arguments.steps,
         use_cpu=not torch.cuda.is_available(),
+        disable_tqdm=False,  # at this verbosity transformers leaves the bar out
         warmup_steps=0.1,
         learning_rate=arguments.learning_rate,
         batch_seconds=arguments.batch_seconds,

@@ -1,18 +1,28 @@
 """Discrete units of speech, and the frame labels made from them."""
 
 from hf_rspin.units.acoustic_pieces import AcousticPieces
-from hf_rspin.units.extract import UnitExtractor, codebook_units, extract_units, kmeans_units
+from hf_rspin.units.extract import extract_units
+from hf_rspin.units.extractors import (
+    UnitExtractor,
+    codebook_units,
+    kmeans_units,
+    predicted_pieces,
+)
 from hf_rspin.units.features import layer_features, mfcc_features
 from hf_rspin.units.fitting import fit_kmeans
 from hf_rspin.units.frame_labels import FrameLabels
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.mfcc import log_mel, mfcc
+from hf_rspin.units.tokenizer import UnitTokenizer
+from hf_rspin.units.unit_sequence import UnitSequence
 
 __all__ = [
     "AcousticPieces",
     "FrameLabels",
     "KMeans",
     "UnitExtractor",
+    "UnitSequence",
+    "UnitTokenizer",
     "codebook_units",
     "extract_units",
     "fit_kmeans",
@@ -21,4 +31,5 @@ __all__ = [
     "log_mel",
     "mfcc",
     "mfcc_features",
+    "predicted_pieces",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -41,9 +42,17 @@ class AcousticPieces:
         units: (base units,) the unit ids of the training corpus, ascending.
         merges: (merges, 2) piece ids; piece `len(units) + m` joins the two pieces of row m.
         used: (labels,) ascending ids of the pieces in use; label i stands for piece `used[i]`.
+        provenance: what made the units that the pieces were learned on; plain JSON values.
     """
 
-    def __init__(self, units: np.ndarray, merges: np.ndarray, used: np.ndarray) -> None:
+    def __init__(
+        self,
+        units: np.ndarray,
+        merges: np.ndarray,
+        used: np.ndarray,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.provenance = dict(provenance or {})
         self.units = np.asarray(units, np.int64)
         self.merges = np.asarray(merges, np.int32).reshape(-1, 2)
         self.used = np.asarray(used, np.int64)
@@ -126,6 +135,24 @@ class AcousticPieces:
             )  # fmt: skip
         return labels
 
+    def segment(self, units: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels and lengths in frames, both (segments,), of units (frames,).
+
+        Repeating each label over its length gives `encode(units)`; unlike the runs of that, the
+        same piece twice in a row is two segments here. A unit without a label is a segment -100.
+        """
+        labels = self.encode(units)  # (frames,)
+        lengths = merge_runs(_as_units(units))[1].astype(np.int64)  # (runs,)
+        sizes = np.append(self._sizes[self.used], 1)  # runs in a segment of each label; -100: 1
+        firsts, run = [], 0
+        run_labels = labels[np.cumsum(lengths) - lengths]
+        while run < len(lengths):
+            firsts.append(run)
+            run += int(sizes[max(run_labels[run], -1)])
+        if not firsts:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        return run_labels[firsts], np.add.reduceat(lengths, firsts)
+
     def encode_all(
         self, unit_sequences: Iterable[Sequence[int] | np.ndarray], progress: bool = True
     ) -> Iterator[np.ndarray]:
@@ -152,6 +179,7 @@ class AcousticPieces:
             "units": self.units.tolist(),
             "merges": self.merges.tolist(),
             "used": self.used.tolist(),
+            "provenance": self.provenance,
         }
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -177,8 +205,9 @@ class AcousticPieces:
             content = json.loads(path.read_text())
             if content["format"] != 1:
                 raise ValueError(f"format {content['format']}, expected 1")
-            return cls(content["units"], content["merges"], content["used"])
-        except (ValueError, KeyError, TypeError) as error:
+            provenance = content.get("provenance")  # files of the first version have none
+            return cls(content["units"], content["merges"], content["used"], provenance)
+        except (AttributeError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path} holds no acoustic pieces ({error}); make it again."
             ) from error

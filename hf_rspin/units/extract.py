@@ -1,22 +1,17 @@
-"""Turn a corpus into units: codes of a Spin model, or k-means of frame features."""
+"""Turn a corpus into units, one batch of equal lengths after the other."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
-import torch
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel
 
 from hf_rspin.audio import (
     SAMPLING_RATE,
@@ -28,77 +23,9 @@ from hf_rspin.audio import (
 )
 from hf_rspin.data.corpus import check_audible
 from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
-from hf_rspin.units.features import FrameFeatures
+from hf_rspin.units.extractors import UnitExtractor
 from hf_rspin.units.frame_labels import FrameLabels
-from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.shards import Shards
-from hf_rspin.units.windows import run_in_windows
-
-
-@dataclass(frozen=True)
-class UnitExtractor:
-    """Waveforms (batch, samples) at 16 kHz, of equal length -> units (batch, frames).
-
-    Args:
-        extract: the function itself.
-        num_units: units are 0..num_units-1.
-        provenance: what makes the units, JSON values; extraction goes on only where it is equal.
-    """
-
-    extract: Callable[[np.ndarray], np.ndarray]
-    num_units: int
-    provenance: dict[str, Any]
-
-
-def codebook_units(
-    model: PreTrainedModel, normalize: bool = False, bf16: bool = False
-) -> UnitExtractor:
-    """Units are the codes of a Spin model: argmax of its code logits [R-Spin A.2].
-
-    Recordings above 30 s are encoded in overlapping windows.
-
-    Args:
-        model: an `RSpinHubertModel` or `RSpinWavLMModel`, on the device to use.
-        normalize: feed waveforms of mean 0 and variance 1 (large models; base models do not).
-        bf16: run under bfloat16 autocast.
-    """
-    model.eval()
-    parameter = next(model.parameters())
-
-    @torch.inference_mode()
-    def extract(waveforms: np.ndarray) -> np.ndarray:
-        values = torch.from_numpy(waveforms).to(parameter.device)  # (batch, samples)
-        if normalize:
-            values = torch.nn.functional.layer_norm(values, values.shape[-1:], eps=1e-7)
-        with torch.autocast(parameter.device.type, torch.bfloat16, enabled=bf16):
-            units = run_in_windows(lambda part: model(input_values=part).units, values, axis=1)
-        return units.cpu().numpy()
-
-    provenance = {
-        "kind": "codebook",
-        "model": str(model.config.name_or_path),
-        "weights": fingerprint(*(tensor for _, tensor in sorted(model.state_dict().items()))),
-        "normalize": normalize,
-        "bf16": bf16,
-    }
-    return UnitExtractor(extract, model.config.codebook_size, provenance)
-
-
-def kmeans_units(features: FrameFeatures, kmeans: KMeans) -> UnitExtractor:
-    """Units are the nearest centres of `features` (waveform -> (frames, dim)).
-
-    Raises:
-        ValueError: the k-means has no centres yet.
-    """
-    if kmeans.centres is None:
-        raise ValueError("this k-means has no centres yet; call fit_stream first.")
-
-    def extract(waveforms: np.ndarray) -> np.ndarray:
-        return np.stack([kmeans.predict(features(waveform)) for waveform in waveforms])
-
-    centres = fingerprint(torch.from_numpy(kmeans.centres))
-    provenance = {"kind": "kmeans", "source": kmeans.source, "centres": centres}
-    return UnitExtractor(extract, kmeans.num_clusters, provenance)
 
 
 def extract_units(
@@ -146,8 +73,9 @@ def extract_units(
         bar.update(shards.num_done)
         for shard, num_rows, waveforms in _read_ahead(shards, corpus, skipped, pool):
             found = {}
-            for batch in _batches(waveforms, batch_seconds):
-                found.update(_extract_batch(extractor, batch, ids))
+            for batch in equal_length_batches(waveforms, batch_seconds):
+                units = units_of(extractor, np.stack(list(batch.values())))  # (batch, frames)
+                found.update(zip((ids[row] for row in batch), units, strict=True))
                 bar.update(len(batch))
             bar.update(num_rows - len(waveforms))
             shards.write(shard, found)
@@ -157,12 +85,17 @@ def extract_units(
     return labels if folder is None else FrameLabels.load(folder)
 
 
-def fingerprint(*tensors: torch.Tensor) -> str:
-    """Return a short hash of the values of some tensors."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def equal_length_batches(
+    waveforms: dict[int, np.ndarray], batch_seconds: float
+) -> Iterator[dict[int, np.ndarray]]:
+    """Group waveforms (samples,) by row into batches of equal length, at most `batch_seconds`."""
+    by_length: dict[int, list[int]] = {}
+    for row, waveform in waveforms.items():
+        by_length.setdefault(len(waveform), []).append(row)
+    for length, rows in by_length.items():
+        size = max(1, int(batch_seconds * SAMPLING_RATE // max(1, length)))
+        for start in range(0, len(rows), size):
+            yield {row: waveforms[row] for row in rows[start : start + size]}
 
 
 @contextlib.contextmanager
@@ -227,29 +160,19 @@ def _read(row: dict) -> np.ndarray | SkippedFile:
     return waveform[: num_samples(frames)]
 
 
-def _batches(
-    waveforms: dict[int, np.ndarray], batch_seconds: float
-) -> Iterator[dict[int, np.ndarray]]:
-    """Group waveforms by row into batches of equal length."""
-    by_length: dict[int, list[int]] = {}
-    for row, waveform in waveforms.items():
-        by_length.setdefault(len(waveform), []).append(row)
-    for length, rows in by_length.items():
-        size = max(1, int(batch_seconds * SAMPLING_RATE // length))
-        for start in range(0, len(rows), size):
-            yield {row: waveforms[row] for row in rows[start : start + size]}
+def units_of(extractor: UnitExtractor, waveforms: np.ndarray) -> np.ndarray:
+    """Return the units (batch, frames) of waveforms (batch, samples) of whole frames.
 
-
-def _extract_batch(
-    extractor: UnitExtractor, batch: dict[int, np.ndarray], ids: list[str]
-) -> dict[str, np.ndarray]:
-    """Return the units (frames,) by utterance id."""
-    waveforms = np.stack(list(batch.values()))  # (batch, samples)
+    Raises:
+        ValueError: the extractor's frames are not 20 ms apart.
+    """
+    expected = (len(waveforms), num_frames(waveforms.shape[1]))
+    if expected[1] == 0:
+        return np.zeros(expected, np.int64)
     units = extractor.extract(waveforms)
-    expected = (len(batch), num_frames(waveforms.shape[1]))
     if units.shape != expected:
         raise ValueError(
             f"the extractor gave units of shape {units.shape}, expected {expected}: the encoder "
             "must have frames of 400 samples every 320."
         )
-    return {ids[row]: units[index] for index, row in enumerate(batch)}
+    return units

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hf_rspin.units.whole_folder import whole_folder
 
 _VALUES, _OFFSETS, _IDS, _INFO = "labels.npy", "offsets.npy", "ids.json", "frame_labels.json"
 
@@ -119,24 +119,8 @@ class FrameLabels(Mapping[str, np.ndarray]):
         Raises:
             FileExistsError: `folder` exists and holds something else.
         """
-        folder = Path(folder)
-        if folder.exists() and not (folder / _INFO).is_file() and any(folder.iterdir()):
-            raise FileExistsError(
-                f"{folder} holds files but no frame labels; name a new or empty folder."
-            )
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        replaced = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-        temporary.mkdir(parents=True)
-        try:
+        with whole_folder(Path(folder), _INFO, "frame labels") as temporary:
             self._write(temporary)
-            if folder.exists():
-                os.rename(folder, replaced)
-            os.rename(temporary, folder)
-        finally:
-            if replaced.exists() and not folder.exists():
-                os.rename(replaced, folder)
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(replaced, ignore_errors=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> FrameLabels:

@@ -1,0 +1,258 @@
+"""Waveforms -> units or acoustic pieces with times, from a saved folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from hf_rspin.device import check_device
+from hf_rspin.models.front_end import default_feature_extractor
+from hf_rspin.models.modeling_rspin import RSpinModelMixin
+from hf_rspin.units.acoustic_pieces import AcousticPieces
+from hf_rspin.units.audio_input import AudioInput, is_one_utterance, read_blocks
+from hf_rspin.units.extract import equal_length_batches, units_of
+from hf_rspin.units.extractors import (
+    UnitExtractor,
+    codebook_units,
+    kmeans_units,
+    predicted_pieces,
+)
+from hf_rspin.units.features import layer_features, mfcc_features
+from hf_rspin.units.kmeans import KMeans
+from hf_rspin.units.saved_models import fetch, wants_normalized
+from hf_rspin.units.tokenizer_folder import (
+    AUTO,
+    KMEANS,
+    PIECES,
+    SETTINGS,
+    check_units,
+    choose_units,
+    clustered_layer,
+    find_kmeans,
+    find_pieces,
+    load_model,
+    pieces_problem,
+    read_settings,
+)
+from hf_rspin.units.unit_sequence import UnitSequence
+from hf_rspin.units.whole_folder import whole_folder
+
+logger = logging.getLogger(__name__)
+
+MFCC_SIZE = 39
+
+
+class UnitTokenizer:
+    """Tells the units of speech, or the acoustic pieces they form, with start and end times.
+
+        tokenizer = UnitTokenizer.from_pretrained("runs/spin", pieces="runs/labels")
+        result = tokenizer("speech.wav")  # or an array, or a list of them
+        result.ids, result.starts, result.ends  # segments; times in seconds
+        result.frame_ids, result.units  # one id per 20 ms
+        result.text()  # "17 4 17"
+
+    Batches hold utterances of the same number of frames, without padding, so that each gets what
+    it gets alone; the sound after the last whole frame is left out, as when pseudo-labels are
+    made. Above 30 s the encoder runs in overlapping windows. Silence has units like any other
+    sound; audio shorter than one frame (25 ms) gives an empty sequence.
+
+    Args:
+        model: `RSpinHubertModel` or `RSpinWavLMModel` for "spin" and "auxiliary", any encoder for
+            "layer", None for "mfcc"; on the device to use.
+        units: "spin" (codes of the codebook), "auxiliary" (the pieces that the auxiliary head of
+            an R-Spin model predicts), "layer" (k-means of a layer) or "mfcc" (k-means of MFCC).
+        kmeans: centres for "layer" and "mfcc".
+        layer: index into `hidden_states` for "layer".
+        pieces: acoustic pieces learned on these very units; None gives the units themselves.
+        normalize: the model reads waveforms of mean 0 and variance 1 (large models).
+        bf16: run under bfloat16 autocast.
+
+    Raises:
+        ValueError: the parts do not fit each other.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel | None = None,
+        units: str = "spin",
+        kmeans: KMeans | None = None,
+        layer: int | None = None,
+        pieces: AcousticPieces | None = None,
+        normalize: bool = False,
+        bf16: bool = False,
+    ) -> None:
+        self.model, self.units, self.kmeans, self.layer = model, units, kmeans, layer
+        self.normalize = normalize
+        self._check_parts()
+        self.extractor = self._build_extractor(bf16)
+        self.use_pieces(pieces)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids: 0 to vocab_size - 1, beside -100 for units that no piece holds."""
+        return self.extractor.num_units if self.pieces is None else self.pieces.num_labels
+
+    def __call__(
+        self,
+        audio: AudioInput | Iterable[AudioInput],
+        sampling_rate: float | None = None,
+        batch_seconds: float = 60.0,
+    ) -> UnitSequence | list[UnitSequence]:
+        """Return the units of one utterance, or a list of those of several.
+
+        Args:
+            audio: floats (samples,) as numpy array or torch tensor, a path, encoded bytes, or an
+                audio cell of `datasets`; or a list or generator of those, of any lengths.
+            sampling_rate: of arrays, in Hz; resampled to 16 kHz. None: they have 16 kHz.
+            batch_seconds: audio per batch; longer utterances are a batch of their own. Ten times
+                as much is held in memory.
+
+        Raises:
+            AudioError: a file cannot be read, or an array is no waveform.
+        """
+        if is_one_utterance(audio):
+            return self([audio], sampling_rate, batch_seconds)[0]
+        found: dict[int, UnitSequence] = {}
+        for block in read_blocks(audio, sampling_rate, 10 * batch_seconds):
+            for batch in equal_length_batches(block, batch_seconds):
+                units = units_of(self.extractor, np.stack(list(batch.values())))
+                for index, row in zip(batch, units, strict=True):
+                    found[index] = UnitSequence.from_frames(row, self.pieces)
+        return [found[index] for index in range(len(found))]
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        pieces: AcousticPieces | str | Path | None = AUTO,
+        units: str = AUTO,
+        kmeans: KMeans | str | Path | None = None,
+        layer: int | None = None,
+        normalize: bool | None = None,
+        bf16: bool = False,
+        device: str | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+    ) -> UnitTokenizer:
+        """Load a tokenizer from a folder or Hub id.
+
+        Args:
+            name: what `save_pretrained` wrote; or a Spin or R-Spin model; or an encoder with a
+                k-means, given or in `kmeans/`; or a folder of make_pseudo_labels.py --units mfcc.
+            pieces: acoustic pieces or their folder; None for units; "auto" for those in
+                `acoustic_pieces/` of the folder, where they were learned on these units. (Those of
+                an R-Spin model are what its auxiliary head predicts: units="auxiliary".)
+            units: see the class; "auto" for what was saved, else the k-means that is given, else
+                the codebook, else the k-means in the folder.
+            kmeans: k-means or its folder; None for the one in the folder.
+            layer: that the k-means clusters; None for the one that it names.
+            normalize: whether the model reads waveforms of mean 0 and variance 1; None for what
+                the folder says, see `wants_normalized`.
+            bf16: run under bfloat16 autocast.
+            device: "cpu" or "cuda"; None for the CPU.
+            revision: of a Hub repository.
+            token: for private Hub repositories.
+
+        Raises:
+            ValueError: the folder lacks something, or the parts do not fit each other.
+        """
+        device = check_device(device or "cpu")
+        folder = fetch(name, revision, token)
+        saved, centres = read_settings(folder), find_kmeans(folder, kmeans)
+        own = saved if kmeans is None and units in (AUTO, saved.get("units")) else {}
+        if units == AUTO:
+            units = own.get("units") or choose_units(folder, centres, kmeans is not None)
+        if layer is None and units == "layer" and centres is not None:
+            layer = own.get("layer", clustered_layer(centres))
+        model = load_model(folder, units)
+        if model is not None:
+            model.to(device)
+            normalize = saved.get("normalize") if normalize is None else normalize
+            normalize = wants_normalized(folder, model.config) if normalize is None else normalize
+        centres = centres if units in ("layer", "mfcc") else None
+        tokenizer = cls(model, units, centres, layer, None, bool(normalize), bf16)
+        if pieces != AUTO or own.get("pieces", True):
+            pieces = find_pieces(folder, pieces, units, tokenizer.vocab_size, model)
+            tokenizer.use_pieces(pieces)
+        return tokenizer
+
+    def use_pieces(self, pieces: AcousticPieces | None) -> None:
+        """Give pieces from now on, or with None the units themselves.
+
+        Raises:
+            ValueError: the pieces cannot have been learned on these units.
+        """
+        if pieces is not None:
+            self._check_pieces(pieces)
+        self.pieces = pieces
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write everything that `from_pretrained` needs, whole or not at all.
+
+        Raises:
+            FileExistsError: `folder` holds files, but no tokenizer to replace.
+        """
+        names = ("units", "layer", "normalize")
+        settings = {"format": 1, **{name: getattr(self, name) for name in names}}
+        settings["pieces"] = self.pieces is not None
+        with whole_folder(Path(folder), SETTINGS, "unit tokenizer") as temporary:
+            if self.model is not None:
+                self.model.save_pretrained(temporary)
+                extractor = default_feature_extractor(self.model.config)
+                extractor.do_normalize = self.normalize
+                extractor.save_pretrained(temporary)
+            if self.kmeans is not None:
+                self.kmeans.save_pretrained(temporary / KMEANS)
+            if self.pieces is not None:
+                self.pieces.save_pretrained(temporary / PIECES)
+            (temporary / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
+
+    def _check_parts(self) -> None:
+        if check_units(self.units) != "mfcc" and self.model is None:
+            raise ValueError(f"units is {self.units!r}, but there is no model; pass model.")
+        if self.units in ("spin", "auxiliary") and not isinstance(self.model, RSpinModelMixin):
+            raise ValueError(
+                f"units is {self.units!r}, but {type(self.model).__name__} has no codebook; "
+                "expected an RSpinHubertModel or RSpinWavLMModel."
+            )
+        if self.units in ("layer", "mfcc") and self.kmeans is None:
+            raise ValueError(f"units is {self.units!r}, but there is no k-means; pass kmeans.")
+        if self.units == "layer" and self.layer is None:
+            raise ValueError("the k-means does not say which layer it clusters; pass layer.")
+
+    def _build_extractor(self, bf16: bool) -> UnitExtractor:
+        if self.units == "spin":
+            return codebook_units(self.model, self.normalize, bf16)
+        if self.units == "auxiliary":
+            return predicted_pieces(self.model, self.normalize, bf16)
+        if self.units == "layer":
+            features = layer_features(self.model, self.layer, bf16, self.normalize)
+        else:
+            features = mfcc_features()
+        extractor = kmeans_units(features, self.kmeans)
+        dim = MFCC_SIZE if self.units == "mfcc" else self.model.config.hidden_size
+        if self.kmeans.centres.shape[1] != dim:
+            raise ValueError(
+                f"the k-means has centres of {self.kmeans.centres.shape[1]} dimensions, and the "
+                f"features have {dim}: it was fitted on others."
+            )
+        return extractor
+
+    def _check_pieces(self, pieces: AcousticPieces) -> None:
+        problem = pieces_problem(pieces, self.units, self.extractor.num_units, self.model)
+        if problem:
+            raise ValueError(
+                f"these acoustic pieces do not fit: {problem}; pass those learned on these units, "
+                "or None."
+            )
+        made, here = pieces.provenance, self.extractor.provenance
+        if any(made[key] != here.get(key) for key in ("weights", "centres") if key in made):
+            logger.warning(
+                "The acoustic pieces were learned on the units of other weights; they fit only if "
+                "these are the same weights in another precision."
+            )
