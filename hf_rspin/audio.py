@@ -38,7 +38,7 @@ def read_audio(source: AudioSource, sampling_rate: int = SAMPLING_RATE) -> np.nd
     """
     name = audio_name(source)
     try:
-        samples, rate = soundfile.read(_open(source), dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(open_source(source), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError) as error:
         raise AudioError(
             f"{name} could not be read as audio ({error}); expected a wav, flac, ogg or mp3 file: "
@@ -68,7 +68,7 @@ def audio_duration(source: AudioSource) -> float:
         AudioError: the header could not be read.
     """
     try:
-        info = soundfile.info(_open(source))
+        info = soundfile.info(open_source(source))
     except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError) as error:
         raise AudioError(
             f"{audio_name(source)} could not be read as audio ({error}); expected a wav, flac, "
@@ -100,7 +100,16 @@ def random_crop(
     return start, start + max_length
 
 
-def _open(source: AudioSource) -> str | io.BytesIO:
+def open_source(source: AudioSource) -> str | io.BytesIO:
+    """Return what soundfile can open.
+
+    Raises:
+        FileNotFoundError: there is no such file; libsndfile would say "System error".
+    """
     if isinstance(source, Mapping):
-        return io.BytesIO(source["bytes"]) if source.get("bytes") else str(source["path"])
-    return io.BytesIO(source) if isinstance(source, bytes) else str(source)
+        source = source.get("bytes") or source.get("path") or ""
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if not Path(source).is_file():
+        raise FileNotFoundError("there is no such file" if source else "no file is named")
+    return str(source)

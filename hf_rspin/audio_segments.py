@@ -6,8 +6,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from hf_rspin.audio import SAMPLING_RATE, AudioError, AudioSource, audio_name
-from hf_rspin.audio import _open as open_source
+from hf_rspin.audio import SAMPLING_RATE, AudioError, AudioSource, audio_name, open_source
 
 
 def read_segment(

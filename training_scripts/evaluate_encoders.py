@@ -29,7 +29,7 @@ from hf_rspin.evaluation.utterances import Utterances
 from hf_rspin.training.hardware import check_device
 from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import resolve_encoder
+from hf_rspin.training.recipe import resolve_encoder, split_name
 from hf_rspin.views import NoiseBank
 
 
@@ -44,9 +44,13 @@ class EvaluationScriptArguments:
         default_factory=list, metadata={"help": "how tables call them; default: folders"}
     )
     corpus: str | None = field(default=None, metadata={"help": "folder with metadata.csv"})
-    noise: str | None = field(default=None, metadata={"help": "noise folder with metadata.csv"})
-    seen_split: str = field(default="test", metadata={"help": "noise split of seen kinds"})
-    unseen_split: str = field(default="test_unseen", metadata={"help": "split of unseen kinds"})
+    noise: str | None = field(default=None, metadata={"help": "folder of noise recordings"})
+    seen_split: str = field(
+        default="test", metadata={"help": "split of noise of seen kinds; none: all rows"}
+    )
+    unseen_split: str = field(
+        default="test_unseen", metadata={"help": "split of noise of unseen kinds; none: all rows"}
+    )
     rooms: str | None = field(default=None, metadata={"help": "folder of room responses"})
     simulated_rooms: int = field(default=5, metadata={"help": "room responses to simulate"})
     snr_db: float = field(default=0.0, metadata={"help": "SNR of all noise conditions, dB"})
@@ -66,8 +70,7 @@ def make_conditions(arguments: EvaluationScriptArguments) -> list:
     if arguments.noise:
         kinds = {"seen_noise": arguments.seen_split, "unseen_noise": arguments.unseen_split}
         for name, split in kinds.items():
-            cells = load_corpus(arguments.noise, split=split)["audio"]
-            bank = NoiseBank([cell["path"] for cell in cells])
+            bank = NoiseBank(load_corpus(arguments.noise, split=split_name(split))["audio"])
             conditions.append(BackgroundNoise(bank, arguments.snr_db, name=name))
     responses = simulate_rooms(arguments.simulated_rooms)
     if arguments.rooms:

@@ -65,6 +65,21 @@ def choose(corpus: datasets.Dataset, arguments: RetrievalArguments) -> tuple[lis
     return rows, chosen
 
 
+def check_layers(front_end: EncoderFrontEnd, layers: list[int]) -> None:
+    """Refuse layers that an encoder does not have.
+
+    Raises:
+        ValueError: see above.
+    """
+    count = front_end.num_layers
+    wrong = [layer for layer in layers if not -count <= layer < count]
+    if wrong:
+        raise ValueError(
+            f"--layers has {wrong[0]}; {front_end.name} has hidden states 0 to {count - 1}, or -1 "
+            "for the last."
+        )
+
+
 def main() -> None:
     """Load, encode, match, print."""
     (arguments,) = parse_arguments(RetrievalArguments)
@@ -78,7 +93,9 @@ def main() -> None:
             EncoderFrontEnd.from_pretrained(resolve_encoder(name), name, bf16=False)
             for name in arguments.encoders
         ]
-    waveforms = [read_audio(corpus[row]["audio"]) for row in rows]
+        for front_end in front_ends:
+            check_layers(front_end, arguments.layers)
+        waveforms = [read_audio(corpus[row]["audio"]) for row in rows]
     print(f"{len(rows)} takes of {len(set(words))} words\n")
     print("| encoder | layer | mean average precision | first match right | chance |")
     print("|---|---|---|---|---|")

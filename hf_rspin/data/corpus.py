@@ -63,6 +63,7 @@ def load_corpus(
     """
     skipped = SkipLog(strict) if skipped is None else skipped
     table, wanted = read_table(source, split)
+    _check_rows(table, wanted, source)
     rows = table.select(wanted) if len(wanted) < len(table) else table
     probes = _probe_rows(rows, max(min_seconds, ONE_FRAME), decode)
     kept, seconds, names = [], [], []
@@ -85,9 +86,10 @@ def load_corpus(
 
 
 def probe(
-    cell: dict, known_seconds: float | None, min_seconds: float, decode: bool
+    cell: dict | None, known_seconds: float | None, min_seconds: float, decode: bool
 ) -> tuple[float, str, str]:
     """Return `(seconds, name or "" where it has none, reason to skip or "")` of one audio cell."""
+    cell = cell or {}
     known_name, name = cell.get("path") or "", audio_name(cell)
     try:
         if decode:
@@ -117,10 +119,26 @@ def check_audible(waveform: np.ndarray, name: str) -> None:
         raise AudioError(f"{name} is silent; remove it or record it again.")
 
 
+def _check_rows(table: datasets.Dataset, wanted: list[int], source: str | Path) -> None:
+    """Refuse a table without rows, or whose durations are no numbers.
+
+    Raises:
+        ValueError: see above.
+    """
+    if not wanted:
+        raise ValueError(f"{source} holds no row; expected one for each recording.")
+    dtype = table.features["duration"].dtype if "duration" in table.column_names else "float"
+    if not dtype.startswith(("float", "int", "uint", "null")):
+        raise ValueError(
+            f"The column `duration` of {source} holds {dtype}; expected seconds as numbers, such "
+            "as 3.25: correct it, or leave the column out."
+        )
+
+
 def _check_present(cell: dict, name: str) -> None:
     if cell.get("bytes"):
         return
-    path = Path(cell["path"])
+    path = Path(cell.get("path") or "")
     if not path.is_file() or path.stat().st_size == 0:
         raise AudioError(f"{name} is missing or empty; restore it or remove its row.")
 
@@ -128,7 +146,7 @@ def _check_present(cell: dict, name: str) -> None:
 def _probe_rows(
     rows: datasets.Dataset, min_seconds: float, decode: bool
 ) -> list[tuple[float, str, str]]:
-    if rows.cache_files and rows[0]["audio"]["bytes"]:
+    if rows.cache_files and (rows[0]["audio"] or {}).get("bytes"):
         return _probe_bytes(rows, min_seconds, decode)
     known = rows["duration"] if "duration" in rows.column_names else [None] * len(rows)
     cells: Iterable[dict] = rows.select_columns("audio")

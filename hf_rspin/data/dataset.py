@@ -139,7 +139,7 @@ class TwoViewDataset(Dataset):
         of a distributed run has something to compute.
         """
         items = [self._try(key) for key in keys]
-        if not any(isinstance(item, TwoViewExample) for item in items):
+        if all(isinstance(item, SkippedFile) for item in items):
             items += self._substitute(*keys[0])
         return items
 
@@ -200,7 +200,7 @@ class TwoViewDataset(Dataset):
         for other in nearest[:SUBSTITUTES]:
             item = self._try((epoch, int(other)))
             tried.append(item)
-            if isinstance(item, TwoViewExample):
+            if not isinstance(item, SkippedFile):
                 return tried
         raise AudioError(
             f"{len(tried)} utterances in a row could not be used, the last one because: "

@@ -32,8 +32,13 @@ def raise_problems(problems: list[str]) -> None:
         raise PreflightError(f"Training cannot start:\n{listed}")
 
 
-def check_batches(dataset: TwoViewDataset, batch_seconds: float, world_size: int) -> list[str]:
-    """Return why `dataset` cannot be cut into batches of `batch_seconds` for every process."""
+def check_batches(
+    dataset: TwoViewDataset, batch_seconds: float, world_size: int, slowest: float = 1.0
+) -> list[str]:
+    """Return why `dataset` cannot be cut into batches of `batch_seconds` for every process.
+
+    At speeds below 1, the `slowest` of which is given, the second view is the longer one.
+    """
     if len(dataset) == 0:
         return [
             f"No utterance is left to train on ({dataset.num_too_short} are shorter than "
@@ -45,10 +50,15 @@ def check_batches(dataset: TwoViewDataset, batch_seconds: float, world_size: int
             f"max_seconds={dataset.max_seconds:g} is below min_seconds={dataset.min_seconds:g}."
         )
     longest = float(dataset.durations.max())
-    if batch_seconds < longest:
+    if num_frames(round(longest * SAMPLING_RATE)) < 1:
         problems.append(
-            f"batch_seconds={batch_seconds:g} cannot hold the longest utterance ({longest:.2f} s): "
-            "raise batch_seconds or lower max_seconds."
+            f"max_seconds={dataset.max_seconds:g} is shorter than one frame (0.025 s): raise it."
+        )
+    if not batch_seconds >= longest / slowest:  # nor is NaN
+        at = f" at speed {slowest:g}" if slowest < 1 else ""
+        problems.append(
+            f"batch_seconds={batch_seconds:g} cannot hold the longest utterance "
+            f"({longest / slowest:.2f} s{at}): raise batch_seconds or lower max_seconds."
         )
     if len(dataset) < world_size:
         problems.append(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import datasets
@@ -14,6 +16,7 @@ METADATA_FILES = ("metadata.csv", "metadata.parquet", "metadata.jsonl")
 PATH_COLUMNS = ("file_name", "path", "file")  # relative to the table's folder
 TEXT_COLUMNS = (*PATH_COLUMNS, "audio", "id", "speaker", "speaker_id", "text", "split")
 UNDECODED = datasets.Audio(decode=False)
+TEXT_TYPES = (datasets.Value("string"), datasets.Value("large_string"))  # the latter: of pandas
 
 
 def read_table(
@@ -49,7 +52,9 @@ def _read_folder(folder: Path) -> datasets.Dataset:
             return _read_file(folder / name)
     shards = sorted(str(file) for file in folder.rglob("*.parquet"))
     if shards:
-        return _with_audio(_load_parquet(shards), folder)
+        with _damage_named(folder):
+            rows = _load_parquet(shards)
+        return _with_audio(rows, folder)
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
     if not files:
         raise ValueError(
@@ -61,16 +66,23 @@ def _read_folder(folder: Path) -> datasets.Dataset:
 
 
 def _read_file(file: Path) -> datasets.Dataset:
-    try:
+    with _damage_named(file):
         rows = _parse_file(file)
-    except (ValueError, DatasetsError) as error:
-        raise ValueError(
-            f"{file} could not be read as a table ({' '.join(str(error).split())}); expected a "
-            "csv with commas, parquet, or one JSON object per line: repair the file."
-        ) from error
     if rows is None:
         raise ValueError(f"{file} is neither a csv, parquet or jsonl table nor audio.")
     return _with_audio(rows, file.parent)
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Say which table is damaged."""
+    try:
+        yield
+    except (ValueError, DatasetsError) as error:
+        raise ValueError(
+            f"{path} could not be read as a table ({' '.join(str(error).split())}); expected a "
+            "csv with commas, parquet, or one JSON object per line: repair the file."
+        ) from error
 
 
 def _parse_file(file: Path) -> datasets.Dataset | None:
@@ -80,7 +92,10 @@ def _parse_file(file: Path) -> datasets.Dataset | None:
     if file.suffix == ".csv":
         text = {name: str for name in TEXT_COLUMNS}
         # Only an empty cell is missing: "null" or "None" may be what somebody said.
-        frame = pandas.read_csv(file, dtype=text, keep_default_na=False, na_values=[""])
+        # Without an index the first column stays one where rows are longer than the header.
+        frame = pandas.read_csv(
+            file, dtype=text, keep_default_na=False, na_values=[""], index_col=False
+        )
         return datasets.Dataset.from_pandas(frame, preserve_index=False)
     if file.suffix in (".jsonl", ".json"):
         # No guessing: ids keep their zeros, and what looks like a date stays text.
@@ -99,7 +114,13 @@ def _read_hub(name: str, split: str | None) -> datasets.Dataset:
     name, _, configuration = name.partition(":")
     if split is None:
         raise ValueError(f"{name} is a Hub dataset: say which split, e.g. train.clean.100.")
-    rows = datasets.load_dataset(name, configuration or None, split=split)
+    try:
+        rows = datasets.load_dataset(name, configuration or None, split=split)
+    except (OSError, ValueError, DatasetsError) as error:
+        raise ValueError(
+            f"{name} is no folder or file here and could not be loaded from the Hub "
+            f"({' '.join(str(error).split()).rstrip('.')}): correct the path, the id or the split."
+        ) from error
     return _with_audio(rows, Path())
 
 
@@ -112,11 +133,24 @@ def _with_audio(rows: datasets.Dataset, folder: Path) -> datasets.Dataset:
                 f"The table has the columns {', '.join(rows.column_names)}; expected `file_name` "
                 "(relative to its folder) or `audio`."
             )
-        rows = rows.add_column("audio", [str(folder / str(name)) for name in rows[column]])
-    elif rows.features["audio"] == datasets.Value("string"):
-        paths = [str(folder / name) for name in rows["audio"]]
-        rows = rows.remove_columns("audio").add_column("audio", paths)
-    return rows.cast_column("audio", UNDECODED)
+        return rows.add_column("audio", _cells(rows[column], folder), feature=UNDECODED)
+    held = rows.features["audio"]
+    if held in TEXT_TYPES:
+        cells = _cells(rows["audio"], folder)
+        return rows.remove_columns("audio").add_column("audio", cells, feature=UNDECODED)
+    try:
+        return rows.cast_column("audio", UNDECODED)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"The column `audio` holds {held}; expected paths, or `bytes` and `path` as the Hub "
+            "has them."
+        ) from error
+
+
+def _cells(names: Iterable[str | None], folder: Path) -> list[dict[str, str | None]]:
+    """Return what an undecoded audio column holds; an empty name has no path."""
+    paths = (None if name is None else str(folder / str(name)) for name in names)
+    return [{"bytes": None, "path": path} for path in paths]
 
 
 def _rows_of_split(
@@ -127,7 +161,7 @@ def _rows_of_split(
     if "split" not in rows.column_names:
         raise ValueError(
             f"{source} has no `split` column, but the split {split!r} was asked for: leave the "
-            "split out to use all of it (--corpus_split none, --noise_split none)."
+            "split out to use all of it (none on a command line, such as --corpus_split none)."
         )
     values = [_as_text(value) for value in rows["split"]]
     kept = [index for index, value in enumerate(values) if value == str(split)]

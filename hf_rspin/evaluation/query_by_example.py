@@ -37,10 +37,10 @@ def match_score(query: np.ndarray, document: np.ndarray) -> float:
 
     Args:
         query: (query_frames, dim), any floating type.
-        document: (document_frames, dim), at least half as long as the query.
+        document: (document_frames, dim), of any length.
 
     Raises:
-        ValueError: a shape that does not fit, NaN, or a document that the query cannot end in.
+        ValueError: a shape that does not fit, or NaN.
     """
     for name, value in (("query", query), ("document", document)):
         if value.ndim != 2 or 0 in value.shape or not np.isfinite(value).all():

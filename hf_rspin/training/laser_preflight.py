@@ -15,6 +15,8 @@ from hf_rspin.views import LaserViews
 
 logger = logging.getLogger(__name__)
 
+LEAST_SECONDS = 0.05  # of the second view; a frame takes 0.025, and headers are not exact
+
 
 def check_laser_run(
     model: LaserHubertModel | LaserWavLMModel,
@@ -34,7 +36,8 @@ def check_laser_run(
     problems = check_devices(args)
     problems += [] if resuming else check_output_dir(args)
     slowest = min(1.0, *dataset.views.speeds)
-    problems += check_batches(dataset, args.batch_seconds * slowest, args.world_size)
+    problems += check_batches(dataset, args.batch_seconds, args.world_size, slowest)
+    problems += _check_second_view(dataset)
     if dataset.frame_labels is not None:
         problems.append("The data has frame labels, which LASER does not use: leave them out.")
     if not any(parameter.requires_grad for parameter in model.base_model.parameters()):
@@ -49,6 +52,18 @@ def check_laser_run(
         problems += check_examples(dataset)
     raise_problems(problems)
     _advise(args, dataset)
+
+
+def _check_second_view(dataset: TwoViewDataset) -> list[str]:
+    """Return why an utterance would have no frame left when it is played faster."""
+    fastest = max(dataset.views.speeds)
+    shortest = float(dataset.durations.min(initial=np.inf))
+    if shortest / fastest >= LEAST_SECONDS:
+        return []
+    return [
+        f"An utterance of {shortest:.3f} s has no frame at speed {fastest:g}: set min_seconds to "
+        f"{fastest * LEAST_SECONDS:.2f} or more."
+    ]
 
 
 def _advise(args: LaserTrainingArguments, dataset: TwoViewDataset) -> None:

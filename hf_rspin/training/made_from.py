@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,6 @@ def check_made_from(folder: str | Path, now: Mapping[str, Any], results: tuple[s
             raise ValueError(f"{folder} holds {found[0]} made from {values}: {remedy}")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")  # the processes of a run all write it
     temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
     temporary.replace(file)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 from collections.abc import Iterator
 
 from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 
 from hf_rspin.adapters.gradients import AdapterGradientError
 from hf_rspin.audio import AudioError
@@ -21,7 +23,9 @@ from hf_rspin.data.preflight import PreflightError
 
 logger = logging.getLogger(__name__)
 
-WHILE_BUILDING = (ValueError, OSError, StrictDataclassError, DatasetsError)
+WHILE_BUILDING = (ValueError, OSError, StrictDataclassError, DatasetsError, SafetensorError)
+# a worker of a DataLoader hands on its traceback as text, the message of the error last
+FROM_A_WORKER = re.compile(r"Caught \w+ in DataLoader worker .*\n[\w.]+: (.+)", re.DOTALL)
 WHILE_RUNNING = (AudioError, PreflightError, AdapterGradientError)
 
 
@@ -47,4 +51,9 @@ def explain(error: Exception) -> str:
         return str(error)
     if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
         error = error.__cause__  # the value refused, without the name of the validator
-    return " ".join(str(error).split()) or type(error).__name__
+    text = str(error)
+    if isinstance(error, SafetensorError):
+        text = f"a file of weights is damaged ({text}): download or copy the model again."
+    if found := FROM_A_WORKER.fullmatch(text):
+        text = found.group(1)
+    return " ".join(text.split()) or type(error).__name__

@@ -2,6 +2,7 @@ import logging
 
 import datasets
 import numpy as np
+import pandas
 import pytest
 
 from hf_rspin.audio import AudioError, read_audio
@@ -106,6 +107,10 @@ def test_a_row_whose_file_is_gone_is_skipped_even_with_known_duration(write, tmp
     [
         ({}, "holds no audio"),
         ({"metadata.csv": "name\nx\n"}, "expected `file_name`"),
+        ({"metadata.csv": "file_name,text\n"}, "holds no row"),
+        ({"metadata.csv": "file_name,duration\nx.wav,3.0s\n"}, "`duration` of .* seconds as num"),
+        ({"metadata.jsonl": '{"audio": 7}\n'}, "`audio` holds .*int64.*expected paths"),
+        ({"0.parquet": "nothing"}, "could not be read as a table"),
         ({"a.wav": "nothing"}, "None of the 1 files"),
     ],
 )
@@ -114,6 +119,38 @@ def test_unusable_sources_say_why(tmp_path, files, match):
         (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=match):
         load_corpus(tmp_path)
+
+
+def test_a_column_of_paths_may_be_called_audio(write, tmp_path, caplog):
+    write("clips/x.wav", 1.5)
+    text = "audio,text,speaker\nclips/x.wav,one,\n,two,s\nclips/gone.wav,three,s\n"
+    (tmp_path / "metadata.csv").write_text(text)
+    corpus = load_corpus(tmp_path)
+    assert corpus["text"][:] == ["one"]
+    assert len(read_audio(corpus[0]["audio"])) == 24_000
+    assert f"row 1 of {tmp_path} could not be read as audio (no file is named)" in caplog.text
+    assert "gone.wav could not be read as audio (there is no such file)" in caplog.text
+
+
+def test_empty_cells_of_audio_are_skipped(write, tmp_path):
+    hub = hub_like(write, tmp_path, [("a.flac", True)])
+    frame = pandas.read_parquet(hub / "0.parquet")
+    pandas.DataFrame({"audio": [None, *frame["audio"]]}).to_parquet(hub / "0.parquet")
+    skipped = SkipLog()
+    assert load_corpus(hub, skipped=skipped)["id"][:] == ["a"]
+    assert list(skipped.reasons) == [f"row 0 of {hub}"]
+
+
+@pytest.mark.filterwarnings("ignore::pandas.errors.ParserWarning")
+def test_commas_at_the_end_of_every_row_move_no_column(write, tmp_path):
+    write("a.wav")
+    (tmp_path / "metadata.csv").write_text("file_name,text\na.wav,one,\n")
+    assert load_corpus(tmp_path)["text"][:] == ["one"]
+
+
+def test_what_is_neither_here_nor_on_the_hub_is_said(tmp_path):
+    with pytest.raises(ValueError, match="owner/name is no folder or file here and could not be"):
+        load_corpus("owner/name", "train")
 
 
 def test_repeated_ids_are_refused(write, tmp_path):

@@ -54,6 +54,14 @@ def test_nothing_left(corpus):
 
 def test_batches_too_small_for_one_utterance(corpus):
     assert "longest utterance (1.30 s)" in only(check_batches(dataset(corpus), 1.2, 1))
+    slower = only(check_batches(dataset(corpus), 1.6, 1, slowest=0.8))
+    assert "batch_seconds=1.6 cannot hold" in slower and "(1.62 s at speed 0.8)" in slower
+
+
+def test_sizes_that_hold_nothing(corpus):
+    assert "nan cannot hold the longest" in only(check_batches(dataset(corpus), float("nan"), 1))
+    tiny = dataset(corpus, min_seconds=0, max_seconds=0.02)
+    assert "max_seconds=0.02 is shorter than one frame" in only(check_batches(tiny, 9, 1))
 
 
 def test_more_processes_than_utterances(corpus):

@@ -1,6 +1,8 @@
 """What a user did wrong is one sentence; what the program did wrong keeps its traceback."""
 
 import pytest
+from safetensors.torch import load_file
+from torch.utils.data import DataLoader, Dataset
 
 from hf_rspin.audio import AudioError
 from hf_rspin.data.preflight import PreflightError
@@ -36,6 +38,25 @@ def test_a_list_of_reasons_keeps_its_lines():
     error = PreflightError("Training cannot start:\n  1. a\n  2. b")
     assert raised(fail(error), WHILE_RUNNING) == str(error)
     assert raised(fail(AudioError("a.wav is silent.")), WHILE_RUNNING) == "a.wav is silent."
+
+
+def test_damaged_weights_are_said_to_be(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"half")
+    message = raised(lambda: load_file(tmp_path / "model.safetensors"))
+    assert message.startswith("a file of weights is damaged (")
+
+
+class Silent(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise AudioError("a.wav is silent: remove it.")
+
+
+def test_a_mistake_met_by_a_worker_is_one_sentence_too():
+    loader = DataLoader(Silent(), num_workers=1)
+    assert raised(lambda: next(iter(loader)), WHILE_RUNNING) == "a.wav is silent: remove it."
 
 
 @pytest.mark.parametrize(

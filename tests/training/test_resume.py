@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_rspin.hub import check_folder
 from hf_rspin.training import TwoViewTrainer
 from hf_rspin.training.checkpoints import last_complete_checkpoint
 
@@ -103,6 +104,8 @@ def test_two_processes_share_the_data_and_agree(audio, tmp_path):
     assert logs[0] == logs[1]
     assert ranks[0]["skipped"] == ranks[1]["skipped"] == bad  # each rank met some of them
     assert logs[0][-1]["skipped_files"] == 4
+    check_folder(output / "checkpoint-3")  # which both saved together
+    assert "in each of 2 processes" in (output / "checkpoint-3" / "README.md").read_text()
 
 
 def test_two_processes_with_different_files_are_refused(audio, tmp_path):
