@@ -10,7 +10,6 @@ the iteration before it saved. Killed at any moment, the same command goes on wh
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +28,8 @@ from hf_rspin.audio import AudioError, read_audio
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.training.checkpoints import last_complete_checkpoint
 from hf_rspin.training.filterbank import start_as_filterbank
+from hf_rspin.training.made_from import check_made_from
+from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
 from hf_rspin.training.pretraining import (
     HubertForMaskedPrediction,
@@ -36,7 +37,8 @@ from hf_rspin.training.pretraining import (
     PretrainingTrainer,
     first_item,
 )
-from hf_rspin.training.recipe import leave_process_group, save_history
+from hf_rspin.training.recipe import leave_process_group, resolve_encoder, save_history
+from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import layer_features, mfcc_features
 from hf_rspin.units.kmeans import KMeans
 
@@ -73,7 +75,10 @@ class PretrainingScriptArguments:
 
     def __post_init__(self) -> None:
         if isinstance(self.encoder, str):
-            self.encoder = json.loads(self.encoder)
+            try:
+                self.encoder = json.loads(self.encoder)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"--encoder is no JSON ({error}); expected a mapping.") from error
 
 
 def read_corpora(arguments: PretrainingScriptArguments) -> list[np.ndarray]:
@@ -94,6 +99,8 @@ def read_corpora(arguments: PretrainingScriptArguments) -> list[np.ndarray]:
             if len(waveform) >= arguments.min_seconds * 16000 and np.abs(waveform).max() > 0:
                 waveforms.append(np.int16(np.clip(waveform, -1, 1) * 32767))
                 seconds += len(waveform) / 16000
+    if not waveforms:
+        raise ValueError(f"the corpora hold no utterance of {arguments.min_seconds:g} s or more.")
     print(f"{len(waveforms)} utterances, {seconds / 3600:.2f} hours")
     return waveforms
 
@@ -101,19 +108,29 @@ def read_corpora(arguments: PretrainingScriptArguments) -> list[np.ndarray]:
 def make_labels(
     arguments: PretrainingScriptArguments, waveforms: list[np.ndarray], folder: Path, seed: int
 ) -> list[np.ndarray]:
-    """Cluster the frames of the corpus; keep the result in `folder`."""
-    done = folder / "labels.npz"
-    if done.is_file():
-        flat = np.load(done)
-        return np.split(flat["labels"].astype(np.int64), np.cumsum(flat["lengths"])[:-1])
+    """Cluster the frames of the corpus; keep the result in `folder`.
+
+    Raises:
+        ValueError: the folder holds labels that were made from something else.
+    """
     if arguments.teacher is None:
-        extract, source = mfcc_features(), "mfcc"
+        extract, source, weights = mfcc_features(), "mfcc", None
     else:
         teacher = HubertModel.from_pretrained(
             arguments.teacher, num_hidden_layers=arguments.teacher_layer, dtype=torch.float32
         )
         extract = layer_features(teacher, arguments.teacher_layer)
         source = f"layer {arguments.teacher_layer} of the iteration before"
+        weights = fingerprint(*(value for _, value in sorted(teacher.state_dict().items())))
+    made_from = {
+        "source": source, "teacher_weights": weights, "num_clusters": arguments.num_clusters,
+        "seed": seed, "utterances": len(waveforms), "samples": sum(map(len, waveforms)),
+    }  # fmt: skip
+    check_made_from(folder, made_from, ("labels.npz",))
+    done = folder / "labels.npz"
+    if done.is_file():
+        flat = np.load(done)
+        return np.split(flat["labels"].astype(np.int64), np.cumsum(flat["lengths"])[:-1])
     features = [
         extract(waveform.astype(np.float32) / 32768).astype(np.float16)
         for waveform in tqdm(waveforms, desc="features")
@@ -138,6 +155,21 @@ def make_labels(
     )
     temporary.rename(done)
     return labels
+
+
+def check_settings(arguments: PretrainingScriptArguments, training: TrainingArguments) -> None:
+    """Find the encoders; refuse what would fail after the corpus has been read and clustered.
+
+    Raises:
+        ValueError: no corpus, no number of updates, or a teacher that does not exist.
+    """
+    if not arguments.corpora:
+        raise ValueError("no corpus was given; pass --corpora with one or more folders of audio.")
+    if training.max_steps < 1:
+        raise ValueError(f"--max_steps is {training.max_steps}; expected the number of updates.")
+    for option in ("teacher", "initial_model"):
+        if getattr(arguments, option) is not None:
+            setattr(arguments, option, resolve_encoder(getattr(arguments, option)))
 
 
 def build_model(arguments: PretrainingScriptArguments) -> HubertForMaskedPrediction:
@@ -167,13 +199,13 @@ def build_model(arguments: PretrainingScriptArguments) -> HubertForMaskedPredict
 def main() -> None:
     """Cluster, train and save one iteration."""
     arguments, training = parse_arguments(PretrainingScriptArguments, TrainingArguments)
-    if not arguments.corpora:
-        sys.exit("no corpus was given; pass --corpora with one or more folders of audio.")
+    set_seed(training.seed)
+    with mistakes_explained():
+        check_settings(arguments, training)
+        waveforms = read_corpora(arguments)
     folder = Path(training.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    set_seed(training.seed)
-    waveforms = read_corpora(arguments)
-    with training.main_process_first(desc="labels"):
+    with mistakes_explained(), training.main_process_first(desc="labels"):
         labels = make_labels(arguments, waveforms, folder, training.seed)
     model = build_model(arguments)
     print(f"{model.hubert.num_parameters() / 1e6:.2f}M parameters in the encoder")

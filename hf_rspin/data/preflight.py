@@ -67,10 +67,18 @@ def check_batches(
     return problems
 
 
-def check_labels(dataset: TwoViewDataset, num_pseudo_labels: int | None) -> list[str]:
-    """Return why the frame labels do not fit the model's head, the utterances or the audio."""
+def check_labels(
+    dataset: TwoViewDataset, num_pseudo_labels: int | None, required: bool = True
+) -> list[str]:
+    """Return why the frame labels do not fit the model's head, the utterances or the audio.
+
+    Args:
+        dataset: with labels, or without.
+        num_pseudo_labels: outputs of the model's auxiliary head; None without one.
+        required: False where the loss of that head is off.
+    """
     labels = dataset.frame_labels
-    if labels is None and num_pseudo_labels is None:
+    if labels is None and (num_pseudo_labels is None or not required):
         return []
     if labels is None:
         return [

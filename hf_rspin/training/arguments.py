@@ -88,7 +88,9 @@ class TwoViewTrainingArguments(TrainingArguments):
             ValueError: a value out of its range.
         """
         super().__post_init__()
-        if self.batch_seconds <= 0:
+        if self.max_steps == 0:
+            raise ValueError("max_steps is 0; expected updates, or -1 to count num_train_epochs.")
+        if not self.batch_seconds > 0:
             raise ValueError(f"batch_seconds is {self.batch_seconds:g}; it must be above 0.")
         if not 0 <= self.min_learning_rate <= self.learning_rate:
             raise ValueError(

@@ -35,7 +35,9 @@ def check_run(
     problems = check_devices(args)
     problems += [] if resuming else check_output_dir(args)
     problems += check_batches(dataset, args.batch_seconds, args.world_size)
-    problems += check_labels(dataset, model.config.num_pseudo_labels)
+    problems += check_labels(
+        dataset, model.config.num_pseudo_labels, model.config.auxiliary_loss_weight > 0
+    )
     problems += check_losses(model.config)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         problems.append("No parameter of the model trains: unfreeze some.")

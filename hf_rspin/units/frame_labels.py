@@ -135,11 +135,16 @@ class FrameLabels(Mapping[str, np.ndarray]):
             raise FileNotFoundError(
                 f"{folder} holds no {_INFO}; expected a folder written by FrameLabels.save."
             )
-        info = json.loads((folder / _INFO).read_text())
-        ids = json.loads((folder / _IDS).read_text())
-        values = np.load(folder / _VALUES, mmap_mode="r" if info["num_frames"] else None)
-        offsets = np.load(folder / _OFFSETS)
-        labels = cls(ids, values, offsets, info["num_labels"], info["provenance"])
+        try:
+            info = json.loads((folder / _INFO).read_text())
+            ids = json.loads((folder / _IDS).read_text())
+            values = np.load(folder / _VALUES, mmap_mode="r" if info["num_frames"] else None)
+            offsets = np.load(folder / _OFFSETS)
+            labels = cls(ids, values, offsets, info["num_labels"], info["provenance"])
+        except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"the frame labels in {folder} are damaged ({error!r}): make them again."
+            ) from error
         labels._folder = folder.resolve()
         return labels
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from sklearn.cluster import kmeans_plusplus
 
@@ -106,6 +106,7 @@ class KMeans:
 
         Raises:
             FileNotFoundError: the folder holds no k-means.
+            ValueError: its files are damaged.
         """
         folder = Path(folder)
         if not cls.is_saved(folder):
@@ -113,11 +114,16 @@ class KMeans:
                 f"{folder} holds no {_WEIGHTS}; expected a folder written by "
                 "KMeans.save_pretrained."
             )
-        with safe_open(folder / _WEIGHTS, "numpy") as file:
-            state = {name: file.get_tensor(name).copy() for name in file.keys()}
-            written = (file.metadata() or {}).get("settings")
-        # folders of the first version keep the settings in the other file only
-        settings = json.loads(written or (folder / _CONFIG).read_text())
+        try:
+            with safe_open(folder / _WEIGHTS, "numpy") as file:
+                state = {name: file.get_tensor(name).copy() for name in file.keys()}
+                written = (file.metadata() or {}).get("settings")
+            # folders of the first version keep the settings in the other file only
+            settings = json.loads(written or (folder / _CONFIG).read_text())
+        except (SafetensorError, ValueError, OSError) as error:
+            raise ValueError(
+                f"the k-means in {folder} is damaged ({error}): fit it again."
+            ) from error
         kmeans = cls(settings["num_clusters"], settings["seed"], settings["source"])
         kmeans.centres, kmeans.counts = state["centres"], state["counts"]
         kmeans.idle = state.get("idle", kmeans.idle)

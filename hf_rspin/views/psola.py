@@ -69,8 +69,8 @@ def _place_grains(num_samples, pulses, runs, times, periods, stretches, bounds, 
 
     All in input samples. Voiced grains are centred on pulses and reach to the neighbouring ones;
     unvoiced grains are read where they are written and reach as far as their neighbours. The new
-    period is the distance of the input's pulses times `stretches`, so that ratios of one give the
-    input back.
+    period is the distance of the input's pulses times `stretches`, so that ratios of one nearly
+    give the input back.
     """
     unlimited = 1e9
     shortest = max(1.0, (periods * stretches)[stretches > 0].min())

@@ -113,3 +113,11 @@ def test_all_reasons_in_one_error():
         raise_problems(["first", "second"])
     with pytest.raises(PreflightError, match=r"^Training cannot start: only\.$"):
         raise_problems(["only."])
+
+
+def test_labels_are_not_asked_for_where_their_loss_is_off():
+    class Unlabelled:
+        frame_labels = None
+
+    assert check_labels(Unlabelled(), 7, required=False) == []
+    assert "the data has none" in check_labels(Unlabelled(), 7)[0]

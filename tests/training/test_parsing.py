@@ -71,3 +71,5 @@ def test_wrong_values_are_one_sentence_without_the_usage(tmp_path, capsys):
     assert capsys.readouterr().err == "argument --rate: invalid float value: 'fast'; see --help.\n"
     with pytest.raises(SystemExit, match=r"^batch_seconds is 0; it must be above 0\.$"):
         parse_arguments(TwoViewTrainingArguments, arguments=["--batch_seconds", "0"])
+    with pytest.raises(SystemExit, match=r"^max_steps is 0; expected updates"):
+        parse_arguments(TwoViewTrainingArguments, arguments=["--max_steps", "0"])

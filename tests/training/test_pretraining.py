@@ -162,3 +162,9 @@ def test_a_killed_run_goes_on_exactly(tmp_path):
     weight = "encoder.layers.0.feed_forward.output_dense.weight"
     distance = (moved[weight] - first.state_dict()[weight]).abs().max()
     assert 0 < distance < 0.01
+
+    # Labels of another number of clusters are not taken for those that are asked for.
+    other = command(tmp_path / "whole", speech) + ["--num_clusters", "7"]
+    refused = subprocess.run(other, env=environment, capture_output=True, text=True)
+    assert refused.returncode != 0 and "Traceback" not in refused.stderr
+    assert "labels.npz made from num_clusters 8 (now 7)" in refused.stderr

@@ -109,3 +109,12 @@ def test_files_of_different_labels_are_refused(tmp_path):
     np.save(tmp_path / "labels" / "offsets.npy", np.array([0, 1, 2, 3]))
     with pytest.raises(ValueError, match="do not fit"):
         FrameLabels.load(tmp_path / "labels")
+
+
+@pytest.mark.parametrize("name", ["frame_labels.json", "ids.json", "labels.npy", "offsets.npy"])
+@pytest.mark.parametrize("content", [b"", b"{", b"not an array"])
+def test_damaged_files_name_the_folder(tmp_path, name, content):
+    make().save(tmp_path / "labels")
+    (tmp_path / "labels" / name).write_bytes(content)
+    with pytest.raises(ValueError, match="the frame labels in .*labels are damaged"):
+        FrameLabels.load(tmp_path / "labels")

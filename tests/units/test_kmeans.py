@@ -177,3 +177,11 @@ def test_bad_files_are_skipped_or_stop_a_strict_fit_and_mistakes_are_not_hidden(
 
     with pytest.raises(ValueError, match="a mistake"):
         fit_kmeans(KMeans(3), wrong, sources, progress=False)
+
+
+def test_damaged_files_name_the_folder(tmp_path):
+    KMeans(7).fit_stream([blobs(500)[0]]).save_pretrained(tmp_path)
+    for file in tmp_path.glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=f"the k-means in {tmp_path} is damaged"):
+        KMeans.from_pretrained(tmp_path)
