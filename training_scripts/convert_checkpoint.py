@@ -1,0 +1,44 @@
+"""Turn a checkpoint of the authors into a folder that from_pretrained loads.
+
+    python training_scripts/convert_checkpoint.py spin_hubert_256.ckpt runs/spin_hubert_256
+    python training_scripts/convert_checkpoint.py wavlm_rspin_32-40k.pt runs/rspin_32
+
+Official Spin (.ckpt) and R-Spin (.pt) files keep projection and codebook; fairseq HuBERT and
+original WavLM files become plain encoders. Nothing that a file holds is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from hf_rspin.hub.convert import convert_checkpoint
+from hf_rspin.training.mistakes import mistakes_explained
+
+
+def main() -> None:
+    """Convert, and say what was made."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("input", metavar="INPUT", help="checkpoint, .ckpt or .pt")
+    parser.add_argument("output", metavar="OUTPUT", help="folder to make")
+    parser.add_argument(
+        "--num-attention-heads", "--num_attention_heads", type=int, metavar="N",
+        help="heads of each layer; default: as the file says, or hidden size / 64",
+    )  # fmt: skip
+    parser.add_argument(
+        "--config", metavar="CONFIG",
+        help="config.json of transformers, for what tensors do not tell: heads, strides, pre-norm",
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    with mistakes_explained():
+        made = convert_checkpoint(
+            arguments.input, arguments.output, arguments.config, arguments.num_attention_heads
+        )
+    print(made.summary())
+
+
+if __name__ == "__main__":
+    main()
