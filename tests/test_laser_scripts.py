@@ -115,6 +115,8 @@ def test_words_are_retrieved(main, encoders, speech, capsys):
     for row in rows:
         assert 0 < float(row[2]) <= 1 and 0 <= float(row[3]) <= 1
         assert float(row[4].rstrip(" |")) == pytest.approx(3 / 7, abs=1e-3)
+    with pytest.raises(SystemExit, match="--layers has 9; .*hubert has hidden states 0 to"):
+        main("evaluate_retrieval", *arguments, "--layers", 9)
     with pytest.raises(SystemExit, match="expected at least two words"):
         main("evaluate_retrieval", "--corpus", speech / "a", "--encoders", encoders / "hubert")
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from huggingface_hub import ModelCard
 from transformers import (
     AutoModel,
     HubertConfig,
@@ -20,7 +21,9 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
+from hf_rspin.hub import check_folder
 from hf_rspin.models import RSpinHubertModel
+from hf_rspin.models.uploading import files_to_upload
 from hf_rspin.resources import sample_folder
 from hf_rspin.units import AcousticPieces, FrameLabels
 
@@ -107,6 +110,14 @@ def test_spin_labels_and_rspin(tmp_path, encoder, speech):
     history = json.loads((tmp_path / "rspin" / "history.json").read_text())
     assert {"spin_loss", "auxiliary_loss", "code_perplexity"} <= set(history[-1])
 
+    # what the folder needs for the Hub is there, and says nothing of this machine
+    check_folder(tmp_path / "rspin")
+    card = ModelCard.load(tmp_path / "rspin" / "README.md")
+    assert card.data.model_name == "rspin" and card.data.eval_results
+    assert AcousticPieces.from_pretrained(tmp_path / "rspin").num_labels == labels.num_labels
+    published = [tmp_path / "rspin" / name for name in files_to_upload(tmp_path / "rspin")]
+    assert not any(str(tmp_path).encode() in file.read_bytes() for file in published)
+
 
 @pytest.mark.parametrize("units", ["mfcc", "layer"])
 def test_kmeans_labels(tmp_path, encoder, speech, units):
@@ -121,7 +132,8 @@ def test_quickstart_on_own_audio(tmp_path, encoder, speech):
     arguments = ["--encoder", encoder, "--layer", 2, "--num_units", 10, "--vocab_size", 20,
                  "--steps", 3, "--batch_seconds", 6, "--output_dir", tmp_path / "run"]  # fmt: skip
     out = run("quickstart.py", "--audio", speech, *arguments)
-    assert "broken.wav" in out and "CKA, seen noise" in out
+    assert "1 skipped: " in out and out.count("broken.wav") >= 2 and "CKA, seen noise" in out
+    assert "| 3/3 [" in out  # the bar of the updates
     assert "no speaker names" in out and "no phone alignment" in out
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("data:image/svg") >= 2 and "http" not in page.split("</style>")[1][:200]
@@ -171,6 +183,16 @@ def test_mistakes_are_said_in_one_sentence(tmp_path, main, encoder, speech):
         main("evaluate_encoders", "--encoders", tmp_path / "gone", "--corpus", speech)
     with pytest.raises(SystemExit, match="--repeats is 0; expected more than 0"):
         main("benchmark", "--repeats", 0)
+    common = ["--output_dir", tmp_path / "x", "--use_cpu", "true", "--max_steps"]
+    for options, message in (
+        ([1, "--corpora", tmp_path / "gone"], "gone does not exist"),
+        ([1, "--corpora", speech, "--min_seconds", 99], "no utterance of 99 s or more"),
+        ([0, "--corpora", speech], "--max_steps is 0; expected the number of updates"),
+        ([1, "--corpora", speech, "--teacher", tmp_path], "holds no config.json"),
+        ([1, "--corpora", speech, "--encoder", "{bad"], "--encoder is no JSON"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            main("pretrain_hubert", *common, *options)
     assert not (tmp_path / "x").exists()
 
 

@@ -47,7 +47,7 @@ def main() -> None:
         )
         trainer = LaserTrainer(model, training, dataset)
     with mistakes_explained(WHILE_RUNNING):
-        train_and_save(trainer)
+        train_and_save(trainer, (corpus_arguments, view_arguments, model_arguments, adapter))
 
 
 if __name__ == "__main__":

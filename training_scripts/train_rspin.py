@@ -24,6 +24,7 @@ from hf_rspin.training.recipe import (
     ModelArguments,
     ViewArguments,
     build_training_set,
+    pieces_of_labels,
     show_progress,
     train_and_save,
 )
@@ -83,10 +84,13 @@ def main() -> None:
             corpus, corpus_arguments, view_arguments.build(corpus), labels, training.seed, skipped
         )
         model = model_arguments.build(labels.num_labels if labels else None)
+        model.acoustic_pieces = pieces_of_labels(folder, labels) if labels else None
         model = adapter.wrap(model, num_trainable_layers=training.num_trainable_layers)
         trainer = TwoViewTrainer(model, training, dataset)
     with mistakes_explained(WHILE_RUNNING):
-        train_and_save(trainer)
+        train_and_save(
+            trainer, (corpus_arguments, view_arguments, model_arguments, adapter, arguments)
+        )
 
 
 if __name__ == "__main__":

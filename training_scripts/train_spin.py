@@ -46,7 +46,7 @@ def main() -> None:
         )
         trainer = TwoViewTrainer(model, training, dataset)
     with mistakes_explained(WHILE_RUNNING):
-        train_and_save(trainer)
+        train_and_save(trainer, (corpus_arguments, view_arguments, model_arguments, adapter))
 
 
 if __name__ == "__main__":

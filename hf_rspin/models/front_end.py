@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, Wav2Vec2FeatureExtractor
+
+SAMPLING_RATE = 16_000
 
 
 def reads_normalized(config: PreTrainedConfig) -> bool:
@@ -17,4 +19,21 @@ def reads_normalized(config: PreTrainedConfig) -> bool:
     Args:
         config: of a HuBERT, WavLM or relative.
     """
+    if config.model_type == "data2vec-audio":  # layer norm always, so that no field says it
+        return True
     return config.feat_extract_norm == "layer"
+
+
+def default_feature_extractor(config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
+    """Return the feature extractor of an encoder, its `do_normalize` said explicitly.
+
+    Args:
+        config: of a HuBERT, WavLM or relative; see `reads_normalized`.
+    """
+    return Wav2Vec2FeatureExtractor(
+        feature_size=1,
+        sampling_rate=SAMPLING_RATE,
+        padding_value=0.0,
+        do_normalize=reads_normalized(config),
+        return_attention_mask=True,
+    )

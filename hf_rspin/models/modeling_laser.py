@@ -22,10 +22,11 @@ from .laser_head import LaserHead
 from .laser_objective import laser_loss
 from .laser_output import LaserOutput
 from .lower_layers import LowerLayersMixin
+from .saving import SavingMixin
 from .wavlm_attention import use_sdpa_attention
 
 
-class LaserModelMixin(LowerLayersMixin):
+class LaserModelMixin(SavingMixin, LowerLayersMixin):
     """Everything the models share; the classes below add the encoder.
 
     LASER sends both views through the encoder. SCORE (`config.frozen_teacher`) sends one of them

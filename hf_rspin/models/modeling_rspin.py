@@ -21,6 +21,7 @@ from .configuration_rspin import RSpinConfigMixin, RSpinHubertConfig, RSpinWavLM
 from .encoding import EncodedView, encode, encode_two, frame_count, frame_mask
 from .frozen_layers import FrozenLayersMixin
 from .heads import Codebook, SpinHead, SpinProjection, label_loss
+from .saving import SavingMixin
 from .spin_objective import spin_loss
 from .wavlm_attention import use_sdpa_attention
 
@@ -57,7 +58,7 @@ class RSpinOutput(ModelOutput):
     num_frames: Tensor | None = None
 
 
-class RSpinModelMixin(FrozenLayersMixin):
+class RSpinModelMixin(SavingMixin, FrozenLayersMixin):
     """Everything the models share; the classes below add the encoder."""
 
     def _build_heads(self, config: RSpinHubertConfig | RSpinWavLMConfig) -> None:

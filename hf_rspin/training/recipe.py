@@ -8,9 +8,10 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import datasets
 import torch
@@ -23,9 +24,10 @@ from hf_rspin.adapters.read import READ
 from hf_rspin.data import SkipLog, TwoViewDataset, load_corpus
 from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
 from hf_rspin.resources import encoder_folder
+from hf_rspin.training.card_facts import portable
 from hf_rspin.training.checkpoints import last_complete_checkpoint
 from hf_rspin.training.trainer import TwoViewTrainer
-from hf_rspin.units import FrameLabels
+from hf_rspin.units import AcousticPieces, FrameLabels
 from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
 
 logger = logging.getLogger(__name__)
@@ -275,7 +277,7 @@ def resolve_encoder(name: str) -> str:
                 what += f" ({str(error).split(chr(10))[0].rstrip('.')})"
     raise ValueError(
         f"{name} {what}; expected a folder with config.json and weights, a Hub id such as "
-        f"microsoft/wavlm-base, or {EMBEDDED}."
+        f"microsoft/wavlm-base (after `hf auth login` also a private one), or {EMBEDDED}."
     )
 
 
@@ -319,9 +321,32 @@ def show_progress() -> None:
     logging.getLogger("hf_rspin").setLevel(logging.INFO if first else logging.ERROR)
 
 
-def train_and_save(trainer: TwoViewTrainer) -> None:
-    """Train from the newest complete checkpoint, if there is one, and save model and history."""
+def pieces_of_labels(folder: str | Path, labels: FrameLabels) -> AcousticPieces | None:
+    """Return the acoustic pieces that pseudo-labels stand for, to be published with the model.
+
+    `make_pseudo_labels.py` saves them beside the folder of the labels. None where there are none,
+    or where the labels are the units themselves. Local paths in their history are shortened.
+    """
+    place = Path(folder).resolve().parent / "acoustic_pieces"
+    try:
+        pieces = AcousticPieces.from_pretrained(place)
+    except FileNotFoundError:
+        return None
+    if pieces.num_labels != labels.num_labels:
+        return None
+    pieces.provenance = portable(pieces.provenance)
+    return pieces
+
+
+def train_and_save(trainer: TwoViewTrainer, arguments: Sequence[Any] = ()) -> None:
+    """Train from the newest complete checkpoint, if there is one, and save model and history.
+
+    Args:
+        trainer: of the run.
+        arguments: dataclasses with the settings of the run beside `trainer.args`, for the card.
+    """
     args = trainer.args
+    trainer.run_arguments = tuple(arguments)
     resume = not args.overwrite_output_dir and last_complete_checkpoint(args.output_dir)
     trainer.train(resume_from_checkpoint=bool(resume) or None)
     trainer.save_model()

@@ -9,9 +9,7 @@ import torch
 from peft import PeftModel
 from torch.utils.data import DataLoader
 from transformers import (
-    PretrainedConfig,
     PreTrainedModel,
-    Trainer,
     TrainerCallback,
     TrainerState,
     Wav2Vec2FeatureExtractor,
@@ -20,12 +18,11 @@ from transformers.trainer_utils import TrainOutput
 from transformers.utils import ModelOutput
 
 from hf_rspin.adapters import AdapterGradientCheck, adapted_model, save_config
-from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.data.collator import BatchInfo, TwoViewCollator
 from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.data.sampler import DurationBatchSampler
 from hf_rspin.data.skipped import SkipLog, share_skipped
-from hf_rspin.models.front_end import reads_normalized
+from hf_rspin.models.front_end import default_feature_extractor
 from hf_rspin.training.arguments import TwoViewTrainingArguments
 from hf_rspin.training.callbacks import CollapseMonitor, LogBeforeSave
 from hf_rspin.training.checkpoints import (
@@ -38,6 +35,7 @@ from hf_rspin.training.checkpoints import (
 from hf_rspin.training.freezing import freeze_lower_layers
 from hf_rspin.training.meter import Meter, scalars
 from hf_rspin.training.preflight import check_run, check_same_data
+from hf_rspin.training.publishing import PublishingTrainer
 from hf_rspin.training.schedule import rise_and_fall
 from hf_rspin.training.validation import mean_losses
 
@@ -52,7 +50,7 @@ class EpochDataLoader(DataLoader):
         self.batch_sampler.set_epoch(epoch)
 
 
-class TwoViewTrainer(Trainer):
+class TwoViewTrainer(PublishingTrainer):
     """Train a model on two views per utterance.
 
     Beside `Trainer`: batches of `args.batch_seconds` (each rank draws its own share, so the loader
@@ -215,14 +213,20 @@ class TwoViewTrainer(Trainer):
             logs.update(self._totals())
         if "train_runtime" in logs:
             logs.pop("train_samples_per_second", None)  # assumes batches of a fixed size
+            self.meter.gather_totals(self._sum_over_ranks)
             share_skipped(self.skipped)
             logs.update(self._totals())
         super().log(logs, start_time)
 
+    @property
+    def processed_hours(self) -> float:
+        """Hours of one view that were trained on by all processes, as of the last log."""
+        return self.meter.totals.get("seconds", 0.0) / 3600
+
     def _totals(self) -> dict[str, float]:
         totals = self.meter.totals
         return {
-            "processed_hours": totals.get("seconds", 0.0) / 3600,
+            "processed_hours": self.processed_hours,
             "voices_unchanged": totals.get("voices_unchanged", 0.0),
             "skipped_files": len(self.skipped),
         }
@@ -250,7 +254,7 @@ class TwoViewTrainer(Trainer):
         check_same_data(self.train_dataset)
         self._clean_output_dir(resuming=checkpoint is not None)
         if checkpoint is None:
-            self.meter, self.collapse_monitor.peak = Meter(), 0.0
+            self.meter, self.collapse_monitor.peak, self.seconds_before = Meter(), 0.0, 0.0
             output = super().train(**kwargs)
         else:
             self._restore(checkpoint)
@@ -324,6 +328,7 @@ class TwoViewTrainer(Trainer):
                 "totals": self.meter.totals,
                 "skipped": self.skipped.reasons,
                 "code_perplexity_peak": self.collapse_monitor.peak,
+                "wall_seconds": self.wall_seconds,
                 "data": self._data_key(),
             }
             save_progress(folder, progress)
@@ -341,6 +346,7 @@ class TwoViewTrainer(Trainer):
         self.skipped.reasons = {**progress.get("skipped", {}), **self.skipped.reasons}
         self.skipped.num_shared = 0
         self.collapse_monitor.peak = progress.get("code_perplexity_peak", 0.0)
+        self.seconds_before = progress.get("wall_seconds", 0.0)
         before, now = progress.get("data"), self._data_key()
         if before is not None and before != now:
             logger.warning(
@@ -360,18 +366,3 @@ class TwoViewTrainer(Trainer):
             "accumulation": self.args.gradient_accumulation_steps,
             "processes": self.args.world_size,
         }
-
-
-def default_feature_extractor(config: PretrainedConfig) -> Wav2Vec2FeatureExtractor:
-    """Return the feature extractor of an encoder, its `do_normalize` said explicitly.
-
-    Base models (group norm front end) were trained on raw waveforms, large ones (layer norm) on
-    waveforms of zero mean and unit variance.
-    """
-    return Wav2Vec2FeatureExtractor(
-        feature_size=1,
-        sampling_rate=SAMPLING_RATE,
-        padding_value=0.0,
-        do_normalize=reads_normalized(config),
-        return_attention_mask=True,
-    )
