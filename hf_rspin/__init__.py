@@ -6,7 +6,22 @@ The table of contents; a name is imported from its room when it is first used.
 from importlib import import_module
 
 _ROOMS = {
+    "hf_rspin.adapters": (
+        "AdapterArguments",
+        "ReadConfig",
+        "add_lora",
+        "load_adapted",
+        "merge_lora",
+    ),
     "hf_rspin.data": ("TwoViewDataset", "load_corpus"),
+    "hf_rspin.hub": (
+        "CardFacts",
+        "clean_config",
+        "convert_checkpoint",
+        "export_plain",
+        "push_to_hub",
+        "save_for_hub",
+    ),
     "hf_rspin.losses": (
         "contrastive_idm",
         "laser_loss",
@@ -32,7 +47,7 @@ _ROOMS = {
         "TwoViewTrainer",
         "TwoViewTrainingArguments",
     ),
-    "hf_rspin.units": ("AcousticPieces", "FrameLabels", "KMeans"),
+    "hf_rspin.units": ("AcousticPieces", "FrameLabels", "KMeans", "UnitTokenizer"),
     "hf_rspin.views": (
         "LaserViews",
         "NoiseBank",
