@@ -1,8 +1,14 @@
 """Adapters on a frozen encoder: LoRA, and READ as a method of peft."""
 
-from hf_rspin.adapters.arguments import AdapterArguments, trained_heads
+from hf_rspin.adapters.arguments import AdapterArguments, trained_heads, untrained_heads
 from hf_rspin.adapters.gradients import AdapterGradientCheck, check_adapter_gradients
-from hf_rspin.adapters.loading import adapted_model, is_adapter, load_adapted, save_config
+from hf_rspin.adapters.loading import (
+    adapted_model,
+    changed_settings,
+    is_adapter,
+    load_adapted,
+    save_config,
+)
 from hf_rspin.adapters.lora import add_lora, make_lora_work, merge_lora
 from hf_rspin.adapters.read import ReadConfig
 from hf_rspin.adapters.targets import LORA_TARGETS, lora_targets
@@ -14,6 +20,7 @@ __all__ = [
     "ReadConfig",
     "adapted_model",
     "add_lora",
+    "changed_settings",
     "check_adapter_gradients",
     "is_adapter",
     "load_adapted",
@@ -22,4 +29,5 @@ __all__ = [
     "merge_lora",
     "save_config",
     "trained_heads",
+    "untrained_heads",
 ]

@@ -23,7 +23,7 @@ class AdapterArguments:
     """Train everything, or an adapter on a frozen encoder.
 
     Raises:
-        ValueError: an unknown adapter.
+        ValueError: an unknown adapter, or a `lora_alpha` with which it has no effect.
     """
 
     adapter: str = field(
@@ -45,6 +45,8 @@ class AdapterArguments:
     def __post_init__(self) -> None:
         if self.adapter not in ADAPTERS:
             raise ValueError(f"adapter is {self.adapter!r}; expected {', '.join(ADAPTERS)}.")
+        if not self.lora_alpha > 0:
+            raise ValueError(f"lora_alpha is {self.lora_alpha}; expected a number above 0.")
 
     def wrap(
         self,
@@ -114,4 +116,18 @@ def trained_heads(model: PreTrainedModel) -> list[str]:
         name
         for name, module in model.named_children()
         if module is not model.base_model and any(p.requires_grad for p in module.parameters())
+    ]
+
+
+def untrained_heads(model: PeftModel) -> list[str]:
+    """Return the names of heads that neither train nor are saved with the adapter."""
+    inner = model.get_base_model()
+    if inner.base_model is inner:
+        return []
+    return [
+        name
+        for name, module in inner.named_children()
+        if module is not inner.base_model
+        and any(True for _ in module.parameters())
+        and not any(p.requires_grad for p in module.parameters())
     ]

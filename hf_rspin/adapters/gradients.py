@@ -46,7 +46,8 @@ def _reason(model: PeftModel, parameters: list[nn.Parameter]) -> str:
                 )
     return (
         "The loss does not depend on it: do its heads read a layer below the adapter (spin_layer, "
-        "auxiliary_layer), or does the forward bypass the adapted layers?"
+        "auxiliary_layer), does the forward bypass the adapted layers, or is activation "
+        "checkpointing reentrant (then set use_reentrant to false)?"
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
@@ -18,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
 ADAPTER_CONFIG = "adapter_config.json"
+# what the weights of an adapter are good for
+DECISIVE = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width",
+            "scale", "reduction", "modules_to_save")  # fmt: skip
 
 
 def is_adapter(folder: str | Path) -> bool:
@@ -33,18 +38,61 @@ def adapted_model(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
 def save_config(model: PeftModel, folder: str | Path) -> None:
     """Complete the folder of a saved adapter for `load_adapted`.
 
-    The config of the adapted model, its heads' sizes among it, is written beside the adapter, and
-    the encoder in the package is named by a word in place of the path of an installation.
+    The config of the adapted model, its heads' sizes among it, is written beside the adapter. The
+    encoder in the package is named by a word in place of the path of an installation, and another
+    folder by its whole path, which holds wherever the adapter is loaded.
     """
     base = adapted_model(model)
     base.config.architectures = [type(base).__name__]
-    base.config.save_pretrained(folder)
-    path = Path(folder) / ADAPTER_CONFIG
+    for place in (_place(folder, name) for name in model.peft_config):
+        base.config.save_pretrained(place)
+        _name_base(place / ADAPTER_CONFIG)
+
+
+def _place(folder: str | Path, adapter: str) -> Path:
+    """Return where peft saves one of several adapters."""
+    return Path(folder) if adapter == "default" else Path(folder) / adapter
+
+
+def _name_base(path: Path) -> None:
     adapter = json.loads(path.read_text())
-    if adapter["base_model_name_or_path"] == str(encoder_folder()):
+    name = adapter["base_model_name_or_path"]
+    if name and Path(name).is_dir():
+        place = Path(name).resolve()
+        name = EMBEDDED if place == encoder_folder().resolve() else str(place)
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(adapter | {"base_model_name_or_path": EMBEDDED}, indent=2))
+        temporary.write_text(json.dumps(adapter | {"base_model_name_or_path": name}, indent=2))
         temporary.replace(path)
+
+
+def changed_settings(model: PreTrainedModel | PeftModel, folder: str | Path) -> list[str]:
+    """Return what a run that goes on from a checkpoint changed in its adapter, for a message.
+
+    Args:
+        model: that trains now.
+        folder: the checkpoint.
+    """
+    now, place = {}, Path(folder)
+    if isinstance(model, PeftModel):
+        now = model.peft_config[model.active_adapter].to_dict()
+        place = _place(folder, model.active_adapter)
+    saved = json.loads((place / ADAPTER_CONFIG).read_text()) if is_adapter(place) else {}
+    kinds = [str(_plain(settings.get("peft_type"))) for settings in (saved, now)]
+    if kinds[0] != kinds[1]:
+        return ["adapter was {} and is {}".format(*(kind.lower() for kind in kinds))]
+    changed = []
+    for name in DECISIVE:
+        before, value = (_plain(settings.get(name)) for settings in (saved, now))
+        if before != value:
+            changed.append(f"{name} was {before} and is {value}")
+    return changed
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON has it; the order of names says nothing."""
+    if isinstance(value, set | list | tuple):
+        return sorted(value)
+    return value.value if isinstance(value, Enum) else value
 
 
 def load_adapted(
@@ -62,7 +110,8 @@ def load_adapted(
         is_trainable: True to train on.
 
     Raises:
-        ValueError: the folder holds no adapter, or it does not say what it adapts.
+        ValueError: the folder holds no adapter, it does not say what it adapts, or that is not
+            there or is another encoder.
     """
     if not is_adapter(folder) or not (Path(folder) / "config.json").is_file():
         raise ValueError(
@@ -79,11 +128,46 @@ def load_adapted(
 
 def _load_base(folder: str, name: str) -> PreTrainedModel:
     """Load the base with the config in `folder`; heads it lacks come with the adapter."""
-    architecture = (AutoConfig.from_pretrained(folder).architectures or [""])[0]
-    options = {"dtype": torch.float32, "ignore_mismatched_sizes": True}
-    if architecture in models.__all__:
-        model_class = getattr(models, architecture)
-        config = model_class.config_class.from_pretrained(folder)
-        return model_class.from_pretrained(name, config=config, **options)
+    config = AutoConfig.from_pretrained(folder)
+    architecture = (config.architectures or [""])[0]
     loader = AutoModelForCTC if architecture.endswith("ForCTC") else AutoModel
-    return loader.from_pretrained(name, config=AutoConfig.from_pretrained(folder), **options)
+    if architecture in models.__all__:
+        loader = getattr(models, architecture)
+        config = loader.config_class.from_pretrained(folder)
+    try:
+        found = AutoConfig.from_pretrained(name).model_type
+        model, report = loader.from_pretrained(
+            name,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except OSError as error:
+        raise ValueError(
+            f"the base model {name} of the adapter in {folder} cannot be loaded "
+            f"({' '.join(str(error).split())}): pass base=... with its folder or Hub id."
+        ) from error
+    problem = _misfit(model, report)
+    if found != config.model_type:
+        problem = f"it is a {found} model and no {config.model_type}"
+    if problem:
+        raise ValueError(
+            f"{name} is not the base model of the adapter in {folder}: {problem}; pass base=... "
+            "with the encoder that was adapted."
+        )
+    return model
+
+
+def _misfit(model: PreTrainedModel, report: dict[str, Any]) -> str | None:
+    """Say which weights of the encoder are random, as those loaded did not fit; None: none are."""
+    absent = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
+    lacking = sorted(absent & {prefix + key for key in model.base_model.state_dict()})
+    # a folder has no embedding of masked frames where it masks none
+    if not lacking or lacking == [f"{prefix}masked_spec_embed"]:
+        return None
+    return (
+        f"{len(lacking)} weights of the encoder are absent or of another size, among them "
+        f"{lacking[0]}"
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
 from transformers import PreTrainedModel, WavLMModel
 
 from hf_rspin.adapters.targets import lora_targets
@@ -39,27 +41,50 @@ def add_lora(
         heads: modules to train whole and to save beside.
 
     Raises:
-        ValueError: an unknown type of encoder without `targets`.
+        ValueError: an unknown type of encoder without `targets`, or targets that are not there.
     """
     model_type = model.config.model_type
+    targets = list(targets) if targets else lora_targets(model_type, feed_forward)
+    _check_targets(model, targets)
     make_lora_work(model)
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules=list(targets) if targets else lora_targets(model_type, feed_forward),
+        target_modules=targets,
         layers_to_transform=None if layers is None else list(layers),
         layers_pattern=None if layers is None else _LAYERS.get(model_type, "layers"),
         modules_to_save=list(heads) or None,
     )
-    return get_peft_model(model, config)
+    adapted = get_peft_model(model, config)
+    # where a CTC head has other classes, peft would look for embeddings of words to save
+    adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
+    return adapted
+
+
+def _check_targets(model: PreTrainedModel, targets: Sequence[str]) -> None:
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in linear):
+            known = sorted({name.rpartition(".")[2] for name in linear})
+            raise ValueError(
+                f"LoRA cannot adapt {target!r}: no linear layer has this name; expected names such "
+                f"as {', '.join(known)}."
+            )
 
 
 def make_lora_work(model: PreTrainedModel) -> None:
-    """Replace stock attention that bypasses LoRA, in place; equal outputs, same weights."""
+    """Prepare a model for LoRA in place, and freeze its front end; equal outputs, same weights.
+
+    Stock attention that bypasses LoRA is replaced. The convolutions are told that they are frozen:
+    else they ask for a gradient of the waveform, and keep most of the memory of a step for it.
+    """
     for module in model.modules():
         if isinstance(module, WavLMModel):
             use_sdpa_attention(module)
+    front_end = dict(model.base_model.named_children()).get("feature_extractor")
+    if front_end is not None:
+        front_end._freeze_parameters()
 
 
 def merge_lora(model: PeftModel) -> PreTrainedModel:

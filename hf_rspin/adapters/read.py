@@ -8,6 +8,8 @@ activation of the backbone is kept for a backward pass, which is where the memor
 
 from __future__ import annotations
 
+import math
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +60,7 @@ class ReadConfig(PeftConfig):
         self.peft_type = READ
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 1:
             raise ValueError(f"width is {self.width}; expected an integer of at least 1.")
-        if not self.scale > 0:
+        if not 0 < self.scale < math.inf:
             raise ValueError(f"scale is {self.scale}; expected a number above 0.")
         if self.reduction not in REDUCTIONS:
             raise ValueError(f"reduction is {self.reduction!r}; expected mean or last.")
@@ -102,30 +104,40 @@ class ReadEncoder(nn.Module, BaseTunerLayer):
 
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> BaseModelOutput:
         """Run the stack on `hidden_states` (batch, frames, dim), then add the corrections."""
+        if self.disable_adapters:
+            with torch.no_grad():
+                return self.base_layer(hidden_states, *args, **kwargs)
+        layers, output = self._run(hidden_states, *args, **kwargs)
+        for name in self.active_adapters:
+            correction = self.read_network[name](layers)
+            last = output.last_hidden_state + self.scale[name] * correction
+            output.last_hidden_state = last
+        return output
+
+    @torch.no_grad()
+    def _run(
+        self, hidden_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[list[Tensor], BaseModelOutput]:
+        """Return the input of the first layer and the output of all, and that of the stack."""
         layers: list[Tensor] = []
-        first = self.base_layer.layers[0].register_forward_pre_hook(
-            lambda module, inputs: layers.append(inputs[0])
-        )
-        others = [
-            layer.register_forward_hook(
-                lambda module, inputs, output: layers.append(
-                    output[0] if isinstance(output, tuple) else output
-                )
-            )
-            for layer in self.base_layer.layers
+        caller = threading.get_ident()
+
+        def note(state: Tensor | tuple[Tensor, ...]) -> None:
+            # other threads that run the stack at the same time call these hooks as well
+            if threading.get_ident() == caller:
+                layers.append(state[0] if isinstance(state, tuple) else state)
+
+        stack = self.base_layer.layers
+        handles = [stack[0].register_forward_pre_hook(lambda module, inputs: note(inputs))]
+        handles += [
+            layer.register_forward_hook(lambda module, inputs, output: note(output))
+            for layer in stack
         ]
         try:
-            with torch.no_grad():
-                output = self.base_layer(hidden_states, *args, **kwargs)
+            return layers, self.base_layer(hidden_states, *args, **kwargs)
         finally:
-            for handle in (first, *others):
+            for handle in handles:
                 handle.remove()
-        if not self.disable_adapters:
-            for name in self.active_adapters:
-                correction = self.read_network[name](layers)
-                last = output.last_hidden_state + self.scale[name] * correction
-                output.last_hidden_state = last
-        return output
 
     def __getattr__(self, name: str) -> Any:
         """Look up what is not here in the stack, such as its `layers`."""
@@ -173,6 +185,11 @@ class ReadModel(BaseTuner):
             "READ cannot be merged: its side network is recurrent; save the adapter and load it "
             "with PeftModel.from_pretrained."
         )
+
+    def get_input_embeddings(self) -> None:
+        """Return None: where a head has other classes, peft would save embeddings of words."""
+
+    get_output_embeddings = get_input_embeddings
 
     def train(self, mode: bool = True) -> nn.Module:
         """Set the training mode of heads and side networks; the encoder stays in eval mode."""

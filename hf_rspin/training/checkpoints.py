@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_FILE = "training_progress.json"
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
+MERGED = "merged"  # LoRA in its encoder, beside the adapter
 STATE_FILES = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
 
 
@@ -81,6 +82,15 @@ def remove_checkpoints(output_dir: str | Path) -> None:
     for path in checkpoints(output_dir):
         logger.warning("Deleting %s: overwrite_output_dir is set.", path)
         shutil.rmtree(path)
+
+
+def remove_results(output_dir: str | Path) -> None:
+    """Delete the model of an earlier run: an adapter would be loaded on top of a whole model."""
+    folder = Path(output_dir)
+    for name in (*WEIGHT_FILES, "adapter_config.json"):
+        (folder / name).unlink(missing_ok=True)
+    if (folder / MERGED / "config.json").is_file():
+        shutil.rmtree(folder / MERGED)
 
 
 def save_progress(checkpoint: str | Path, progress: dict) -> None:

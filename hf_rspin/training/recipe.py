@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,15 +20,17 @@ from peft import PeftModel
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
-from hf_rspin.adapters import merge_lora
+from hf_rspin.adapters import is_adapter, merge_lora
 from hf_rspin.adapters.read import READ
 from hf_rspin.data import SkipLog, TwoViewDataset, load_corpus
 from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
+from hf_rspin.models.card_file import CARD
 from hf_rspin.resources import encoder_folder
 from hf_rspin.training.card_facts import portable
-from hf_rspin.training.checkpoints import last_complete_checkpoint
+from hf_rspin.training.checkpoints import MERGED, last_complete_checkpoint
 from hf_rspin.training.trainer import TwoViewTrainer
 from hf_rspin.units import AcousticPieces, FrameLabels
+from hf_rspin.units.whole_folder import whole_folder
 from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
 
 logger = logging.getLogger(__name__)
@@ -264,9 +267,9 @@ def resolve_encoder(name: str) -> str:
     if name == EMBEDDED:
         return str(encoder_folder())
     if Path(name).is_dir():
-        if (Path(name) / "config.json").is_file():
+        if (Path(name) / "config.json").is_file() and not is_adapter(name):
             return name
-        what = "holds no config.json"
+        what = "holds an adapter, no model" if is_adapter(name) else "holds no config.json"
     else:
         what = "is neither a folder nor a model of the Hub"
         if HUB_ID.fullmatch(name):
@@ -361,15 +364,19 @@ def train_and_save(trainer: TwoViewTrainer, arguments: Sequence[Any] = ()) -> No
 def save_merged(trainer: TwoViewTrainer) -> None:
     """Save LoRA merged into its encoder in the folder `merged`; say how to load READ.
 
-    The model of the trainer is changed: call it last.
+    The folder is replaced as a whole. The model of the trainer is changed: call it last.
     """
     folder = Path(trainer.args.output_dir)
     if trainer.model.peft_config[trainer.model.active_adapter].peft_type == READ:
         logger.info("Load it with hf_rspin.adapters.load_adapted(%r).", str(folder))
         return
-    merge_lora(trainer.model).save_pretrained(folder / "merged")
-    trainer.processing_class.save_pretrained(folder / "merged")
-    logger.info("Merged into the encoder, for from_pretrained: %s", folder / "merged")
+    merged = folder / MERGED
+    with whole_folder(merged, "config.json", "merged model") as written:
+        if (merged / CARD).is_file():  # stays if a person edited it
+            shutil.copy(merged / CARD, written)
+        merge_lora(trainer.model).save_pretrained(written)
+        trainer.processing_class.save_pretrained(written)
+    logger.info("Merged into the encoder, for from_pretrained: %s", merged)
 
 
 def leave_process_group() -> None:

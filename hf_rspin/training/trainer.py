@@ -17,9 +17,16 @@ from transformers import (
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import ModelOutput
 
-from hf_rspin.adapters import AdapterGradientCheck, adapted_model, save_config
+from hf_rspin.adapters import (
+    AdapterGradientCheck,
+    adapted_model,
+    changed_settings,
+    save_config,
+    untrained_heads,
+)
 from hf_rspin.data.collator import BatchInfo, TwoViewCollator
 from hf_rspin.data.dataset import TwoViewDataset
+from hf_rspin.data.preflight import raise_problems
 from hf_rspin.data.sampler import DurationBatchSampler
 from hf_rspin.data.skipped import SkipLog, share_skipped
 from hf_rspin.models.front_end import default_feature_extractor
@@ -29,6 +36,7 @@ from hf_rspin.training.checkpoints import (
     last_complete_checkpoint,
     load_progress,
     remove_checkpoints,
+    remove_results,
     remove_torn_checkpoints,
     save_progress,
 )
@@ -251,6 +259,7 @@ class TwoViewTrainer(PublishingTrainer):
         """
         checkpoint = self._checkpoint(resume_from_checkpoint)
         self._check_run(resuming=checkpoint is not None)
+        self._check_adapter(checkpoint)
         check_same_data(self.train_dataset)
         self._clean_output_dir(resuming=checkpoint is not None)
         if checkpoint is None:
@@ -279,6 +288,22 @@ class TwoViewTrainer(PublishingTrainer):
         )
         return metrics
 
+    def _check_adapter(self, checkpoint: Path | None) -> None:
+        """Refuse to go on with another adapter; warn of heads that stay as they are."""
+        changed = changed_settings(self.model, checkpoint) if checkpoint is not None else []
+        if changed:
+            raise_problems(
+                [f"{checkpoint} was trained otherwise ({'; '.join(changed)}): go on with the same "
+                 "adapter, name another output_dir, or set overwrite_output_dir."]
+            )  # fmt: skip
+        heads = untrained_heads(self.model) if isinstance(self.model, PeftModel) else []
+        if heads and checkpoint is None:
+            logger.warning(
+                "%s neither trains nor is saved with the adapter; a fresh head stays random: name "
+                "it in modules_to_save, or use hf_rspin.adapters.add_lora(..., heads=%s).",
+                ", ".join(heads), heads,
+            )  # fmt: skip
+
     def _checkpoint(self, resume: str | bool | None) -> Path | None:
         if resume is None or resume is False:
             return None
@@ -299,6 +324,7 @@ class TwoViewTrainer(PublishingTrainer):
             return
         if self.args.overwrite_output_dir and not resuming:
             remove_checkpoints(self.args.output_dir)
+            remove_results(self.args.output_dir)
         remove_torn_checkpoints(self.args.output_dir)
 
     def _summarise(self) -> None:
@@ -336,7 +362,7 @@ class TwoViewTrainer(PublishingTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         super()._save(output_dir, state_dict)
-        if isinstance(self.model, PeftModel):
+        if self.args.should_save and isinstance(self.model, PeftModel):
             save_config(self.model, output_dir or self.args.output_dir)
 
     def _restore(self, checkpoint: Path) -> None:

@@ -52,6 +52,4 @@ def test_two_updates_saved_and_loaded(
         merged = merge_lora(model)
         merged.save_pretrained(tmp_path / "merged")
         again = type(merged).from_pretrained(tmp_path / "merged").eval()
-        torch.testing.assert_close(
-            again(waveforms).last_hidden_state, wanted, rtol=1e-5, atol=1e-5
-        )
+        torch.testing.assert_close(again(waveforms).last_hidden_state, wanted, rtol=1e-5, atol=1e-5)

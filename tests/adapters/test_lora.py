@@ -132,6 +132,22 @@ def test_top_layers_only_and_the_rest_runs_frozen(waveforms):
     check_adapter_gradients(adapted)
 
 
+@pytest.mark.parametrize("family", ENCODERS)
+def test_no_graph_is_kept_of_the_front_end(family, waveforms):
+    model = add_lora(build(family), rank=2).train()
+    front_end = {p.data_ptr() for p in model.base_model.model.feature_extractor.parameters()}
+    saved = set()
+
+    def note(tensor):
+        saved.add(tensor.data_ptr())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        model(waveforms).last_hidden_state.sum().backward()
+    check_adapter_gradients(model)
+    assert saved and not saved & front_end
+
+
 def test_impossible_arguments_are_refused(waveforms):
     with pytest.raises(ValueError, match="adapter is 'lorra'; expected none, lora, read"):
         AdapterArguments("lorra")
@@ -139,6 +155,13 @@ def test_impossible_arguments_are_refused(waveforms):
         lora_targets("sew")
     with pytest.raises(ValueError, match="num_trainable_layers is 4; expected 1 to 3"):
         AdapterArguments("lora").wrap(build("hubert"), num_trainable_layers=4)
+    with pytest.raises(ValueError, match="lora_alpha is 0; expected a number above 0"):
+        AdapterArguments("lora", lora_alpha=0)
+    for wrong in ("all-linear", "q_prj"):
+        with pytest.raises(
+            ValueError, match=f"adapt '{wrong}': no linear layer has this name.*q_p"
+        ):
+            AdapterArguments("lora", lora_targets=["k_proj", wrong]).wrap(build("hubert"))
     with pytest.raises(ValueError, match="expected LoRA, the only one that merges"):
         merge_lora(get_peft_model(build("hubert"), ReadConfig(width=4)))
 

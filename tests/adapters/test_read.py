@@ -1,5 +1,7 @@
 """READ is a method of peft: made, saved, loaded, disabled; and it is the paper's recurrence."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
@@ -12,6 +14,8 @@ from transformers import (
     HubertModel,
     SEWConfig,
     SEWModel,
+    Trainer,
+    TrainingArguments,
     UniSpeechSatConfig,
     UniSpeechSatModel,
     Wav2Vec2Config,
@@ -20,7 +24,7 @@ from transformers import (
     WavLMModel,
 )
 
-from hf_rspin.adapters import ReadConfig
+from hf_rspin.adapters import ReadConfig, add_lora
 from hf_rspin.adapters.read import ReadEncoder
 from hf_rspin.adapters.side_network import SideNetwork
 
@@ -164,6 +168,44 @@ def test_a_head_trains_and_is_saved_beside(waveforms, tmp_path):
     loaded = PeftModel.from_pretrained(fresh, tmp_path)
     torch.testing.assert_close(loaded(waveforms).logits, logits)
     assert PeftConfig.from_pretrained(tmp_path).width == 8
+
+
+@pytest.mark.parametrize("kind", ["lora", "read"])
+def test_a_head_of_other_classes_than_the_folder_says_is_saved(
+    kind, waveforms, encoder_folders, tmp_path
+):
+    def load():  # the folder's config has 32 classes: peft would look for embeddings of words
+        torch.manual_seed(0)
+        return HubertForCTC.from_pretrained(encoder_folders["hubert"], vocab_size=9)
+
+    if kind == "read":
+        model = get_peft_model(load(), ReadConfig(width=8, modules_to_save=["lm_head"]))
+    else:
+        model = add_lora(load(), rank=2, heads=["lm_head"])
+    model = disturb(model)
+    examples = [{"input_values": 0.1 * torch.randn(6400), "labels": [1, 2, 3]} for _ in range(4)]
+    arguments = TrainingArguments(
+        str(tmp_path), max_steps=2, save_steps=2, use_cpu=True, disable_tqdm=True, report_to="none"
+    )
+    Trainer(model, arguments, train_dataset=examples).train()  # of transformers itself
+    logits = model.eval()(waveforms).logits
+    loaded = PeftModel.from_pretrained(load(), tmp_path / "checkpoint-2").eval()
+    torch.testing.assert_close(loaded(waveforms).logits, logits)
+
+
+def test_threads_that_share_a_model_do_not_mix_their_layers():
+    model = disturb(get_peft_model(build(), ReadConfig(width=8)))
+    waveforms = [0.1 * torch.randn(1, 6400 + 320 * index) for index in range(16)]
+
+    @torch.inference_mode()
+    def run(waveform):
+        return model(waveform).last_hidden_state
+
+    alone = [run(waveform) for waveform in waveforms]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, waveforms))
+    for one, other in zip(alone, together, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_half_precision_backbones_and_autocast(waveforms):
