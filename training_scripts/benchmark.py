@@ -15,10 +15,10 @@ import torch
 from hf_rspin.losses import spin_loss
 from hf_rspin.resources import encoder_folder
 from hf_rspin.training.benchmark import Speed, measure_speed, model_speeds, view_speed
+from hf_rspin.training.encoders import ModelArguments
 from hf_rspin.training.hardware import check_device
 from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import ModelArguments
 
 
 @dataclass

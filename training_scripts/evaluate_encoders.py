@@ -26,10 +26,11 @@ from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Room
 from hf_rspin.evaluation.featurizer import LOG_MEL, load_front_end
 from hf_rspin.evaluation.phone_recognition import ProbeArguments
 from hf_rspin.evaluation.utterances import Utterances
+from hf_rspin.training.encoders import resolve_encoder
 from hf_rspin.training.hardware import check_device
 from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import resolve_encoder, split_name
+from hf_rspin.training.recipe import split_name
 from hf_rspin.views import NoiseBank
 
 

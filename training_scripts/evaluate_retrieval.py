@@ -19,9 +19,10 @@ import numpy as np
 from hf_rspin.audio import audio_name, read_audio
 from hf_rspin.data import load_corpus
 from hf_rspin.evaluation import EncoderFrontEnd, retrieve
+from hf_rspin.training.encoders import resolve_encoder
 from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import resolve_encoder, show_progress
+from hf_rspin.training.recipe import show_progress
 
 
 @dataclass

@@ -23,11 +23,12 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkipLog
 from hf_rspin.models.front_end import reads_normalized
+from hf_rspin.training.encoders import ModelArguments, resolve_encoder
 from hf_rspin.training.hardware import check_device
 from hf_rspin.training.made_from import check_made_from, corpus_key
 from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import CorpusArguments, ModelArguments, resolve_encoder, show_progress
+from hf_rspin.training.recipe import CorpusArguments, show_progress
 from hf_rspin.units import (
     AcousticPieces,
     FrameLabels,

@@ -16,10 +16,10 @@ from hf_rspin.evaluation.featurizer import load_front_end
 from hf_rspin.evaluation.utterances import Utterances
 from hf_rspin.resources import load_sample
 from hf_rspin.resources.phones import sample_phones
+from hf_rspin.training.encoders import resolve_encoder
 from hf_rspin.training.hardware import has_fast_bfloat16
 from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import resolve_encoder
 
 
 @dataclass

@@ -27,7 +27,9 @@ from transformers import (
 from hf_rspin.audio import AudioError, read_audio
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.training.checkpoints import last_complete_checkpoint
+from hf_rspin.training.encoders import resolve_encoder
 from hf_rspin.training.filterbank import start_as_filterbank
+from hf_rspin.training.finishing import leave_process_group, save_history
 from hf_rspin.training.made_from import check_made_from
 from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
@@ -37,7 +39,6 @@ from hf_rspin.training.pretraining import (
     PretrainingTrainer,
     first_item,
 )
-from hf_rspin.training.recipe import leave_process_group, resolve_encoder, save_history
 from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import layer_features, mfcc_features
 from hf_rspin.units.kmeans import KMeans

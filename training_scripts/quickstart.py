@@ -32,10 +32,10 @@ from hf_rspin.models.front_end import reads_normalized
 from hf_rspin.resources import encoder_folder, load_sample, sample_noises
 from hf_rspin.resources.phones import sample_phones
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
+from hf_rspin.training.encoders import ModelArguments, resolve_encoder
 from hf_rspin.training.hardware import has_fast_bfloat16
 from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import ModelArguments, resolve_encoder
 from hf_rspin.units import (
     AcousticPieces,
     FrameLabels,

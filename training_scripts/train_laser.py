@@ -14,15 +14,11 @@ from transformers import set_seed
 from hf_rspin.adapters import AdapterArguments
 from hf_rspin.data import SkipLog
 from hf_rspin.training import LaserTrainer, LaserTrainingArguments
+from hf_rspin.training.finishing import train_and_save
 from hf_rspin.training.laser_recipe import LaserModelArguments, LaserViewArguments
 from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import (
-    CorpusArguments,
-    build_training_set,
-    show_progress,
-    train_and_save,
-)
+from hf_rspin.training.recipe import CorpusArguments, build_training_set, show_progress
 
 
 def main() -> None:

@@ -17,16 +17,16 @@ from transformers import set_seed
 from hf_rspin.adapters import AdapterArguments
 from hf_rspin.data import SkipLog
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
+from hf_rspin.training.encoders import ModelArguments
+from hf_rspin.training.finishing import train_and_save
 from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
 from hf_rspin.training.recipe import (
     CorpusArguments,
-    ModelArguments,
     ViewArguments,
     build_training_set,
     pieces_of_labels,
     show_progress,
-    train_and_save,
 )
 from hf_rspin.units import FrameLabels
 

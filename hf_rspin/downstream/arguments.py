@@ -25,7 +25,8 @@ from hf_rspin.downstream.transcripts import CASES, TARGETS, TranscriptRules, cho
 from hf_rspin.hub.export import clean_config
 from hf_rspin.models import use_sdpa_attention
 from hf_rspin.training.arguments import TwoViewTrainingArguments
-from hf_rspin.training.recipe import CorpusArguments, EncoderArguments, build_model, split_name
+from hf_rspin.training.encoders import EncoderArguments, build_model
+from hf_rspin.training.recipe import CorpusArguments, split_name
 
 HEAD = "lm_head"
 CTC_CLASSES = {

@@ -27,7 +27,7 @@ from hf_rspin.downstream.trainer import CtcTrainer
 from hf_rspin.downstream.vocabulary import build_tokenizer, save_processor
 from hf_rspin.models.front_end import default_feature_extractor
 from hf_rspin.training.checkpoints import WEIGHT_FILES, last_complete_checkpoint
-from hf_rspin.training.recipe import leave_process_group, save_history
+from hf_rspin.training.finishing import leave_process_group, save_history
 
 logger = logging.getLogger(__name__)
 

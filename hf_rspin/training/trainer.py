@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import torch
 from peft import PeftModel
@@ -11,7 +10,6 @@ from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
     TrainerCallback,
-    TrainerState,
     Wav2Vec2FeatureExtractor,
 )
 from transformers.trainer_utils import TrainOutput
@@ -20,30 +18,19 @@ from transformers.utils import ModelOutput
 from hf_rspin.adapters import (
     AdapterGradientCheck,
     adapted_model,
-    changed_settings,
     save_config,
-    untrained_heads,
 )
 from hf_rspin.data.collator import BatchInfo, TwoViewCollator
 from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.data.preflight import raise_problems
 from hf_rspin.data.sampler import DurationBatchSampler
 from hf_rspin.data.skipped import SkipLog, share_skipped
 from hf_rspin.models.front_end import default_feature_extractor
 from hf_rspin.training.arguments import TwoViewTrainingArguments
 from hf_rspin.training.callbacks import CollapseMonitor, LogBeforeSave
-from hf_rspin.training.checkpoints import (
-    last_complete_checkpoint,
-    load_progress,
-    remove_checkpoints,
-    remove_results,
-    remove_torn_checkpoints,
-    save_progress,
-)
 from hf_rspin.training.freezing import freeze_lower_layers
 from hf_rspin.training.meter import Meter, scalars
 from hf_rspin.training.preflight import check_run, check_same_data
-from hf_rspin.training.publishing import PublishingTrainer
+from hf_rspin.training.resuming import ResumingTrainer
 from hf_rspin.training.schedule import rise_and_fall
 from hf_rspin.training.validation import mean_losses
 
@@ -58,7 +45,7 @@ class EpochDataLoader(DataLoader):
         self.batch_sampler.set_epoch(epoch)
 
 
-class TwoViewTrainer(PublishingTrainer):
+class TwoViewTrainer(ResumingTrainer):
     """Train a model on two views per utterance.
 
     Beside `Trainer`: batches of `args.batch_seconds` (each rank draws its own share, so the loader
@@ -288,45 +275,6 @@ class TwoViewTrainer(PublishingTrainer):
         )
         return metrics
 
-    def _check_adapter(self, checkpoint: Path | None) -> None:
-        """Refuse to go on with another adapter; warn of heads that stay as they are."""
-        changed = changed_settings(self.model, checkpoint) if checkpoint is not None else []
-        if changed:
-            raise_problems(
-                [f"{checkpoint} was trained otherwise ({'; '.join(changed)}): go on with the same "
-                 "adapter, name another output_dir, or set overwrite_output_dir."]
-            )  # fmt: skip
-        heads = untrained_heads(self.model) if isinstance(self.model, PeftModel) else []
-        if heads and checkpoint is None:
-            logger.warning(
-                "%s neither trains nor is saved with the adapter; a fresh head stays random: name "
-                "it in modules_to_save, or use hf_rspin.adapters.add_lora(..., heads=%s).",
-                ", ".join(heads), heads,
-            )  # fmt: skip
-
-    def _checkpoint(self, resume: str | bool | None) -> Path | None:
-        if resume is None or resume is False:
-            return None
-        if resume is not True:
-            return Path(resume)
-        checkpoint = last_complete_checkpoint(self.args.output_dir)
-        if checkpoint is None:
-            raise ValueError(
-                f"{self.args.output_dir} holds no complete checkpoint to resume from: start "
-                "without resume_from_checkpoint."
-            )
-        return checkpoint
-
-    def _clean_output_dir(self, resuming: bool) -> None:
-        """Delete what a later resume must not find, when every process has checked the folder."""
-        self.accelerator.wait_for_everyone()
-        if not self.args.should_save:
-            return
-        if self.args.overwrite_output_dir and not resuming:
-            remove_checkpoints(self.args.output_dir)
-            remove_results(self.args.output_dir)
-        remove_torn_checkpoints(self.args.output_dir)
-
     def _summarise(self) -> None:
         totals = self._totals()
         logger.info(
@@ -335,60 +283,7 @@ class TwoViewTrainer(PublishingTrainer):
             self.skipped.summary(),
         )  # fmt: skip
 
-    def _is_finished(self, checkpoint: Path) -> bool:
-        """Load a checkpoint at the last update; `Trainer` would train one update more."""
-        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        if not 0 < self.args.max_steps <= state.global_step:
-            return False
-        logger.warning("%s is the end of the run: nothing is left to train.", checkpoint)
-        self._load_from_checkpoint(str(checkpoint))
-        self.state = state
-        return True
-
-    def _save_checkpoint(self, model: torch.nn.Module, trial) -> None:
-        self.meter.gather_totals(self._sum_over_ranks)
-        share_skipped(self.skipped)
-        if self.args.should_save:
-            folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            progress = {
-                "totals": self.meter.totals,
-                "skipped": self.skipped.reasons,
-                "code_perplexity_peak": self.collapse_monitor.peak,
-                "wall_seconds": self.wall_seconds,
-                "data": self._data_key(),
-            }
-            save_progress(folder, progress)
-        super()._save_checkpoint(model, trial)
-
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         super()._save(output_dir, state_dict)
         if self.args.should_save and isinstance(self.model, PeftModel):
             save_config(self.model, output_dir or self.args.output_dir)
-
-    def _restore(self, checkpoint: Path) -> None:
-        progress = load_progress(checkpoint)
-        self.meter = Meter()
-        self.meter.totals = progress.get("totals", {})
-        self.skipped.reasons = {**progress.get("skipped", {}), **self.skipped.reasons}
-        self.skipped.num_shared = 0
-        self.collapse_monitor.peak = progress.get("code_perplexity_peak", 0.0)
-        self.seconds_before = progress.get("wall_seconds", 0.0)
-        before, now = progress.get("data"), self._data_key()
-        if before is not None and before != now:
-            logger.warning(
-                "The data or its batches changed since the checkpoint (%s, now %s): training goes "
-                "on, but not as the uninterrupted run would have.",
-                before,
-                now,
-            )
-
-    def _data_key(self) -> dict[str, float]:
-        """Return what decides which examples an update sees."""
-        return {
-            "utterances": len(self.train_dataset),
-            "hours": round(float(self.train_dataset.full_durations.sum()) / 3600, 6),
-            "seed": self.train_dataset.seed,
-            "batch_seconds": self.args.batch_seconds,
-            "accumulation": self.args.gradient_accumulation_steps,
-            "processes": self.args.world_size,
-        }

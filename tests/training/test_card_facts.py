@@ -16,7 +16,8 @@ from hf_rspin.training.card_facts import (
     facts_of_run,
     portable,
 )
-from hf_rspin.training.recipe import CorpusArguments, ModelArguments, ViewArguments
+from hf_rspin.training.encoders import ModelArguments
+from hf_rspin.training.recipe import CorpusArguments, ViewArguments
 
 
 @dataclass

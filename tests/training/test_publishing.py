@@ -11,7 +11,8 @@ from hf_rspin.hub import check_folder
 from hf_rspin.models.card_file import is_untouched
 from hf_rspin.training import TwoViewTrainer
 from hf_rspin.training.checkpoints import load_progress
-from hf_rspin.training.recipe import pieces_of_labels, train_and_save
+from hf_rspin.training.finishing import train_and_save
+from hf_rspin.training.recipe import pieces_of_labels
 from hf_rspin.units import AcousticPieces, FrameLabels
 
 

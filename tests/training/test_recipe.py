@@ -8,8 +8,9 @@ import torch
 
 from hf_rspin.data import load_corpus
 from hf_rspin.models import RSpinHubertModel
-from hf_rspin.training import recipe
-from hf_rspin.training.recipe import CorpusArguments, ModelArguments, ViewArguments
+from hf_rspin.training import encoders, recipe
+from hf_rspin.training.encoders import ModelArguments
+from hf_rspin.training.recipe import CorpusArguments, ViewArguments
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_an_encoder_of_other_sizes_is_refused(spin):
 
 
 def test_embedded_names_the_encoder_of_the_package(spin, monkeypatch):
-    monkeypatch.setattr(recipe, "encoder_folder", lambda: spin)
+    monkeypatch.setattr(encoders, "encoder_folder", lambda: spin)
     assert ModelArguments(encoder="embedded").build().config.codebook_size == 16
 
 
