@@ -29,6 +29,7 @@ from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Room
 from hf_rspin.evaluation.featurizer import load_front_end
 from hf_rspin.evaluation.utterances import Utterances
 from hf_rspin.models.front_end import reads_normalized
+from hf_rspin.models.model_card import CardFacts
 from hf_rspin.resources import encoder_folder, load_sample, sample_noises
 from hf_rspin.resources.phones import sample_phones
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
@@ -171,6 +172,13 @@ def train_rspin(
         seed=arguments.seed,
     )
     trainer = TwoViewTrainer(model, training, dataset)
+    trainer.run_arguments = (arguments,)
+    own = "Own recordings" if arguments.audio else "The synthetic sample in the package hf_rspin"
+    hours = sum(train["duration"]) / 3600
+    trainer.card_facts = CardFacts(
+        name="R-Spin quickstart",
+        training_data=f"{own}: {len(train)} utterances, {hours:.3f} h.",
+    )
     trainer.train()
     trainer.save_model(str(output / "model"))
     return [entry for entry in trainer.state.log_history if "loss" in entry]
