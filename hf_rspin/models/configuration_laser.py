@@ -5,12 +5,11 @@
 
 # no postponed annotations here: @strict checks types, and cannot read them from strings
 import math
-from typing import Any, Self
 
 from huggingface_hub.dataclasses import strict
 from transformers import HubertConfig, WavLMConfig
 
-from .configuration_rspin import TRAINING_DEFAULTS
+from .configuration_heads import HeadsConfigMixin
 
 # SCORE, by type of encoder: a frozen teacher, no regulariser, and the divergence over the frames.
 SCORE_SETTINGS = {
@@ -29,7 +28,7 @@ SCORE_SETTINGS = {
 }
 
 
-class LaserConfigMixin:
+class LaserConfigMixin(HeadsConfigMixin):
     """The fields of the projection and of the loss, and the rules they obey.
 
     The defaults are those of LASER; `SCORE_SETTINGS` has the fields of SCORE.
@@ -44,6 +43,8 @@ class LaserConfigMixin:
         length_normalization: divide the divergence by the frames of both views.
         frozen_teacher: SCORE: one view is encoded by a frozen copy of the encoder.
     """
+
+    head_field = "soft_dtw_gamma"
 
     def validate_laser(self) -> None:
         """Refuse what cannot be built or trained; called when a config is made."""
@@ -75,28 +76,6 @@ class LaserConfigMixin:
                 f"layerdrop is {self.layerdrop}; expected 0: the two views must go through the "
                 "same layers."
             )
-
-    @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self:
-        """Read a config; a plain encoder's gets the dropout of training and no masking.
-
-        Those are hidden, attention and projection dropout 0.1, activation dropout and layer drop
-        0. Keyword arguments win over both.
-        """
-        config_dict = dict(config_dict)
-        found = config_dict.get("model_type", cls.model_type)
-        if found != cls.model_type:
-            raise ValueError(
-                f"the folder holds a {found!r} encoder, and {cls.__name__} reads "
-                f"{cls.model_type!r}: use the Laser class of that encoder."
-            )
-        if "soft_dtw_gamma" not in config_dict:
-            config_dict.update(TRAINING_DEFAULTS)
-            # the plain encoder's class would be saved as this model's
-            config_dict.pop("architectures", None)
-        known = {name for name in kwargs if name in cls.__dataclass_fields__}
-        config_dict.update({name: kwargs.pop(name) for name in known})
-        return super().from_dict(config_dict, **kwargs)
 
 
 def _check_at_least(name: str, value: int, least: int) -> None:

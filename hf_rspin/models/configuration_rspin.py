@@ -5,24 +5,14 @@
 
 # no postponed annotations here: @strict checks types, and cannot read them from strings
 import math
-from typing import Any, Self
 
 from huggingface_hub.dataclasses import strict
 from transformers import HubertConfig, WavLMConfig
 
-# What R-Spin trains with; the defaults of HubertConfig and WavLMConfig differ. Applied when heads
-# are added to a plain encoder; a folder saved with heads keeps what it was saved with.
-TRAINING_DEFAULTS = {
-    "hidden_dropout": 0.1,
-    "attention_dropout": 0.1,
-    "feat_proj_dropout": 0.1,
-    "activation_dropout": 0.0,
-    "layerdrop": 0.0,
-    "apply_spec_augment": False,
-}
+from .configuration_heads import HeadsConfigMixin
 
 
-class RSpinConfigMixin:
+class RSpinConfigMixin(HeadsConfigMixin):
     """The fields of the Spin and auxiliary heads, and the rules they obey.
 
     Attributes:
@@ -38,6 +28,8 @@ class RSpinConfigMixin:
         sinkhorn_epsilon: entropy weight of the targets.
         sinkhorn_iterations: iterations of the targets.
     """
+
+    head_field = "codebook_size"
 
     def validate_rspin(self) -> None:
         """Refuse heads that cannot be built or trained; called when a config is made."""
@@ -65,27 +57,6 @@ class RSpinConfigMixin:
                 f"{name} is {layer} and layerdrop is {self.layerdrop}: dropped layers have no "
                 "hidden state to read; set layerdrop=0 or read the last layer."
             )
-
-    @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self:
-        """Read a config; a plain encoder's gets R-Spin's dropout and no masking (see above).
-
-        Keyword arguments win over both.
-        """
-        config_dict = dict(config_dict)
-        found = config_dict.get("model_type", cls.model_type)
-        if found != cls.model_type:
-            raise ValueError(
-                f"the folder holds a {found!r} encoder, and {cls.__name__} reads "
-                f"{cls.model_type!r}: use the RSpin class of that encoder."
-            )
-        if "codebook_size" not in config_dict:
-            config_dict.update(TRAINING_DEFAULTS)
-            # the plain encoder's class would be saved as this model's
-            config_dict.pop("architectures", None)
-        known = {name for name in kwargs if name in cls.__dataclass_fields__}
-        config_dict.update({name: kwargs.pop(name) for name in known})
-        return super().from_dict(config_dict, **kwargs)
 
 
 def _check_count(name: str, value: int | None, optional: bool = False) -> None:

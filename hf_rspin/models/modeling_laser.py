@@ -6,11 +6,9 @@ loads as a plain encoder, or with a CTC head, without any of this code.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
-from transformers import HubertModel, PreTrainedConfig, PreTrainedModel, WavLMModel
+from transformers import HubertModel, PreTrainedModel, WavLMModel
 from transformers.models.hubert.modeling_hubert import HubertPreTrainedModel
 from transformers.models.wavlm.modeling_wavlm import WavLMPreTrainedModel
 
@@ -21,12 +19,13 @@ from .heads import SpinProjection
 from .laser_head import LaserHead
 from .laser_objective import laser_loss
 from .laser_output import LaserOutput
+from .loading import LoadingMixin
 from .lower_layers import LowerLayersMixin
 from .saving import SavingMixin
 from .wavlm_attention import use_sdpa_attention
 
 
-class LaserModelMixin(SavingMixin, LowerLayersMixin):
+class LaserModelMixin(SavingMixin, LoadingMixin, LowerLayersMixin):
     """Everything the models share; the classes below add the encoder.
 
     LASER sends both views through the encoder. SCORE (`config.frozen_teacher`) sends one of them
@@ -49,24 +48,6 @@ class LaserModelMixin(SavingMixin, LowerLayersMixin):
     def highest_layer_read(self) -> int:
         """Return the number of layers: the loss reads the encoder's output."""
         return self.config.num_hidden_layers
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load a folder with a projection, or a plain encoder's, which gets a fresh one.
-
-        Arguments and result are those of `PreTrainedModel.from_pretrained`, but for the dtype,
-        float32 where none is given. Fields of the config can be given as keyword arguments; a
-        plain encoder's config, which AutoModel hands over, is read as one of ours.
-        """
-        config = kwargs.get("config")
-        if isinstance(config, PreTrainedConfig) and not isinstance(config, LaserConfigMixin):
-            kwargs["config"] = cls.config_class.from_dict(config.to_dict())
-        if "torch_dtype" not in kwargs:
-            kwargs.setdefault("dtype", torch.float32)
-        loaded = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        model.release_unused_encoder()  # loading makes every parameter trainable
-        return loaded
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import HubertModel, PreTrainedConfig, WavLMModel
+from transformers import HubertModel, WavLMModel
 from transformers.models.hubert.modeling_hubert import HubertPreTrainedModel
 from transformers.models.wavlm.modeling_wavlm import WavLMPreTrainedModel
 from transformers.utils import ModelOutput
@@ -21,6 +21,7 @@ from .configuration_rspin import RSpinConfigMixin, RSpinHubertConfig, RSpinWavLM
 from .encoding import EncodedView, encode, encode_two, frame_count, frame_mask
 from .frozen_layers import FrozenLayersMixin
 from .heads import Codebook, SpinHead, SpinProjection, label_loss
+from .loading import LoadingMixin
 from .saving import SavingMixin
 from .spin_objective import spin_loss
 from .wavlm_attention import use_sdpa_attention
@@ -58,7 +59,7 @@ class RSpinOutput(ModelOutput):
     num_frames: Tensor | None = None
 
 
-class RSpinModelMixin(SavingMixin, FrozenLayersMixin):
+class RSpinModelMixin(SavingMixin, LoadingMixin, FrozenLayersMixin):
     """Everything the models share; the classes below add the encoder."""
 
     def _build_heads(self, config: RSpinHubertConfig | RSpinWavLMConfig) -> None:
@@ -72,9 +73,9 @@ class RSpinModelMixin(SavingMixin, FrozenLayersMixin):
         self.auxiliary_head = None
         if config.num_pseudo_labels is not None:
             self.auxiliary_head = nn.Linear(config.hidden_size, config.num_pseudo_labels)
-        self._release_unused_parameters()
+        self.release_unused_parameters()
 
-    def _release_unused_parameters(self) -> None:
+    def release_unused_parameters(self) -> None:
         """Ask no gradient of what takes no part in the loss, which DDP would wait for."""
         if self.config.spin_loss_weight == 0:
             self.spin_head.requires_grad_(False)
@@ -91,26 +92,6 @@ class RSpinModelMixin(SavingMixin, FrozenLayersMixin):
             read.append(config.auxiliary_layer)
         hidden_states = config.num_hidden_layers + 1
         return max((layer % hidden_states for layer in read), default=config.num_hidden_layers)
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load a folder with heads, or a plain encoder's, which gets fresh heads.
-
-        Arguments and result are those of `PreTrainedModel.from_pretrained`, but for the dtype,
-        float32 where none is given, however the folder is stored: half-precision weights lose
-        small updates, and refuse float32 audio outside autocast. Fields of the config can be
-        given as keyword arguments; a plain encoder's config, which AutoModel hands over, is read
-        as one of ours.
-        """
-        config = kwargs.get("config")
-        if isinstance(config, PreTrainedConfig) and not isinstance(config, RSpinConfigMixin):
-            kwargs["config"] = cls.config_class.from_dict(config.to_dict())
-        if "torch_dtype" not in kwargs:
-            kwargs.setdefault("dtype", torch.float32)
-        loaded = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        model._release_unused_parameters()  # loading makes every parameter trainable
-        return loaded
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
