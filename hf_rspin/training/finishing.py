@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,15 @@ def save_merged(trainer: TwoViewTrainer) -> None:
 
 
 def leave_process_group() -> None:
-    """End a distributed run in order: gloo's threads may abort a process that just exits."""
+    """End a distributed run in order: gloo's threads may abort a process that just exits.
+
+    They may also hang it: a thread that still drops the tensors of its last collective waits for
+    the interpreter, which waits for the thread while it destroys the group.
+    """
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
+        if torch.distributed.get_backend() == "gloo":
+            time.sleep(1.0)  # gives the interpreter away until the threads are idle
         torch.distributed.destroy_process_group()
 
 

@@ -23,8 +23,9 @@ COMPARED = ("step", "loss", "spin_loss", "accuracy", "code_perplexity", "grad_no
 def start(*arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], env=environment, capture_output=True, text=True
-    )
+        [sys.executable, *map(str, arguments)],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
 
 
 def trainer_of(tiny, audio, output, workers=0):
