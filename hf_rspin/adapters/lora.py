@@ -104,9 +104,17 @@ def make_lora_work(model: PreTrainedModel) -> None:
     for module in model.modules():
         if isinstance(module, WavLMModel):
             use_sdpa_attention(module)
+        if isinstance(module, nn.BatchNorm1d):  # of a Conformer
+            module.register_forward_pre_hook(_run_frozen)
     front_end = dict(model.base_model.named_children()).get("feature_extractor")
     if front_end is not None:
         front_end._freeze_parameters()
+
+
+def _run_frozen(module: nn.BatchNorm1d, inputs: tuple) -> None:
+    """Keep the statistics of a batch norm that does not train as they are."""
+    if not module.weight.requires_grad:
+        module.eval()
 
 
 def merge_lora(model: PeftModel) -> PreTrainedModel:

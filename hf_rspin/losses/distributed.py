@@ -55,3 +55,12 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     and the ranks' gradients are averaged afterwards.
     """
     return _SumOverRanks.apply(tensor) if world_size() > 1 else tensor
+
+
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """Return the mean of `values` (items,) of all ranks, which may hold unequal numbers of them.
+
+    Differentiable; the gradient is scaled as that of `sum_over_ranks`.
+    """
+    count = reduce_sum_(torch.tensor(float(len(values)), device=values.device))
+    return sum_over_ranks(values.sum()) / count

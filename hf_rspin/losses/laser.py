@@ -13,6 +13,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from hf_rspin.losses.contrastive_idm import contrastive_idm
+from hf_rspin.losses.distributed import mean_over_ranks
 from hf_rspin.losses.sequences import Lengths, check_lengths
 from hf_rspin.losses.soft_dtw.divergence import soft_dtw_divergence
 
@@ -21,7 +22,7 @@ class LaserLossOutput(NamedTuple):
     """The loss of LASER or SCORE and its parts.
 
     Attributes:
-        loss: scalar, the mean over the pairs of the batch.
+        loss: scalar, the mean over the pairs of the batch, of all ranks.
         soft_dtw_divergence: (batch,), divided by the frames of both views if that was asked for.
         idm_clean: (batch,), Contrastive-IDM of the first view, before it is weighted by alpha.
         idm_perturbed: (batch,), that of the second view.
@@ -76,7 +77,7 @@ def laser_loss(
         contrastive_idm(view if alpha > 0 else view.detach(), counts, sigma, margin)
         for view, counts in zip(views, lengths, strict=True)
     )
-    loss = (divergence + alpha * (idm_clean + idm_perturbed)).mean()
+    loss = mean_over_ranks(divergence + alpha * (idm_clean + idm_perturbed))
     return LaserLossOutput(loss, divergence, idm_clean, idm_perturbed)
 
 

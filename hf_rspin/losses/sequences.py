@@ -95,6 +95,12 @@ def zero_padding(sequences: Tensor, lengths: list[int]) -> Tensor:
     return sequences.masked_fill(~valid_frames(sequences, lengths)[:, :, None], 0)
 
 
+def mean_of(sequences: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Return the mean over frames, (batch, 1, dim), of sequences whose padding is zero."""
+    counts = torch.tensor(lengths, device=sequences.device)
+    return sequences.sum(dim=1, keepdim=True) / counts[:, None, None]
+
+
 def valid_frames(sequences: Tensor, lengths: list[int]) -> Tensor:
     """Return a mask (batch, frames), true within the lengths."""
     ends = torch.tensor(lengths, device=sequences.device)

@@ -133,12 +133,13 @@ class EncoderWithHeads(PreTrainedModel):
         changes = {key: kwargs.pop(key) for key in known & kwargs.keys() if key != "dtype"}
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
+        anew = kwargs.pop("ignore_mismatched_sizes", False)
         with quiet_loading():
             model, report = super().from_pretrained(
                 name, *args, config=cls.with_fields(config, **changes), output_loading_info=True,
-                **kwargs,
+                ignore_mismatched_sizes=True, **kwargs,
             )  # fmt: skip
-        fresh = check_weights(model, report, name, cls.head_names)
+        fresh = check_weights(model, report, name, cls.head_names, anew)
         if fresh:
             model.config.untrained_heads = True
         model.release_unused_parameters()  # loading makes every parameter trainable

@@ -44,6 +44,7 @@ def check_weights(
     report: dict[str, Any],
     name: str | os.PathLike,
     heads: tuple[str, ...] = (),
+    anew: bool = False,
 ) -> list[str]:
     """Refuse a model whose encoder is not whole; return the weights of heads that begin anew.
 
@@ -52,11 +53,13 @@ def check_weights(
         report: what `from_pretrained(..., output_loading_info=True)` says of it.
         name: of the folder, for the message.
         heads: how the names of weights begin that may be missing.
+        anew: heads of another size than the config's begin anew.
 
     Raises:
         ValueError: weights are missing, of another size, NaN or infinite.
     """
-    fresh = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    resized = sorted(key for key, *_ in report["mismatched_keys"])
+    fresh = {*report["missing_keys"], *resized}
     # a folder has no embedding of masked frames where it masks none
     lacking = sorted(
         key for key in fresh if not key.startswith(heads) and not key.endswith("masked_spec_embed")
@@ -66,6 +69,12 @@ def check_weights(
             f"{name} is no whole encoder: {len(lacking)} weights are missing or of another size, "
             f"such as {lacking[0]}; expected every weight of its config: download or convert the "
             "model again."
+        )
+    if resized and not anew:
+        raise ValueError(
+            f"the heads in {name} have other sizes than asked for, such as {resized[0]}; expected "
+            "those of its config: leave the sizes out, or begin them anew with "
+            "ignore_mismatched_sizes=True."
         )
     broken = [key for key, value in model.state_dict().items()
               if value.is_floating_point() and value.device.type != "meta"
@@ -120,8 +129,9 @@ def load_encoder(
     config = plain_config(content)
     with quiet_loading():
         model, report = MODEL_MAPPING[type(config)].from_pretrained(
-            name, config=config, dtype=dtype, output_loading_info=True, **options
-        )
+            name, config=config, dtype=dtype, output_loading_info=True,
+            ignore_mismatched_sizes=True, **options,
+        )  # fmt: skip
     check_weights(model, report, name)
     family = family_of(config)
     return (use_sdpa_attention(model) if family.own_attention else model).eval()

@@ -19,6 +19,7 @@ from hf_rspin.losses.sequences import (
     Lengths,
     check_lengths,
     check_pair,
+    mean_of,
     refuse_second_derivative,
     squared_norms,
     zero_padding,
@@ -115,11 +116,17 @@ class _SoftDTW(torch.autograd.Function):
         rows, columns = zip(*lengths, strict=True)
         with torch.autocast(x.device.type, enabled=False):
             x_valid = zero_padding(x.detach().to(dtype), list(rows))
-            x_norms = squared_norms("x", x_valid)
-            y_valid, y_norms = x_valid, x_norms
-            if y is not None:
+            squared_norms("x", x_valid)  # refuses what is no number
+            if y is None:
+                x_valid = y_valid = _centred(x_valid, rows, mean_of(x_valid, rows))
+            else:
                 y_valid = zero_padding(y.detach().to(dtype), list(columns))
-                y_norms = squared_norms("y", y_valid)
+                squared_norms("y", y_valid)
+                # costs do not see a common offset, but |x|^2 + |y|^2 - 2xy would cancel with one
+                centre = (mean_of(x_valid, rows) + mean_of(y_valid, columns)) / 2
+                x_valid = _centred(x_valid, rows, centre)
+                y_valid = _centred(y_valid, columns, centre)
+            x_norms, y_norms = squared_norms("x", x_valid), squared_norms("y", y_valid)
             products = torch.bmm(x_valid, y_valid.mT)  # (batch, x_frames, y_frames)
             values = _align(products, x_norms, y_norms, gamma, lengths, want_grads)
         if want_grads:
@@ -143,6 +150,11 @@ class _SoftDTW(torch.autograd.Function):
             if needs_y:
                 y_grad = _pull(alignment.mT, rest[0], x, scale).to(ctx.dtype)
         return x_grad, y_grad, None, None, None
+
+
+def _centred(sequences: Tensor, lengths: tuple[int, ...], centre: Tensor) -> Tensor:
+    """Return sequences (batch, frames, dim) without `centre` (batch, 1, dim), padding still 0."""
+    return zero_padding(sequences - centre, list(lengths))
 
 
 def _pull(alignment: Tensor, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
