@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from hf_rspin.random import example_generator
+from hf_rspin.seeding import example_generator
 from hf_rspin.views import NoiseBank, RSpinViews, SpinViews, parametric_equalizer, shift_voice
 
 RATE = 16_000
