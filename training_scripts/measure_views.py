@@ -23,9 +23,16 @@ from hf_rspin.seeding import example_generator
 from hf_rspin.training.benchmark import synthetic_speech
 from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
-from hf_rspin.views.pitch import estimate_f0, estimate_f0_range
-from hf_rspin.views.voice import VoiceParameters, change_voice, draw_voice
+from hf_rspin.views import (
+    NoiseBank,
+    RSpinViews,
+    SpinViews,
+    VoiceParameters,
+    change_voice,
+    draw_voice,
+    estimate_f0,
+    estimate_f0_range,
+)
 
 LOWEST_F0 = 30.0  # Hz; a search below it would need frames longer than a syllable
 

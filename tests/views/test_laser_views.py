@@ -5,6 +5,9 @@ import pytest
 
 from hf_rspin.seeding import example_generator
 from hf_rspin.views import (
+    LATER_SNRS_DB,
+    LATER_SPEEDS,
+    WAVLM_SPEEDS,
     LaserViews,
     NoiseBank,
     ViewNoise,
@@ -12,7 +15,6 @@ from hf_rspin.views import (
     estimate_f0,
     time_scale,
 )
-from hf_rspin.views.laser import LATER_SNRS_DB, LATER_SPEEDS, WAVLM_SPEEDS
 
 RATE = 16_000
 
@@ -92,7 +94,7 @@ def test_nothing_asked_for_changes_nothing(speech):
 
 def test_every_speed_and_both_shifts_are_drawn_evenly():
     views = LaserViews(WAVLM_SPEEDS)
-    drawn = [views.draw(*generators(index=index), RATE) for index in range(1400)]
+    drawn = [views.draw(*generators(index=index), RATE).perturbed[0] for index in range(1400)]
     for speed in WAVLM_SPEEDS:
         assert 140 < sum(d.speed == speed for d in drawn) < 260
     assert {d.semitones for d in drawn} == {-2.0, 2.0}
@@ -104,12 +106,12 @@ def test_the_first_view_is_the_utterance_and_the_second_as_drawn(speech):
     lengths = set()
     for index in range(6):
         pair = views(speech, generators(index=index))
-        drawn = views.draw(*generators(index=index), len(speech))
+        drawn = views.draw(*generators(index=index), len(speech)).perturbed[0]
         np.testing.assert_array_equal(pair.clean, speech)
         wanted = change_speed_and_pitch(speech, RATE, drawn.speed, drawn.semitones)
         np.testing.assert_array_equal(pair.perturbed, wanted)
         assert drawn.speed == views.draw_speed(generators(index=index)[1])
-        assert pair.voice_changed and not pair.voice_skipped
+        assert pair.applied == ("speed_pitch",) and not pair.voice_skipped
         lengths.add(len(pair.perturbed))
     assert lengths == {round(len(speech) / speed) for speed in (0.8, 1.2)}
 

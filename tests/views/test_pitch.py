@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hf_rspin.views.pitch import estimate_f0, estimate_f0_range
+from hf_rspin.views import estimate_f0, estimate_f0_range
 
 RATE = 16_000
 

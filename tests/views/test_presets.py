@@ -32,8 +32,9 @@ def test_spin_leaves_the_first_view_and_changes_the_second(speech):
 def test_what_is_drawn_is_what_is_applied(speech):
     views = SpinViews()
     drawn = views.draw(*generators(), len(speech))
-    voiced = shift_voice(speech, RATE, *vars(drawn.voice).values())
-    expected = parametric_equalizer(voiced, RATE, drawn.equalizer.gains_db, drawn.equalizer.q)
+    (voice, _), equalizer, _ = drawn.perturbed
+    voiced = shift_voice(speech, RATE, *vars(voice).values())
+    expected = parametric_equalizer(voiced, RATE, equalizer.gains_db, equalizer.q)
     np.testing.assert_array_equal(
         views.apply(speech, drawn).perturbed, np.clip(expected, -1, 1)
     )
@@ -76,13 +77,13 @@ def test_rspin_adds_independent_noise_in_range_to_both(speech, bank):
 
 
 def test_parts_are_switched_off_without_moving_the_others(speech, bank):
-    both = RSpinViews(bank).draw(*generators(), len(speech))
-    channel = RSpinViews(bank, change_voice=False).draw(*generators(), len(speech))
-    voice = SpinViews(equalize=False).draw(*generators(), len(speech))
-    assert channel.voice is None and voice.equalizer is None and voice.clean_noise is None
-    assert voice.voice == both.voice
-    np.testing.assert_array_equal(channel.equalizer.gains_db, both.equalizer.gains_db)
-    np.testing.assert_array_equal(channel.perturbed_noise.noise, both.perturbed_noise.noise)
+    voice, equalizer, _, noise = RSpinViews(bank).draw(*generators(), len(speech)).perturbed
+    channel = RSpinViews(bank, change_voice=False).draw(*generators(), len(speech)).perturbed
+    speaker = SpinViews(equalize=False).draw(*generators(), len(speech))
+    assert channel[0] is None and speaker.perturbed[1] is None and speaker.clean == ()
+    assert speaker.perturbed[0] == voice
+    np.testing.assert_array_equal(channel[1].gains_db, equalizer.gains_db)
+    np.testing.assert_array_equal(channel[3].noise, noise.noise)
     nothing = SpinViews(change_voice=False, equalize=False)(speech, generators())
     np.testing.assert_array_equal(nothing.perturbed, speech)
     assert nothing.perturbed is not nothing.clean
