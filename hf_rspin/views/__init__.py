@@ -21,13 +21,12 @@ from .noise import (
 from .noise_bank import NoiseBank
 from .presets import (
     PRESETS,
-    TRANSFORMS,
     LaserViews,
     RSpinViews,
     SpinViews,
-    augmentation_list,
     build_views,
 )
+from .registry import AUGMENTATION_PROBABILITY, TRANSFORMS, as_transform, augmentation_list
 from .speaker_perturbation import (
     ANALYSIS_RATE,
     F0Track,
@@ -55,6 +54,8 @@ from .transform import Clip, DrawOnly, Sometimes, Transform, UtteranceInfo, chec
 ViewNoise = AddNoise  # the name of version 0.1
 
 __all__ = [
+    "AUGMENTATION_PROBABILITY",
+    "as_transform",
     "ANALYSIS_RATE",
     "HUBERT_SPEEDS",
     "LATER_SNRS_DB",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import compress
+from pathlib import Path
 
 import numpy as np
 
-from ..audio import AudioError, AudioSource, audio_name, read_audio
+from ..audio import AUDIO_SUFFIXES, AudioError, AudioSource, audio_name, read_audio
 from ..audio_segments import read_segment, segment_length
 from .noise import SILENT_POWER, babble, fit_length, mean_power
 
@@ -27,30 +29,33 @@ class NoiseBank:
     `draw` is told its name.
 
     Args:
-        sources: paths, encoded bytes, `datasets` audio cells, or arrays (samples,).
+        sources: a folder, whose audio files are taken from all its subfolders; or a list of paths,
+            encoded bytes, `datasets` audio cells, or arrays (samples,).
         sampling_rate: in Hz; files are resampled to it.
-        speech_sources: utterances to mix babble from (of the training set, for instance).
+        speech_sources: utterances to mix babble from, given as `sources` are.
         babble_probability: how often `draw` gives babble instead of one of `sources`.
         babble_speakers: least and greatest number of utterances in babble.
         cache_seconds: audio kept in memory by each process, in seconds.
         speech_names: a different name for each of `speech_sources`, such as its utterance id.
 
     Raises:
-        ValueError: nothing to draw from, babble without speech, or names that do not tell the
-            speech sources apart.
+        ValueError: nothing to draw from, babble without speech, names that do not tell the speech
+            sources apart, a folder without audio, or an array that is not (samples,) of finite
+            numbers.
     """
 
     def __init__(
         self,
-        sources: Sequence[AudioSource | np.ndarray],
+        sources: str | Path | Sequence[AudioSource | np.ndarray],
         sampling_rate: int = 16_000,
-        speech_sources: Sequence[AudioSource | np.ndarray] = (),
+        speech_sources: str | Path | Sequence[AudioSource | np.ndarray] = (),
         babble_probability: float = 0.0,
         babble_speakers: tuple[int, int] = (3, 7),
         cache_seconds: float = 7200.0,
         speech_names: Sequence[str] | None = None,
     ) -> None:
         """Check the settings; nothing is read yet."""
+        sources, speech_sources = _as_list(sources), _as_list(speech_sources)
         if not 0.0 <= babble_probability <= 1.0:
             raise ValueError(f"babble_probability is {babble_probability}, expected 0 to 1.")
         if babble_probability > 0 and len(speech_sources) == 0:
@@ -112,8 +117,10 @@ class NoiseBank:
             if own_place is not None and index >= own_place:
                 index += 1
             voices.append(self._draw_segment(generator, num_samples, index, is_speech=True))
-        voices = [voice for voice in voices if voice is not None]
-        return babble(voices, num_samples) if voices else None
+        try:
+            return babble([voice for voice in voices if voice is not None], num_samples)
+        except ValueError:  # all of them silent here, or the voices cancel out
+            return None
 
     def _draw_segment(
         self, generator: np.random.Generator, num_samples: int, index: int, is_speech: bool
@@ -208,3 +215,38 @@ def _places(names: Sequence[str] | None, count: int) -> dict[str, int]:
             "source a name of its own, such as its utterance id."
         )
     return places
+
+
+def _as_list(sources: str | Path | Sequence) -> Sequence:
+    """Return the sources one by one: the audio files of a folder, or what was listed.
+
+    Raises:
+        ValueError: a single source came instead of a folder or a list, or an array is damaged.
+    """
+    if isinstance(sources, str | Path):
+        return _audio_files(Path(sources))
+    if isinstance(sources, bytes | Mapping | np.ndarray):
+        kind = type(sources).__name__
+        raise ValueError(f"got one noise source ({kind}), expected a folder or a list: list it.")
+    arrays = enumerate(sources) if isinstance(sources, list | tuple) else ()  # tables would decode
+    for index, source in arrays:
+        if not isinstance(source, np.ndarray):
+            continue
+        if source.ndim != 1 or len(source) == 0 or not np.isfinite(source).all():
+            raise ValueError(
+                f"got noise source {index} of shape {source.shape}, expected (samples,) of finite "
+                "numbers: average its channels, or leave it out."
+            )
+    return sources
+
+
+def _audio_files(folder: Path) -> list[Path]:
+    """Return the audio files of a folder and its subfolders, in order; hidden ones are left out."""
+    if not folder.is_dir():
+        raise ValueError(f"got {str(folder)!r} as noise, expected a folder or a list of files.")
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES]
+    inside = [path.relative_to(folder).parts for path in found]
+    shown = [not any(part.startswith(".") for part in parts) for parts in inside]
+    if not any(shown):
+        raise ValueError(f"got the noise folder {str(folder)!r}, expected audio files in it.")
+    return list(compress(found, shown))

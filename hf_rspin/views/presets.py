@@ -1,9 +1,8 @@
-"""The views of the papers as lists of transforms, and transforms by name.
+"""The views of the papers as lists of transforms.
 
 `SpinViews` leaves the first view clean and changes the speaker of the second; `RSpinViews` adds
 independent noise to both; `LaserViews` makes the second faster or slower at another pitch. Each
-takes `augmentations`, further transforms at the end of the list. To add a view, write a
-`Transform` and give it a name in `TRANSFORMS`.
+takes `augmentations`, further transforms at the end of the list.
 """
 
 from __future__ import annotations
@@ -14,17 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..audio import SAMPLING_RATE
-from .audiomentation import Audiomentation, band_limit, clipping
-from .codec import mp3, telephone
 from .compose import ComposedViews
 from .equalizer import Equalizer
 from .noise import RSPIN_SNR_RANGE_DB, AddNoise
 from .noise_bank import NoiseBank
+from .registry import AUGMENTATION_PROBABILITY, as_transform, augmentation_list
 from .speaker_perturbation import SpeakerPerturbation
 from .speed_pitch import HUBERT_SPEEDS, SpeedPitch
-from .transform import Clip, DrawOnly, Sometimes, Transform
-
-AUGMENTATION_PROBABILITY = 0.5
+from .transform import Clip, DrawOnly, Transform
 
 
 class SpinViews(ComposedViews):
@@ -145,61 +141,6 @@ class LaserViews(ComposedViews):
         return self._speed_pitch.draw_speed(perturbed_generator)
 
 
-def as_transform(
-    item: str | Transform | Callable,
-    sampling_rate: int = SAMPLING_RATE,
-    noise_bank: NoiseBank | None = None,
-) -> Transform:
-    """Return the transform that an entry of a list of views stands for.
-
-    Args:
-        item: a `Transform`, an object of audiomentations, "noise" (R-Spin's, from `noise_bank`),
-            or another name of `TRANSFORMS`.
-        sampling_rate: of the waveforms in Hz.
-        noise_bank: where "noise" comes from.
-
-    Raises:
-        ValueError: the name is unknown, or there is no bank for "noise".
-        TypeError: it is none of these.
-    """
-    if isinstance(item, Transform):
-        return item
-    if item == "noise":
-        if noise_bank is None:
-            raise ValueError("got the transform 'noise' without a noise bank: give noise_bank.")
-        return AddNoise(noise_bank, snr_range_db=RSPIN_SNR_RANGE_DB)
-    if isinstance(item, str):
-        if item not in TRANSFORMS:
-            names = ", ".join(sorted([*TRANSFORMS, "noise"]))
-            raise ValueError(f"got the transform {item!r}, expected one of {names}.")
-        return TRANSFORMS[item](sampling_rate)
-    if hasattr(item, "randomize_parameters"):  # audiomentations is not imported to find out
-        return Audiomentation(item, sampling_rate)
-    raise TypeError(
-        f"got {item!r} in a list of views, expected a Transform, a name such as 'telephone', or a "
-        "transform of audiomentations."
-    )
-
-
-def augmentation_list(
-    augmentations: Sequence[str | Transform | Callable],
-    sampling_rate: int = SAMPLING_RATE,
-    probability: float = AUGMENTATION_PROBABILITY,
-) -> list[Transform]:
-    """Return augmentations for the end of a view; those given by name with a probability each.
-
-    Raises:
-        ValueError: a name is unknown, or one name is given instead of a list.
-    """
-    if isinstance(augmentations, str):
-        raise ValueError(f"got augmentations={augmentations!r}, expected a list of names.")
-    found = []
-    for item in augmentations:
-        transform = as_transform(item, sampling_rate)
-        found.append(Sometimes(transform, probability) if isinstance(item, str) else transform)
-    return found
-
-
 def build_views(
     views: str | Sequence[str | Transform | Callable] = "rspin",
     noise_bank: NoiseBank | None = None,
@@ -268,15 +209,6 @@ def _with_noise(preset: str, bank: NoiseBank | None, options: dict[str, Any]) ->
     return {"noise": noise, **options}
 
 
-TRANSFORMS: dict[str, Callable[[int], Transform]] = {
-    "speaker_perturbation": SpeakerPerturbation,
-    "equalizer": Equalizer,
-    "clip": Clip,
-    "band_limit": band_limit,
-    "clipping": clipping,
-    "mp3": mp3,
-    "telephone": telephone,
-}
 PRESETS: dict[str, type[ComposedViews]] = {
     "spin": SpinViews,
     "rspin": RSpinViews,
