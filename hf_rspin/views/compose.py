@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audio import SAMPLING_RATE
-from .transform import Transform, UtteranceInfo, check_waveform
+from .transform import Transform, UtteranceInfo, all_finite, check_waveform
 
 
 class Chain(Transform):
@@ -167,7 +167,7 @@ class ComposedViews:
         clean, _, _ = self.clean.trace(samples, parameters.clean)
         perturbed, applied, skipped = self.perturbed.trace(samples, parameters.perturbed)
         for view in (clean, perturbed):
-            if not np.isfinite(view).all():
+            if not all_finite(view):
                 names = ", ".join(t.name for t in self.clean.transforms + self.perturbed.transforms)
                 raise ValueError(f"got NaN or infinite samples from the transforms {names}.")
         # neither view shares memory with the waveform or with the other view

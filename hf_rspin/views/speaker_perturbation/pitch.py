@@ -80,11 +80,55 @@ def estimate_f0(
     Raises:
         ValueError: the range is not 0 < floor < ceiling <= 2000.
     """
+    return _track(*_analysis_signal(waveform, sampling_rate), floor, ceiling, step_periods)
+
+
+def estimate_f0_range(waveform: np.ndarray, sampling_rate: int) -> tuple[float, float] | None:
+    """Return the F0 range (floor, ceiling) of a voice in Hz, or None where nothing is voiced.
+
+    A wide first pass gives the quartiles of voiced F0; the range is 0.75 * first quartile to
+    1.5 * third quartile. Replaces the per-speaker table of Spin's authors.
+    """
+    return _range(*_analysis_signal(waveform, sampling_rate))
+
+
+def track_voice(
+    waveform: np.ndarray, sampling_rate: int, f0_range: tuple[float, float] | None = None
+) -> F0Track | None:
+    """Track F0 in the range of the voice, which is estimated where None.
+
+    As `estimate_f0_range` and then `estimate_f0`, with one analysis signal for both.
+
+    Returns:
+        The track; None where nothing is voiced.
+    """
+    signal = _analysis_signal(waveform, sampling_rate)
+    if f0_range is None:
+        f0_range = _range(*signal)
+    return None if f0_range is None else _track(*signal, *f0_range)
+
+
+def _range(samples: np.ndarray, rate: float) -> tuple[float, float] | None:
+    """Return `estimate_f0_range` of an analysis signal."""
+    track = _track(samples, rate, step_periods=RANGE_STEP_PERIODS)
+    if not track.is_voiced:
+        return None
+    first, third = np.quantile(track.voiced_frequencies, (0.25, 0.75))
+    return 0.75 * float(first), 1.5 * float(third)
+
+
+def _track(
+    samples: np.ndarray,
+    rate: float,
+    floor: float = FLOOR_HZ,
+    ceiling: float = CEILING_HZ,
+    step_periods: float = TIME_STEP_PERIODS,
+) -> F0Track:
+    """Return `estimate_f0` of an analysis signal (samples,) at `rate` Hz."""
     if not 0 < floor < ceiling <= ANALYSIS_RATE / 4:
         raise ValueError(
             f"F0 range {floor}-{ceiling} Hz, expected 0 < floor < ceiling <= {ANALYSIS_RATE // 4}."
         )
-    samples, rate = _analysis_signal(waveform, sampling_rate)
     window_length = int(round(PERIODS_PER_WINDOW / floor * rate))
     time_step = step_periods / floor
     starts = _frame_starts(len(samples), window_length, time_step * rate)
@@ -100,20 +144,8 @@ def estimate_f0(
     return F0Track(times, path, time_step)
 
 
-def estimate_f0_range(waveform: np.ndarray, sampling_rate: int) -> tuple[float, float] | None:
-    """Return the F0 range (floor, ceiling) of a voice in Hz, or None where nothing is voiced.
-
-    A wide first pass gives the quartiles of voiced F0; the range is 0.75 * first quartile to
-    1.5 * third quartile. Replaces the per-speaker table of Spin's authors.
-    """
-    track = estimate_f0(waveform, sampling_rate, step_periods=RANGE_STEP_PERIODS)
-    if not track.is_voiced:
-        return None
-    first, third = np.quantile(track.voiced_frequencies, (0.25, 0.75))
-    return 0.75 * float(first), 1.5 * float(third)
-
-
 def _analysis_signal(waveform: np.ndarray, sampling_rate: int) -> tuple[np.ndarray, float]:
+    """Return the waveform (samples,) at 8 kHz or less without its offset, and its rate in Hz."""
     samples = np.ascontiguousarray(waveform, dtype=np.float32)
     if len(samples) and sampling_rate > ANALYSIS_RATE:
         samples = soxr.resample(samples, sampling_rate, ANALYSIS_RATE, quality="LQ")

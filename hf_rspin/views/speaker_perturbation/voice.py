@@ -13,7 +13,7 @@ import numpy as np
 
 from ...audio import SAMPLING_RATE
 from ..transform import Transform, UtteranceInfo, check_waveform
-from .pitch import F0Track, estimate_f0, estimate_f0_range
+from .pitch import F0Track, track_voice
 from .psola import overlap_add
 
 MIN_VOICED_FRAMES = 3
@@ -88,9 +88,7 @@ def change_voice(
     """
     samples = check_waveform(waveform, "The change of voice").astype(np.float32, copy=False)
     _check_ratios(parameters)
-    if f0_range is None:
-        f0_range = estimate_f0_range(samples, sampling_rate)
-    track = estimate_f0(samples, sampling_rate, *f0_range) if f0_range else None
+    track = track_voice(samples, sampling_rate, f0_range)
     if track is None or len(track.voiced_frequencies) < MIN_VOICED_FRAMES:
         return VoiceShift(samples.copy(), changed=False, median_f0=0.0)
     offset = np.float32(samples.mean(dtype=np.float64))
