@@ -186,5 +186,6 @@ class ComposedViews:
         `f0_range` in Hz is estimated where None; `utterance` is the id of the waveform, which
         babble then leaves out.
         """
-        drawn = self.draw(*generators, len(waveform), utterance, f0_range)
-        return self.apply(waveform, drawn)
+        samples = check_waveform(waveform, "A view")
+        drawn = self.draw(*generators, len(samples), utterance, f0_range)
+        return self.apply(samples, drawn)

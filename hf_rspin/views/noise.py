@@ -42,7 +42,7 @@ def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndar
     if not np.isfinite(snr_db):
         raise ValueError(f"got snr_db={snr_db}, expected a finite number of dB.")
     noise = fit_length(noise, len(waveform))
-    noise = noise - noise.mean()
+    noise = noise - np.einsum("i->", noise) / np.float32(len(noise))
     noise_power = float(np.dot(noise, noise)) / len(noise)
     if noise_power <= SILENT_POWER:
         raise ValueError(
