@@ -1,15 +1,12 @@
 """Two aligned views of one utterance: lists of transforms, and the presets of the papers."""
 
+from .additive_noise import LATER_SNRS_DB, RSPIN_SNR_RANGE_DB, AddNoise, NoiseParameters
 from .alignment import check_alignment, measure_delays
 from .audiomentation import Audiomentation
 from .codec import Codec, CodecSetting
 from .compose import Chain, ComposedViews, ViewPair, ViewParameters
 from .equalizer import Equalizer, EqualizerParameters, draw_equalizer, parametric_equalizer
 from .noise import (
-    LATER_SNRS_DB,
-    RSPIN_SNR_RANGE_DB,
-    AddNoise,
-    NoiseParameters,
     add_noise,
     babble,
     fit_length,

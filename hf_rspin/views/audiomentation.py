@@ -36,7 +36,8 @@ class Audiomentation(Transform):
         **options: of the class, such as `p=1.0`.
 
     Raises:
-        ValueError: there is no such class, its parameters are frozen, or it moves sound in time.
+        ValueError: there is no such class, it needs another package, its parameters are frozen, or
+            it moves sound in time.
 
     Example:
         >>> Audiomentation("LowPassFilter", min_cutoff_freq=2000, zero_phase=True, p=1.0)
@@ -49,7 +50,7 @@ class Audiomentation(Transform):
         **options: Any,
     ):
         if isinstance(transform, str):
-            transform = _class_named(transform)(**options)
+            transform = _built(transform, options)
         elif options:
             raise ValueError(f"got options {sorted(options)} of an object: give a class's name.")
         if getattr(transform, "are_parameters_frozen", False):
@@ -59,7 +60,12 @@ class Audiomentation(Transform):
             )
         self.transform, self.sampling_rate = transform, sampling_rate
         self.name = type(transform).__name__
-        check_alignment(self._call, self.name, sampling_rate, NUM_PROBES)
+        try:
+            check_alignment(self._call, self.name, sampling_rate, NUM_PROBES)
+        except ImportError as error:
+            raise ValueError(
+                f"{self.name} needs {error.name}: pip install 'audiomentations[extras]'."
+            ) from error
 
     def draw(self, generator: np.random.Generator, utterance: UtteranceInfo) -> int:
         """Draw the seed of everything that the library will draw."""
@@ -92,7 +98,7 @@ def _seeded(seed: int) -> Iterator[None]:
             np.random.set_state(states[1])
 
 
-def _class_named(name: str) -> type:
+def _built(name: str, options: dict[str, Any]) -> Callable[[np.ndarray, int], np.ndarray]:
     import audiomentations  # takes a second, and most views do without
 
     found = getattr(audiomentations, name, None)
@@ -101,7 +107,7 @@ def _class_named(name: str) -> type:
             f"got {name!r}, expected a class of audiomentations such as 'LowPassFilter': see "
             "https://iver56.github.io/audiomentations."
         )
-    return found
+    return found(**options)
 
 
 def band_limit(sampling_rate: int = SAMPLING_RATE) -> Audiomentation:

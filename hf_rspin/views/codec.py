@@ -56,6 +56,9 @@ class Codec(Transform):
         codec_rate: sampling rate inside the codec in Hz; below `sampling_rate` the band is cut.
         sampling_rate: of the waveforms in Hz.
         name: of the transform.
+
+    Raises:
+        ValueError: there is no setting, or libsndfile cannot encode one at that rate.
     """
 
     def __init__(
@@ -65,6 +68,10 @@ class Codec(Transform):
         sampling_rate: int = SAMPLING_RATE,
         name: str = "codec",
     ):
+        if not settings:
+            raise ValueError("got no settings of a codec, expected at least one CodecSetting.")
+        for setting in settings:
+            _check_setting(setting, codec_rate)
         self.settings, self.codec_rate = tuple(settings), codec_rate
         self.sampling_rate, self.name = sampling_rate, name
 
@@ -115,6 +122,17 @@ def telephone(sampling_rate: int = SAMPLING_RATE) -> Chain:
     )
     line = Codec(TELEPHONE_SETTINGS, TELEPHONE_RATE, sampling_rate, name="telephone_codec")
     return Chain([band, line], name="telephone")
+
+
+def _check_setting(setting: CodecSetting, rate: int) -> None:
+    """Refuse now what libsndfile would refuse at the first utterance."""
+    try:
+        _round_trip(np.zeros(FRAME_WINDOW, dtype=np.float32), rate, setting)
+    except (soundfile.LibsndfileError, ValueError) as error:
+        raise ValueError(
+            f"libsndfile {soundfile.__libsndfile_version__} cannot encode {setting} at {rate} Hz "
+            f"({error}): use another codec_rate, such as 16000, or a newer libsndfile."
+        ) from error
 
 
 def _round_trip(waveform: np.ndarray, rate: int, setting: CodecSetting) -> np.ndarray:

@@ -163,7 +163,10 @@ class ComposedViews:
         Raises:
             ValueError: the waveform is not (samples,) of finite floats.
         """
-        samples = check_waveform(waveform, "A view").astype(np.float32, copy=False)
+        return self._apply(check_waveform(waveform, "A view"), parameters)
+
+    def _apply(self, checked: np.ndarray, parameters: ViewParameters) -> ViewPair:
+        samples = checked.astype(np.float32, copy=False)
         clean, _, _ = self.clean.trace(samples, parameters.clean)
         perturbed, applied, skipped = self.perturbed.trace(samples, parameters.perturbed)
         for view in (clean, perturbed):
@@ -188,4 +191,4 @@ class ComposedViews:
         """
         samples = check_waveform(waveform, "A view")
         drawn = self.draw(*generators, len(samples), utterance, f0_range)
-        return self.apply(samples, drawn)
+        return self._apply(samples, drawn)

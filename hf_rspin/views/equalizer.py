@@ -91,7 +91,7 @@ def _check_parameters(sampling_rate: int, gains_db: np.ndarray, q: np.ndarray) -
         )
     if not (np.isfinite(gains_db).all() and np.isfinite(q).all() and (q > 0).all()):
         raise ValueError("The equaliser needs finite gains_db and finite q above 0.")
-    if sampling_rate <= 2 * HIGHEST_CENTRE_HZ:
+    if not 2 * HIGHEST_CENTRE_HZ < sampling_rate < np.inf:
         raise ValueError(
             f"The equaliser got a sampling rate of {sampling_rate} Hz, expected more than "
             f"{2 * HIGHEST_CENTRE_HZ:.0f} Hz: resample to 16 kHz first."

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from itertools import compress
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..audio import AUDIO_SUFFIXES, AudioError, AudioSource, audio_name, read_audio
+from ..audio import AudioError, AudioSource, audio_name, read_audio
 from ..audio_segments import read_segment, segment_length
 from .noise import SILENT_POWER, babble, fit_length, mean_power
+from .noise_sources import as_sources, places_of_names
+from .transform import check_rate
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ class NoiseBank:
         speech_names: Sequence[str] | None = None,
     ) -> None:
         """Check the settings; nothing is read yet."""
-        sources, speech_sources = _as_list(sources), _as_list(speech_sources)
+        check_rate(sampling_rate, "The noise bank")
+        sources, speech_sources = as_sources(sources), as_sources(speech_sources)
         if not 0.0 <= babble_probability <= 1.0:
             raise ValueError(f"babble_probability is {babble_probability}, expected 0 to 1.")
         if babble_probability > 0 and len(speech_sources) == 0:
@@ -70,7 +72,7 @@ class NoiseBank:
         self.babble_probability = babble_probability
         self.babble_speakers = babble_speakers
         self.cache_seconds = cache_seconds
-        self._places = _places(speech_names, len(speech_sources))
+        self._places = places_of_names(speech_names, len(speech_sources))
         self._cache: OrderedDict[tuple[bool, int], np.ndarray | None] = OrderedDict()
         self._cached_samples = 0
         self._lengths: dict[tuple[bool, int], int | None] = {}
@@ -88,8 +90,11 @@ class NoiseBank:
                 None, and names that the bank does not know, leave nothing out.
 
         Raises:
+            ValueError: num_samples is below 1.
             AudioError: none of 50 tries gave audible noise.
         """
+        if num_samples < 1:
+            raise ValueError(f"got num_samples={num_samples} of noise to draw, expected 1 or more.")
         own_place = None if utterance is None else self._places.get(utterance)
         for _ in range(MAX_ATTEMPTS):
             if generator.random() < self.babble_probability:
@@ -198,55 +203,3 @@ class NoiseBank:
         """Take the settings and a lock of this process."""
         self.__dict__.update(state)
         self._lock = threading.Lock()
-
-
-def _places(names: Sequence[str] | None, count: int) -> dict[str, int]:
-    """Return where each named speech source stands.
-
-    Raises:
-        ValueError: not one different name for each of the `count` sources.
-    """
-    if names is None:
-        return {}
-    places = {str(name): place for place, name in enumerate(names)}
-    if not len(names) == len(places) == count:
-        raise ValueError(
-            f"{len(places)} different speech_names came for {count} speech_sources: give every "
-            "source a name of its own, such as its utterance id."
-        )
-    return places
-
-
-def _as_list(sources: str | Path | Sequence) -> Sequence:
-    """Return the sources one by one: the audio files of a folder, or what was listed.
-
-    Raises:
-        ValueError: a single source came instead of a folder or a list, or an array is damaged.
-    """
-    if isinstance(sources, str | Path):
-        return _audio_files(Path(sources))
-    if isinstance(sources, bytes | Mapping | np.ndarray):
-        kind = type(sources).__name__
-        raise ValueError(f"got one noise source ({kind}), expected a folder or a list: list it.")
-    arrays = enumerate(sources) if isinstance(sources, list | tuple) else ()  # tables would decode
-    for index, source in arrays:
-        if not isinstance(source, np.ndarray):
-            continue
-        if source.ndim != 1 or len(source) == 0 or not np.isfinite(source).all():
-            raise ValueError(
-                f"got noise source {index} of shape {source.shape}, expected (samples,) of finite "
-                "numbers: average its channels, or leave it out."
-            )
-    return sources
-
-
-def _audio_files(folder: Path) -> list[Path]:
-    """Return the audio files of a folder and its subfolders, in order; hidden ones are left out."""
-    if not folder.is_dir():
-        raise ValueError(f"got {str(folder)!r} as noise, expected a folder or a list of files.")
-    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES]
-    inside = [path.relative_to(folder).parts for path in found]
-    shown = [not any(part.startswith(".") for part in parts) for parts in inside]
-    if not any(shown):
-        raise ValueError(f"got the noise folder {str(folder)!r}, expected audio files in it.")
-    return list(compress(found, shown))

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..audio import SAMPLING_RATE
+from .additive_noise import RSPIN_SNR_RANGE_DB, AddNoise
 from .compose import ComposedViews
 from .equalizer import Equalizer
-from .noise import RSPIN_SNR_RANGE_DB, AddNoise
 from .noise_bank import NoiseBank
 from .registry import AUGMENTATION_PROBABILITY, as_transform, augmentation_list
 from .speaker_perturbation import SpeakerPerturbation

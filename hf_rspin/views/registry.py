@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..audio import SAMPLING_RATE
+from .additive_noise import RSPIN_SNR_RANGE_DB, AddNoise
 from .audiomentation import Audiomentation, band_limit, clipping
 from .codec import mp3, telephone
 from .equalizer import Equalizer
-from .noise import RSPIN_SNR_RANGE_DB, AddNoise
 from .noise_bank import NoiseBank
 from .speaker_perturbation import SpeakerPerturbation
 from .transform import Clip, Sometimes, Transform

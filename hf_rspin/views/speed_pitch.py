@@ -15,7 +15,7 @@ import numpy as np
 import soxr
 
 from ..audio import SAMPLING_RATE
-from .transform import Transform, UtteranceInfo, check_waveform
+from .transform import Transform, UtteranceInfo, check_rate, check_waveform
 
 HOP_SECONDS = 0.015  # half a window: longer than the period of a voice of 75 Hz
 SEARCH_SECONDS = 0.0075  # either way: together a period of 67 Hz
@@ -45,6 +45,7 @@ def time_scale(waveform: np.ndarray, sampling_rate: int, stretch: float) -> np.n
     """
     if not 1 / LARGEST_STRETCH <= stretch <= LARGEST_STRETCH:
         raise ValueError(f"stretch is {stretch}; expected 1/2 to 2 (1 changes nothing).")
+    check_rate(sampling_rate, "The change of duration")
     samples = check_waveform(waveform, "The change of duration").astype(np.float32, copy=False)
     length = round(len(samples) * stretch)
     if length == len(samples) or len(samples) == 0:
@@ -80,6 +81,8 @@ def change_speed_and_pitch(
     ratio = SEMITONE**semitones
     if not (0.25 <= speed <= 4.0):
         raise ValueError(f"speed is {speed}; expected 0.25 to 4 (1 changes nothing).")
+    if not abs(semitones) <= MOST_SEMITONES:
+        raise ValueError(f"semitones is {semitones}; expected -12 to 12 (0 changes nothing).")
     length = round(len(waveform) / speed)
     samples = time_scale(waveform, sampling_rate, ratio)
     if speed * ratio != 1.0 and len(samples):
@@ -118,6 +121,8 @@ class SpeedPitch(Transform):
         semitones: float = 2.0,
         sampling_rate: int = SAMPLING_RATE,
     ):
+        if isinstance(speeds, str | int | float):
+            raise ValueError(f"speeds are {speeds!r}; expected a list, such as {HUBERT_SPEEDS}.")
         self.speeds = tuple(float(speed) for speed in speeds)
         if not self.speeds or not all(SLOWEST <= speed <= FASTEST for speed in self.speeds):
             raise ValueError(
@@ -172,6 +177,7 @@ def _overlap_add(source, offset, length, rate, hop, search):
             natural = min(place + hop, last)
             nominal = min(offset - hop + int(round(start * rate)), last)
             place = _best_place(source, natural, nominal, search, last, hop)
+        # add the window around `start`; those of neighbours sum to one
         for n in range(2 * hop):
             index = start - hop + n
             if 0 <= index < length:
@@ -183,6 +189,7 @@ def _overlap_add(source, offset, length, rate, hop, search):
 def _best_place(source, natural, nominal, search, last, hop):
     """Return the place near `nominal` whose first hop is most like that of `natural`."""
     first, stop = max(0, nominal - search), min(last, nominal + search) + 1
+    # energy of the candidate's hop, updated by one sample as the candidate moves on
     energy = np.float32(1e-9)
     for n in range(hop):
         energy += source[first + n] * source[first + n]

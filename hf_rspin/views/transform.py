@@ -122,7 +122,8 @@ def check_waveform(waveform: np.ndarray, what: str) -> np.ndarray:
     """Return a waveform (samples,) of finite floats, contiguous, in float32 or float64.
 
     Raises:
-        ValueError: it is anything else; the sentence begins with `what`.
+        ValueError: it is anything else, or of samples so huge that their power overflows; the
+            sentence begins with `what`.
     """
     samples = np.asarray(waveform)
     if samples.ndim != 1:
@@ -140,14 +141,23 @@ def check_waveform(waveform: np.ndarray, what: str) -> np.ndarray:
     )
     if not all_finite(samples):
         raise ValueError(
-            f"{what} got a waveform with NaN or infinite samples, expected finite ones: drop it or "
-            "replace them first."
+            f"{what} got a waveform with NaN, infinite or huge samples, expected -1 to 1: drop it "
+            "or replace them first."
         )
     return samples
 
 
 def all_finite(waveform: np.ndarray) -> bool:
-    """Return whether (samples,) holds neither NaN nor infinity."""
-    # one sum of squares tells, three times as fast, unless it overflows
+    """Return whether (samples,) holds no NaN, no infinity and nothing that overflows squared."""
     with np.errstate(over="ignore"):
-        return bool(np.isfinite(np.dot(waveform, waveform)) or np.isfinite(waveform).all())
+        return bool(np.isfinite(np.dot(waveform, waveform)))  # a third of the time of isfinite
+
+
+def check_rate(sampling_rate: float, what: str) -> None:
+    """Refuse what is no sampling rate.
+
+    Raises:
+        ValueError: it is not a finite number of Hz above 0; the sentence begins with `what`.
+    """
+    if not 0 < sampling_rate < np.inf:
+        raise ValueError(f"{what} got a sampling rate of {sampling_rate} Hz, expected above 0.")

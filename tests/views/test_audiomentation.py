@@ -124,11 +124,20 @@ def test_silent_short_and_empty_waveforms_are_harmless(low_pass):
             assert num_samples >= 400 or output is waveform
 
 
+class Lacking(audiomentations.Gain):
+    """A transform whose package is missing, as `Limiter` without the extras."""
+
+    def apply(self, samples, sample_rate):
+        raise ModuleNotFoundError("No module named 'nothing_there'", name="nothing_there")
+
+
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="'LowPas', expected a class of audiomentations"):
         Audiomentation("LowPas")
     with pytest.raises(ValueError, match=r"options \['p'\] of an object"):
         Audiomentation(audiomentations.Gain(), p=1.0)
+    with pytest.raises(ValueError, match="Lacking needs nothing_there: pip install"):
+        Audiomentation(Lacking(p=1.0))
     frozen = audiomentations.Gain(p=1.0)
     frozen.freeze_parameters()
     with pytest.raises(ValueError, match="Gain with frozen parameters"):

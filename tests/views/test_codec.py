@@ -98,3 +98,10 @@ def test_every_name_gives_a_transform_that_works(speech):
         assert transform.apply(speech, parameters).shape == speech.shape, name
         assert transform.sampling_rate == RATE and type(transform).__doc__
     assert TRANSFORMS["equalizer"] is Equalizer
+
+
+def test_settings_that_cannot_be_encoded_are_refused_at_once():
+    with pytest.raises(ValueError, match="no settings of a codec"):
+        Codec([])
+    with pytest.raises(ValueError, match="cannot encode .* at 100000 Hz .* use another codec_rate"):
+        Codec(MP3_SETTINGS, codec_rate=100_000)

@@ -146,8 +146,9 @@ def test_lists_that_are_none_are_refused():
         (np.float32(1.0), r"shape \(\), expected"),
         (np.zeros(100, dtype=np.int16), "int16, expected floats"),
         (np.array(["a"]), "expected floats"),
-        (np.array([0.0, np.nan]), "NaN or infinite"),
-        (np.array([0.0, -np.inf], dtype=np.float32), "NaN or infinite"),
+        (np.array([0.0, np.nan]), "NaN, infinite or huge"),
+        (np.array([0.0, -np.inf], dtype=np.float32), "NaN, infinite or huge"),
+        (np.full(10, 1e20, dtype=np.float32), "NaN, infinite or huge"),
     ],
 )
 def test_a_waveform_that_is_none_is_refused(waveform, message):
@@ -156,7 +157,7 @@ def test_a_waveform_that_is_none_is_refused(waveform, message):
 
 
 def test_loud_and_low_precision_waveforms_are_taken():
-    assert check_waveform(np.full(10, 1e30, dtype=np.float32), "A view").max() > 9e29
+    assert check_waveform(np.full(10, 1e4, dtype=np.float32), "A view").max() == 1e4
     assert check_waveform(np.ones(10, dtype=np.float16), "A view").dtype == np.float32
     assert check_waveform(np.ones(10), "A view").dtype == np.float64
     assert check_waveform(np.ones(10)[::-2], "A view").flags.c_contiguous

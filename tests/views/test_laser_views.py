@@ -157,6 +157,8 @@ def test_the_noise_of_rspin_goes_on_both_views(speech, bank):
     [
         ({"speeds": ()}, r"speeds are \[\]; expected a list"),
         ({"speeds": (1.0, 0.0)}, r"speeds are \[1.0, 0.0\]; expected .* 0.5 to 2"),
+        ({"speeds": 0.9}, r"speeds are 0.9; expected a list"),
+        ({"speeds": "0.9"}, r"speeds are '0.9'; expected a list"),
         ({"semitones": -2.0}, r"semitones is -2.0; expected 0 \(none\) to 12"),
         ({"sampling_rate": 48_000}, "same rate"),
     ],
@@ -170,10 +172,32 @@ def test_noise_without_one_kind_of_level_is_refused(bank):
     for levels in ({}, {"snrs_db": [5.0], "snr_range_db": (0.0, 5.0)}):
         with pytest.raises(ValueError, match="give either snrs_db"):
             ViewNoise(bank, **levels)
-    with pytest.raises(ValueError, match="expected finite numbers"):
-        ViewNoise(bank, snrs_db=[])
+    for wrong in ([], 5.0, [float("nan")]):
+        with pytest.raises(ValueError, match="expected finite numbers"):
+            ViewNoise(bank, snrs_db=wrong)
+    with pytest.raises(TypeError, match="got 'noises' as a noise bank"):
+        ViewNoise("noises", snrs_db=[5.0])
     with pytest.raises(ValueError, match=r"expected \(least, greatest\)"):
         ViewNoise(bank, snr_range_db=(5.0, 0.0))
     for wrong in (0.1, 3.0):
         with pytest.raises(ValueError, match=f"stretch is {wrong}"):
             time_scale(np.zeros(10), RATE, wrong)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: time_scale(x, RATE, 1.1), lambda x: change_speed_and_pitch(x, RATE, 1.1, 2.0)],
+)
+def test_waveforms_that_are_none_are_refused(change):
+    for waveform, message in (
+        (np.array([0.0, np.nan]), "NaN"),
+        (np.zeros((2, 50)), r"shape \(2, 50\)"),
+        (np.zeros(50, dtype=np.int16), "int16"),
+    ):
+        with pytest.raises(ValueError, match=f"change of duration got a waveform .*{message}"):
+            change(waveform)
+    for semitones in (-12.5, 40.0, float("nan")):
+        with pytest.raises(ValueError, match=f"semitones is {semitones}; expected -12 to 12"):
+            change_speed_and_pitch(np.zeros(50), RATE, 1.0, semitones)
+    with pytest.raises(ValueError, match="sampling rate of 0 Hz"):
+        time_scale(np.zeros(50), 0, 1.1)

@@ -87,7 +87,7 @@ def test_silent_speech_stays_silent_and_silent_noise_is_refused():
         (tone(10), np.ones((2, 10)), 0.0, r"noise of shape \(2, 10\), expected \(samples,\)"),
         (tone(10), np.array([0.0, np.nan]), 0.0, "NaN, infinite or huge"),
         (np.ones((2, 10)), tone(10), 0.0, r"waveform of shape \(2, 10\)"),
-        (np.array([0.0, np.inf]), tone(10), 0.0, "NaN or infinite"),
+        (np.array([0.0, np.inf]), tone(10), 0.0, "NaN, infinite or huge"),
         (np.ones(10, dtype=np.int16), tone(10), 0.0, "int16, expected floats"),
     ],
 )
@@ -144,8 +144,9 @@ def test_a_synthetic_room_decays_as_asked(t60):
     remaining = 10 * np.log10(np.cumsum(response[::-1] ** 2)[::-1])[int(0.02 * RATE) :]
     first, last = np.argmax(remaining < remaining[0] - 5), np.argmax(remaining < remaining[0] - 25)
     assert 3 * (last - first) / RATE == pytest.approx(t60, rel=0.1)
-    with pytest.raises(ValueError, match="t60"):
-        synthesize_room_response(np.random.default_rng(5), RATE, 0.0)
+    for wrong in (0.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"t60 is {wrong} s"):
+            synthesize_room_response(np.random.default_rng(5), RATE, wrong)
 
 
 @pytest.fixture
@@ -253,6 +254,10 @@ def test_a_bank_that_cannot_work_says_so():
         NoiseBank([np.ones(5)], babble_probability=2.0)
     with pytest.raises(ValueError, match="babble_speakers"):
         NoiseBank([np.ones(5)], babble_speakers=(5, 3))
+    with pytest.raises(ValueError, match="sampling rate of 0 Hz"):
+        NoiseBank([np.ones(5)], sampling_rate=0)
+    with pytest.raises(ValueError, match="num_samples=0 of noise"):
+        NoiseBank([np.ones(5)]).draw(np.random.default_rng(0), 0)
     with pytest.raises(AudioError, match="no audible noise"):
         NoiseBank([np.zeros(5)]).draw(np.random.default_rng(0), 10)
 
@@ -266,6 +271,7 @@ def test_a_folder_is_searched_for_its_audio(noise_folder, tmp_path):
     expected = sorted([*noise_folder, tmp_path / "street/car.WAV"])
     for given in (tmp_path, str(tmp_path)):
         assert list(NoiseBank(given).sources) == expected
+    assert NoiseBank(path for path in expected).sources == expected
     babble_bank = NoiseBank([], speech_sources=str(tmp_path), babble_probability=1.0)
     assert list(babble_bank.speech_sources) == expected
 
@@ -279,6 +285,8 @@ def test_a_folder_is_searched_for_its_audio(noise_folder, tmp_path):
         (np.ones(100), r"one noise source \(ndarray\)"),
         ([np.ones(5), np.ones((2, 5))], r"noise source 1 of shape \(2, 5\)"),
         ([np.array([0.0, np.nan])], "expected .* of finite numbers"),
+        (None, "noise sources as NoneType, expected a folder or a list"),
+        ([1, 2], "got 1 as noise source 0, expected audio"),
     ],
 )
 def test_sources_that_are_none_are_refused(sources, message):

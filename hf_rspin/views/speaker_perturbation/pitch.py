@@ -15,6 +15,7 @@ import numpy as np
 import scipy.fft
 import soxr
 
+from ..transform import check_rate, check_waveform
 from .pitch_path import best_path, pick_candidates
 
 FLOOR_HZ, CEILING_HZ = 75.0, 600.0
@@ -75,7 +76,8 @@ def estimate_f0(
         The track; without frames where the waveform is shorter than one window.
 
     Raises:
-        ValueError: the range is not 0 < floor < ceiling <= 2000.
+        ValueError: the range is not 0 < floor < ceiling <= 2000, or the waveform is not (samples,)
+            of finite floats.
     """
     return _track(*_analysis_signal(waveform, sampling_rate), floor, ceiling, step_periods)
 
@@ -143,7 +145,8 @@ def _track(
 
 def _analysis_signal(waveform: np.ndarray, sampling_rate: int) -> tuple[np.ndarray, float]:
     """Return the waveform (samples,) at 8 kHz or less without its offset, and its rate in Hz."""
-    samples = np.ascontiguousarray(waveform, dtype=np.float32)
+    check_rate(sampling_rate, "The F0 track")
+    samples = check_waveform(waveform, "The F0 track").astype(np.float32, copy=False)
     if len(samples) and sampling_rate > ANALYSIS_RATE:
         samples = soxr.resample(samples, sampling_rate, ANALYSIS_RATE, quality="LQ")
         sampling_rate = ANALYSIS_RATE
