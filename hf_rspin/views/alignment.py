@@ -6,12 +6,11 @@ Labels and losses compare frame t of one view with frame t of the other, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import scipy.signal
 
-from ..audio import FRAME_SHIFT
+from ..audio import FRAME_SHIFT, SAMPLING_RATE
+from .transform import Transform, UtteranceInfo
 
 HOP_SECONDS = 0.002
 PROBE_SECONDS = 2.0
@@ -64,27 +63,33 @@ def measure_delays(reference: np.ndarray, output: np.ndarray, sampling_rate: int
     return delays
 
 
-def check_alignment(
-    transform: Callable[[np.ndarray, int], np.ndarray], name: str, sampling_rate: int, times: int
-) -> None:
-    """Apply `transform(waveform, time)` to a probe several times and measure its timing.
+def check_alignment(transform: Transform, num_probes: int = 4) -> None:
+    """Draw and apply a transform several times to a probe, and measure its timing.
 
     Raises:
-        ValueError: the length changed, or a part moved by a frame or more.
+        ValueError: the transform changes the length, or moves a part by a frame or more.
     """
-    reference = probe(sampling_rate)
-    for time in range(times):
-        output = transform(reference.copy(), time)
+    name = transform.name
+    if not transform.keeps_timing:
+        raise ValueError(
+            f"got {name}, which changes the timing, expected a transform that keeps it: frames of "
+            "the two views would not belong together."
+        )
+    reference = probe(transform.sampling_rate)
+    for seed in range(num_probes):
+        drawn = transform.draw(np.random.default_rng(seed), UtteranceInfo(len(reference)))
+        output = reference if drawn is None else transform.apply(reference.copy(), drawn)
         if output.shape != reference.shape:
             raise ValueError(
                 f"{name} made {output.shape} of a waveform of {reference.shape}, expected the same "
                 "length: views must stay aligned, so choose a transform that keeps it."
             )
-        delays = measure_delays(reference, output, sampling_rate)
-        if np.nanmax(np.abs(delays), initial=0.0) >= FRAME_SHIFT:
+        delays = measure_delays(reference, output, transform.sampling_rate)
+        frame = FRAME_SHIFT * transform.sampling_rate / SAMPLING_RATE
+        if np.nanmax(np.abs(delays), initial=0.0) >= frame:
             raise ValueError(
                 f"{name} moves sound in time (delays of {delays.astype(str).tolist()} samples), "
-                f"expected less than a frame of {FRAME_SHIFT}: views must stay aligned, so choose "
+                f"expected less than a frame of {frame:g}: views must stay aligned, so choose "
                 "another transform or setting."
             )
 

@@ -61,7 +61,7 @@ class Audiomentation(Transform):
         self.transform, self.sampling_rate = transform, sampling_rate
         self.name = type(transform).__name__
         try:
-            check_alignment(self._call, self.name, sampling_rate, NUM_PROBES)
+            check_alignment(self, NUM_PROBES)
         except ImportError as error:
             raise ValueError(
                 f"{self.name} needs {error.name}: pip install 'audiomentations[extras]'."
@@ -75,11 +75,8 @@ class Audiomentation(Transform):
         """Apply the transform to (samples,); the input itself where it was not to be applied."""
         if len(waveform) < FRAME_WINDOW:
             return waveform
-        return self._call(waveform, parameters)
-
-    def _call(self, waveform: np.ndarray, seed: int) -> np.ndarray:
         samples = waveform.copy()  # some transforms work in place
-        with _seeded(seed):
+        with _seeded(parameters):
             output = self.transform(samples, sample_rate=self.sampling_rate)
         return waveform if output is samples else np.asarray(output, dtype=np.float32)
 

@@ -32,6 +32,7 @@ class Chain(Transform):
             found = ", ".join(f"{t.name} {t.sampling_rate} Hz" for t in transforms)
             raise ValueError(f"got transforms of several rates ({found}), expected the same rate.")
         self.sampling_rate = rates[0] if rates else SAMPLING_RATE
+        self.keeps_timing = all(transform.keeps_timing for transform in transforms)
 
     def draw(self, generator: np.random.Generator, utterance: UtteranceInfo) -> tuple:
         """Draw the parameters of each transform, told the length that reaches it."""
@@ -128,6 +129,10 @@ class ComposedViews:
         clean: transforms of the first view, in order; empty leaves it as it is.
         perturbed: transforms of the second view, in order.
 
+    Attributes:
+        keeps_timing: whether frame t of both views is the same sound, as Spin needs.
+        first_view_varies: whether the first view is another one in every epoch.
+
     Raises:
         TypeError: an entry is not a `Transform`.
         ValueError: the transforms work at different sampling rates.
@@ -140,7 +145,9 @@ class ComposedViews:
 
     def __init__(self, clean: Sequence[Transform], perturbed: Sequence[Transform]):
         self.clean, self.perturbed = Chain(clean), Chain(perturbed)
-        self.sampling_rate = Chain([*clean, *perturbed]).sampling_rate
+        both = Chain([*clean, *perturbed])
+        self.sampling_rate, self.keeps_timing = both.sampling_rate, both.keeps_timing
+        self.first_view_varies = len(self.clean.transforms) > 0
 
     def draw(
         self,

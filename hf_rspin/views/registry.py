@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..audio import SAMPLING_RATE
 from .additive_noise import RSPIN_SNR_RANGE_DB, AddNoise
+from .alignment import check_alignment
 from .audiomentation import Audiomentation, band_limit, clipping
 from .codec import mp3, telephone
 from .equalizer import Equalizer
@@ -73,12 +74,15 @@ def augmentation_list(
     """Return augmentations for the end of a view; those given by name with a probability each.
 
     Raises:
-        ValueError: a name is unknown, or one name is given instead of a list.
+        ValueError: a name is unknown, one name is given instead of a list, or a transform changes
+            the length or moves sound in time.
     """
     if isinstance(augmentations, str):
         raise ValueError(f"got augmentations={augmentations!r}, expected a list of names.")
     found = []
     for item in augmentations:
         transform = as_transform(item, sampling_rate)
+        if not isinstance(transform, Audiomentation | AddNoise):  # measured, and no change of time
+            check_alignment(transform)
         found.append(Sometimes(transform, probability) if isinstance(item, str) else transform)
     return found

@@ -114,6 +114,7 @@ class SpeedPitch(Transform):
     """
 
     name = "speed_pitch"
+    keeps_timing = False
 
     def __init__(
         self,

@@ -51,6 +51,7 @@ class Transform:
 
     name = "transform"
     sampling_rate = SAMPLING_RATE
+    keeps_timing = True  # False where the same sound lies elsewhere, at another speed
 
     def draw(self, generator: np.random.Generator, utterance: UtteranceInfo) -> Any:
         """Draw the parameters of one utterance; None applies nothing."""
@@ -89,6 +90,7 @@ class Sometimes(Transform):
             raise ValueError(f"got probability {probability} of {transform.name}, expected 0 to 1.")
         self.transform, self.probability = transform, probability
         self.name, self.sampling_rate = transform.name, transform.sampling_rate
+        self.keeps_timing = transform.keeps_timing
 
     def draw(self, generator: np.random.Generator, utterance: UtteranceInfo) -> Any:
         """Draw whether, then the parameters."""

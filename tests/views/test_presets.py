@@ -8,12 +8,16 @@ from hf_rspin.seeding import example_generator
 from hf_rspin.views import (
     WAVLM_SPEEDS,
     AddNoise,
+    Chain,
+    Clip,
     ComposedViews,
     Equalizer,
     LaserViews,
     NoiseBank,
     RSpinViews,
+    Sometimes,
     SpeakerPerturbation,
+    SpeedPitch,
     SpinViews,
     augmentation_list,
     build_views,
@@ -204,6 +208,26 @@ def test_augmentations_come_last_and_move_no_other_draw(speech, bank, preset):
     assert pairs[1].applied == (*pairs[0].applied, "telephone", "mp3")
     assert pairs[0].perturbed.shape == pairs[1].perturbed.shape
     assert not np.array_equal(pairs[0].perturbed, pairs[1].perturbed)
+
+
+def late(waveform, parameters):
+    return np.concatenate([np.zeros(800, dtype=np.float32), waveform[:-800]])
+
+
+def test_augmentations_that_move_sound_in_time_are_refused(bank):
+    delay = Clip()
+    delay.apply, delay.name = late, "delay"
+    for wrong, message in (
+        (SpeedPitch((0.9,)), "speed_pitch, which changes the timing"),
+        (Chain([Clip(), Sometimes(SpeedPitch(), 0.1)]), "chain, which changes the timing"),
+        (delay, r"delay moves sound in time \(delays of .*'800.0'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RSpinViews(bank, augmentations=[wrong])
+    assert RSpinViews(bank, augmentations=["clipping", AddNoise(bank, [0.0])]).keeps_timing
+    assert not LaserViews().keeps_timing and not LaserViews().first_view_varies
+    assert LaserViews(noise=AddNoise(bank, [0.0], both_views=True)).first_view_varies
+    assert RSpinViews(bank).first_view_varies and not SpinViews().first_view_varies
 
 
 def test_augmentations_on_both_views_are_drawn_independently(speech):
