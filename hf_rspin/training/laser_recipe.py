@@ -11,8 +11,7 @@ from hf_rspin.data import load_corpus
 from hf_rspin.models import SCORE_SETTINGS, LaserHubertModel, LaserWavLMModel
 from hf_rspin.training.encoders import EncoderArguments, build_model
 from hf_rspin.training.recipe import split_name
-from hf_rspin.views import LaserViews, NoiseBank, ViewNoise
-from hf_rspin.views.laser import HUBERT_SPEEDS
+from hf_rspin.views import HUBERT_SPEEDS, LaserViews, NoiseBank, ViewNoise
 
 HEADS = ("laser_head.",)
 MODEL_CLASSES = {"hubert": LaserHubertModel, "wavlm": LaserWavLMModel}

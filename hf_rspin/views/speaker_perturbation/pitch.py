@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import scipy.fft
 import soxr
+
+from ..transform import check_rate, check_waveform
+from .pitch_path import best_path, pick_candidates
 
 FLOOR_HZ, CEILING_HZ = 75.0, 600.0
 ANALYSIS_RATE = 8000
@@ -22,10 +24,6 @@ LOW_PASS_HZ = 2500.0
 PERIODS_PER_WINDOW = 3.0
 TIME_STEP_PERIODS = 0.8
 RANGE_STEP_PERIODS = 1.6  # quartiles need fewer frames than a contour
-MAX_CANDIDATES = 8
-VOICING_THRESHOLD = 0.55
-SILENCE_THRESHOLD = 0.03
-OCTAVE_COST = 0.02
 OCTAVE_JUMP_COST = 0.35
 VOICING_CHANGE_COST = 0.14
 FRAMES_PER_BLOCK = 64
@@ -78,26 +76,10 @@ def estimate_f0(
         The track; without frames where the waveform is shorter than one window.
 
     Raises:
-        ValueError: the range is not 0 < floor < ceiling <= 2000.
+        ValueError: the range is not 0 < floor < ceiling <= 2000, or the waveform is not (samples,)
+            of finite floats.
     """
-    if not 0 < floor < ceiling <= ANALYSIS_RATE / 4:
-        raise ValueError(
-            f"F0 range {floor}-{ceiling} Hz, expected 0 < floor < ceiling <= {ANALYSIS_RATE // 4}."
-        )
-    samples, rate = _analysis_signal(waveform, sampling_rate)
-    window_length = int(round(PERIODS_PER_WINDOW / floor * rate))
-    time_step = step_periods / floor
-    starts = _frame_starts(len(samples), window_length, time_step * rate)
-    times = (starts + window_length / 2) / rate
-    peak = float(np.abs(samples).max()) if len(samples) else 0.0
-    if len(starts) == 0 or peak == 0.0:
-        return F0Track(times, np.zeros(len(starts)), time_step)
-    path = _best_path(
-        *_all_candidates(samples / peak, starts, window_length, rate, floor, ceiling),
-        OCTAVE_JUMP_COST * 0.01 / time_step,
-        VOICING_CHANGE_COST * 0.01 / time_step,
-    )
-    return F0Track(times, path, time_step)
+    return _track(*_analysis_signal(waveform, sampling_rate), floor, ceiling, step_periods)
 
 
 def estimate_f0_range(waveform: np.ndarray, sampling_rate: int) -> tuple[float, float] | None:
@@ -106,15 +88,65 @@ def estimate_f0_range(waveform: np.ndarray, sampling_rate: int) -> tuple[float, 
     A wide first pass gives the quartiles of voiced F0; the range is 0.75 * first quartile to
     1.5 * third quartile. Replaces the per-speaker table of Spin's authors.
     """
-    track = estimate_f0(waveform, sampling_rate, step_periods=RANGE_STEP_PERIODS)
+    return _range(*_analysis_signal(waveform, sampling_rate))
+
+
+def track_voice(
+    waveform: np.ndarray, sampling_rate: int, f0_range: tuple[float, float] | None = None
+) -> F0Track | None:
+    """Track F0 in the range of the voice, which is estimated where None.
+
+    As `estimate_f0_range` and then `estimate_f0`, with one analysis signal for both.
+
+    Returns:
+        The track; None where nothing is voiced.
+    """
+    signal = _analysis_signal(waveform, sampling_rate)
+    if f0_range is None:
+        f0_range = _range(*signal)
+    return None if f0_range is None else _track(*signal, *f0_range)
+
+
+def _range(samples: np.ndarray, rate: float) -> tuple[float, float] | None:
+    """Return `estimate_f0_range` of an analysis signal."""
+    track = _track(samples, rate, step_periods=RANGE_STEP_PERIODS)
     if not track.is_voiced:
         return None
     first, third = np.quantile(track.voiced_frequencies, (0.25, 0.75))
     return 0.75 * float(first), 1.5 * float(third)
 
 
+def _track(
+    samples: np.ndarray,
+    rate: float,
+    floor: float = FLOOR_HZ,
+    ceiling: float = CEILING_HZ,
+    step_periods: float = TIME_STEP_PERIODS,
+) -> F0Track:
+    """Return `estimate_f0` of an analysis signal (samples,) at `rate` Hz."""
+    if not 0 < floor < ceiling <= ANALYSIS_RATE / 4:
+        raise ValueError(
+            f"F0 range {floor}-{ceiling} Hz, expected 0 < floor < ceiling <= {ANALYSIS_RATE // 4}."
+        )
+    window_length = int(round(PERIODS_PER_WINDOW / floor * rate))
+    time_step = step_periods / floor
+    starts = _frame_starts(len(samples), window_length, time_step * rate)
+    times = (starts + window_length / 2) / rate
+    peak = float(np.abs(samples).max()) if len(samples) else 0.0
+    if len(starts) == 0 or peak == 0.0:
+        return F0Track(times, np.zeros(len(starts)), time_step)
+    path = best_path(
+        *_all_candidates(samples / peak, starts, window_length, rate, floor, ceiling),
+        OCTAVE_JUMP_COST * 0.01 / time_step,
+        VOICING_CHANGE_COST * 0.01 / time_step,
+    )
+    return F0Track(times, path, time_step)
+
+
 def _analysis_signal(waveform: np.ndarray, sampling_rate: int) -> tuple[np.ndarray, float]:
-    samples = np.ascontiguousarray(waveform, dtype=np.float32)
+    """Return the waveform (samples,) at 8 kHz or less without its offset, and its rate in Hz."""
+    check_rate(sampling_rate, "The F0 track")
+    samples = check_waveform(waveform, "The F0 track").astype(np.float32, copy=False)
     if len(samples) and sampling_rate > ANALYSIS_RATE:
         samples = soxr.resample(samples, sampling_rate, ANALYSIS_RATE, quality="LQ")
         sampling_rate = ANALYSIS_RATE
@@ -157,7 +189,7 @@ def _all_candidates(
         peaks = np.abs(frames).max(axis=1)
         correlation = _correlation(frames * window, low_pass, size, max_lag + 1)
         correlation /= window_correlation
-        blocks.append(_candidates(correlation, peaks, rate, floor, ceiling))
+        blocks.append(pick_candidates(correlation, peaks, rate, floor, ceiling))
     return np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks])
 
 
@@ -167,64 +199,3 @@ def _correlation(frames: np.ndarray, weight: np.ndarray, size: int, num_lags: in
     power = spectrum.real**2 + spectrum.imag**2
     correlation = scipy.fft.irfft(power * weight, size, axis=1)[:, :num_lags]
     return correlation / np.maximum(correlation[:, :1], np.float32(1e-20))
-
-
-@numba.njit(cache=True, nogil=True)
-def _candidates(correlation, peaks, rate, floor, ceiling):
-    """Pick the peaks of each frame's autocorrelation (frames, lags)."""
-    num_frames = len(correlation)
-    frequencies = np.zeros((num_frames, MAX_CANDIDATES))
-    strengths = np.full((num_frames, MAX_CANDIDATES), -1e30)
-    first_lag = max(2, int(rate / ceiling))
-    for i in range(num_frames):
-        row = correlation[i]
-        loudness = peaks[i] * (1.0 + VOICING_THRESHOLD) / SILENCE_THRESHOLD
-        strengths[i, 0] = VOICING_THRESHOLD + max(0.0, 2.0 - loudness)
-        for lag in range(first_lag, len(row) - 1):
-            left, middle, right = row[lag - 1], row[lag], row[lag + 1]
-            if middle <= 0.5 * VOICING_THRESHOLD or middle <= left or middle < right:
-                continue
-            curvature = 2.0 * middle - left - right
-            shift = 0.5 * (right - left) / curvature
-            frequency = rate / (lag + shift)
-            if frequency < floor or frequency > ceiling:
-                continue
-            height = min(1.0, middle + 0.25 * (right - left) * shift)
-            strength = height + OCTAVE_COST * np.log2(frequency / floor)
-            weakest = 1
-            for k in range(2, MAX_CANDIDATES):
-                if strengths[i, k] < strengths[i, weakest]:
-                    weakest = k
-            if strength > strengths[i, weakest]:
-                strengths[i, weakest] = strength
-                frequencies[i, weakest] = frequency
-    return frequencies, strengths
-
-
-@numba.njit(cache=True, nogil=True)
-def _best_path(frequencies, strengths, octave_jump_cost, voicing_change_cost):
-    """Return the F0 (frames,) of the path with the greatest strength minus transition costs."""
-    num_frames, num_candidates = strengths.shape
-    total = strengths.copy()
-    origin = np.zeros((num_frames, num_candidates), dtype=np.int64)
-    for i in range(1, num_frames):
-        for k in range(num_candidates):
-            best, best_from = -1e300, 0
-            for j in range(num_candidates):
-                before, after = frequencies[i - 1, j], frequencies[i, k]
-                cost = 0.0
-                if (before > 0) != (after > 0):
-                    cost = voicing_change_cost
-                elif before > 0:
-                    cost = octave_jump_cost * abs(np.log2(before / after))
-                value = total[i - 1, j] - cost
-                if value > best:
-                    best, best_from = value, j
-            total[i, k] += best
-            origin[i, k] = best_from
-    path = np.zeros(num_frames)
-    k = int(np.argmax(total[-1]))
-    for i in range(num_frames - 1, -1, -1):
-        path[i] = frequencies[i, k]
-        k = origin[i, k]
-    return path

@@ -73,6 +73,7 @@ def _place_grains(num_samples, pulses, runs, times, periods, stretches, bounds, 
     give the input back.
     """
     unlimited = 1e9
+    # room for one grain per hop or shortest new period, and half as many again
     shortest = max(1.0, (periods * stretches)[stretches > 0].min())
     capacity = 16 + len(pulses) + int(num_samples / min(hop, shortest) * 1.5)
     grains = np.empty((capacity, 4))
@@ -80,6 +81,7 @@ def _place_grains(num_samples, pulses, runs, times, periods, stretches, bounds, 
     count = 1
     first = 0
     for run in range(len(bounds)):
+        # the pulses first...last belong to this voiced run
         last = first
         while last + 1 < len(pulses) and runs[last + 1] == run:
             last += 1
@@ -88,16 +90,19 @@ def _place_grains(num_samples, pulses, runs, times, periods, stretches, bounds, 
         place, nearest = pulses[first], first
         end = pulses[last] + 0.5
         while place <= end and count < capacity - 1:
+            # the input pulse nearest in time: some are skipped or repeated as the pitch changes
             while nearest < last and abs(pulses[nearest + 1] - place) < abs(
                 pulses[nearest] - place
             ):
                 nearest += 1
+            # the grain reaches to the pulses beside it, at an end of the run as far as inwards
             left = pulses[max(nearest, first + 1)] - pulses[max(nearest, first + 1) - 1]
             right = pulses[min(nearest, last - 1) + 1] - pulses[min(nearest, last - 1)]
-            if first == last:
+            if first == last:  # a single pulse: the F0 track says how far
                 left = right = np.interp(place, times[a:b], periods[a:b])
             grains[count] = (place, pulses[nearest], left, right)
             count += 1
+            # one new period on: the input's own, stretched by old F0 over new
             period = right if place >= pulses[nearest] else left
             place += max(1.0, period * np.interp(place, times[a:b], stretches[a:b]))
         first = last + 1
@@ -143,12 +148,14 @@ def _add_grains(source, grains, formant_ratio, output):
         place = grains[g, 0]
         before = grains[g - 1, 0] if g > 0 else place - 1.0
         after = grains[g + 1, 0] if g + 1 < num_grains else num_samples + 1.0
+        # neighbours overlap fully; a grain never reaches past its own period
         left = max(1.0, min(place - before, grains[g, 2] / formant_ratio))
         right = max(1.0, min(after - place, grains[g, 3] / formant_ratio))
         # output sample n reads the source at n + shift
         shift = grains[g, 1] / formant_ratio - place
         whole = int(np.floor(shift))
         _interpolation_taps(shift - whole, taps)
+        # the window rises from place - left to place and falls to place + right
         base = whole - (NUM_TAPS // 2 - 1)
         first = max(0, int(np.ceil(place - left)))
         middle = min(num_samples, int(np.ceil(place)))

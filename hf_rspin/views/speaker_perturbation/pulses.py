@@ -53,12 +53,14 @@ def voiced_runs(frequencies: np.ndarray) -> list[tuple[int, int]]:
 @numba.njit(cache=True, nogil=True)
 def _walk(waveform, times, periods, begin, end):
     """Mark the periods between samples `begin` and `end`; `periods` in samples at `times`."""
+    # the loudest sample is the surest pulse
     start = int(begin)
     for n in range(int(begin), int(end) + 1):
         if abs(waveform[n]) > abs(waveform[start]):
             start = n
     # every step is at least 0.8 of the shortest period, so this many marks are enough
     capacity = 4 + int((end - begin) / (SHORTEST_STEP * periods.min()))
+    # backwards, then forwards, a period at a time
     before = np.empty(capacity)
     count_before = 0
     position = float(start)
@@ -77,6 +79,7 @@ def _walk(waveform, times, periods, begin, end):
             break
         after[count_after] = position
         count_after += 1
+    # in order of time
     marks = np.empty(count_before + 1 + count_after)
     marks[:count_before] = before[:count_before][::-1]
     marks[count_before] = start
@@ -96,8 +99,9 @@ def _period_at(waveform, position, period, direction):
     longest = int(np.ceil(LONGEST_STEP * period))
     first = min(centre - half, centre - half + direction * longest)
     last = max(centre + half, centre + half + direction * longest)
-    if first < 0 or last >= len(waveform):
+    if first < 0 or last >= len(waveform):  # too near an end to compare
         return period
+    # correlation over the energy of the other part alone: that of this part is the same for all
     best, best_lag = -1.0, 0
     scores = np.zeros(longest - shortest + 1)
     for lag in range(shortest, longest + 1):
@@ -114,6 +118,7 @@ def _period_at(waveform, position, period, direction):
     k = best_lag - shortest
     if best <= 0.0 or k <= 0 or k >= len(scores) - 1:
         return period
+    # a parabola through three scores gives the place between samples
     curvature = 2 * scores[k] - scores[k - 1] - scores[k + 1]
     if curvature <= 0.0:
         return float(best_lag)

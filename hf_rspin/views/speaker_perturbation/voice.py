@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .pitch import F0Track, estimate_f0, estimate_f0_range
+from ...audio import SAMPLING_RATE
+from ..transform import Transform, UtteranceInfo, check_waveform
+from .pitch import F0Track, track_voice
 from .psola import overlap_add
 
 MIN_VOICED_FRAMES = 3
@@ -82,13 +84,11 @@ def change_voice(
         The changed waveform, of exactly the input's length, not clipped.
 
     Raises:
-        ValueError: the waveform is not (samples,) of finite numbers, or a ratio is out of range.
+        ValueError: the waveform is not (samples,) of finite floats, or a ratio is out of range.
     """
-    samples = _checked_waveform(waveform)
+    samples = check_waveform(waveform, "The change of voice").astype(np.float32, copy=False)
     _check_ratios(parameters)
-    if f0_range is None:
-        f0_range = estimate_f0_range(samples, sampling_rate)
-    track = estimate_f0(samples, sampling_rate, *f0_range) if f0_range else None
+    track = track_voice(samples, sampling_rate, f0_range)
     if track is None or len(track.voiced_frequencies) < MIN_VOICED_FRAMES:
         return VoiceShift(samples.copy(), changed=False, median_f0=0.0)
     offset = np.float32(samples.mean(dtype=np.float64))
@@ -109,21 +109,6 @@ def _new_contour(track: F0Track, parameters: VoiceParameters) -> np.ndarray:
     return np.maximum(0.0, median + (scaled - median) * parameters.pitch_range_ratio)
 
 
-def _checked_waveform(waveform: np.ndarray) -> np.ndarray:
-    samples = np.ascontiguousarray(waveform, dtype=np.float32)
-    if samples.ndim != 1:
-        raise ValueError(
-            f"The change of voice got a waveform of shape {samples.shape}, expected (samples,): "
-            "average or split the channels first."
-        )
-    if not np.isfinite(samples).all():
-        raise ValueError(
-            "The change of voice got a waveform with NaN or infinite samples: drop it or replace "
-            "them first."
-        )
-    return samples
-
-
 def _check_ratios(parameters: VoiceParameters) -> None:
     for name, ratio in vars(parameters).items():
         if not 1 / LARGEST_RATIO <= ratio <= LARGEST_RATIO:
@@ -131,3 +116,28 @@ def _check_ratios(parameters: VoiceParameters) -> None:
                 f"The change of voice got {name}={ratio}, expected a number from "
                 f"{1 / LARGEST_RATIO} to {LARGEST_RATIO} (1 changes nothing)."
             )
+
+
+class SpeakerPerturbation(Transform):
+    """Spin's change of speaker; skipped where nothing is voiced."""
+
+    name = "speaker_perturbation"
+
+    def __init__(self, sampling_rate: int = SAMPLING_RATE):
+        self.sampling_rate = sampling_rate
+
+    def draw(
+        self, generator: np.random.Generator, utterance: UtteranceInfo
+    ) -> tuple[VoiceParameters, tuple[float, float] | None]:
+        """Draw the ratios; the F0 range of the utterance goes with them."""
+        return draw_voice(generator), utterance.f0_range
+
+    def apply(
+        self,
+        waveform: np.ndarray,
+        parameters: tuple[VoiceParameters, tuple[float, float] | None],
+    ) -> np.ndarray:
+        """Change the voice of (samples,)."""
+        voice, f0_range = parameters
+        shift = change_voice(waveform, self.sampling_rate, voice, f0_range)
+        return shift.waveform if shift.changed else waveform
