@@ -173,7 +173,7 @@ def _find_folder(ckpt: str | Path | None, model_config: str | None) -> Path:
             f"{folder} holds a {config.get('model_type')!r} model; expected one of "
             f"{', '.join(ENCODERS)}."
         )
-    shift = math.prod(AutoConfig.from_pretrained(str(folder)).conv_stride)
+    shift = math.prod(AutoConfig.from_pretrained(str(folder), trust_remote_code=False).conv_stride)
     if shift != FRAME_SHIFT:
         raise ValueError(
             f"{folder} has a frame every {shift} samples; expected {FRAME_SHIFT}, 20 ms at 16 kHz."
