@@ -69,7 +69,7 @@ class Evaluation:
     """Runs front ends through conditions; finished cells are found again, whatever stopped a run.
 
     A cell is found by all that decides it: weights, probe and its settings, condition, utterances.
-    Probes that the corpus has no labels for are left out; `left_out` says why.
+    Probes that the corpus has no labels for are left out; `left_out` holds a sentence for each.
 
     Args:
         folder: `cells/` of it holds the results, one JSON file each; `features/` is there only
@@ -107,7 +107,8 @@ class Evaluation:
         self.dtype, self.num_workers, self.progress = dtype, num_workers, progress
         reasons = {probe: probe.reason_to_skip(test, train) for probe in probes}
         self.probes = [probe for probe, reason in reasons.items() if reason is None]
-        self.left_out = [reason for reason in reasons.values() if reason is not None]
+        sentences = [*reasons.values(), *(probe.remark(test) for probe in self.probes)]
+        self.left_out = [sentence for sentence in sentences if sentence is not None]
         for reason in self.left_out:
             logger.info(reason)
         _check_different("probe", [probe.name for probe in probes])

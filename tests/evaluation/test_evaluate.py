@@ -165,7 +165,7 @@ def test_without_labels_what_needs_none_is_measured(corpora, tmp_path, caplog, e
     }  # fmt: skip
     assert (noisy.groupby("metric").size() == 3).all() and noisy["value"].notna().all()
     assert [text.split(" is left")[0] for text in evaluation.left_out] == [
-        "Phone recognition", "Speaker identification",
+        "Phone recognition", "Speaker identification", "Phone information",
     ]  # fmt: skip
     assert "no speaker names" in caplog.text
 

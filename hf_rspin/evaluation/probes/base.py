@@ -185,6 +185,10 @@ class Probe(ABC):
         """
         return None
 
+    def remark(self, test: Utterances) -> str | None:
+        """Say in a sentence which of its numbers this corpus has no labels for."""
+        return None
+
     def fit(self, features: CleanFeatures, state: Path) -> None:  # noqa: B027, most need none
         """Learn from clean features before any condition.
 

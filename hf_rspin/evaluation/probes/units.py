@@ -82,6 +82,12 @@ class UnitProbe(Probe):
                 raise ValueError(f"column alignment of {key}: {error}") from error
         return None
 
+    def remark(self, test: Utterances) -> str | None:
+        """Name the missing alignments."""
+        if test.alignments is None:
+            return "Phone information is left out: the recordings have no phone alignment."
+        return None
+
     def fit(self, features: CleanFeatures, state: Path) -> None:
         """Cluster the frames of each layer, and name those of clean test speech."""
         store, rows = features.to_learn_from(self.max_utterances, self.seed)

@@ -43,6 +43,18 @@ def test_the_probe_learns_phones_and_finds_their_layer(corpus):
     assert evaluate_probe(training.probe, store, phones, dev).rate == training.dev_per
 
 
+def test_the_weights_of_the_best_evaluation_are_kept_not_the_last(corpus):
+    store, phones = corpus
+    phones = phones[:40] + [["AA"]] * 20  # the more phones the probe says, the worse on dev
+    arguments = ProbeArguments(num_updates=60, batch_size=8, learning_rate=1e-2, evaluations=60)
+    training = train_probe(store, phones, range(40), range(40, 60), arguments)
+    rates = [entry["dev_per"] for entry in training.history]
+    assert rates[-1] > min(rates) + 1  # it says blanks first
+    assert training.dev_per == min(rates)
+    found = evaluate_probe(training.probe, store, phones, range(40, 60)).rate
+    assert found == pytest.approx(min(rates))
+
+
 def test_the_same_seed_gives_the_same_probe(corpus):
     store, phones = corpus
     arguments = ProbeArguments(num_updates=6, batch_size=4)

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from hf_rspin.evaluation import SpeakerProbe, split_within_speakers
+from hf_rspin.evaluation import (
+    SpeakerIdentification,
+    SpeakerProbe,
+    Utterances,
+    split_within_speakers,
+)
 
 
 def test_every_test_speaker_is_trained_on():
@@ -38,3 +43,21 @@ def test_scale_of_the_features_does_not_matter():
         for scale in (1.0, 1e3)
     ]
     assert accuracies[0] == accuracies[1]
+
+
+def test_what_is_missing_is_said():
+    audio = [{}] * 4
+    known = Utterances(list("abcd"), audio, ["x", "x", "y", "y"])
+    unknown, single = Utterances(list("abcd"), audio), Utterances(list("abcd"), audio, ["x"] * 4)
+    assert SpeakerIdentification().reason_to_skip(known, None) is None
+    assert SpeakerIdentification("train").reason_to_skip(known, known) is None
+    for probe, test, train, reason in (
+        (SpeakerIdentification(), unknown, known, "no speaker names"),
+        (SpeakerIdentification("train"), known, None, "no speaker names"),
+        (SpeakerIdentification("train"), known, unknown, "no speaker names"),
+        (SpeakerIdentification("train"), known, single, "one speaker only"),
+        (SpeakerIdentification(), single, known, "two such speakers"),
+    ):
+        assert reason in probe.reason_to_skip(test, train)
+    with pytest.raises(ValueError, match="got learn_from 'dev'; expected test or train"):
+        SpeakerIdentification("dev")
