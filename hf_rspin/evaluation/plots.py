@@ -22,59 +22,61 @@ LONGEST_NAME = 40
 
 
 def plot_layers(
-    series: Mapping[str, Mapping[str, Sequence[float]]],
-    y_label: str,
-    title: str,
-    y_range: tuple[float, float] | None = None,
+    series: Mapping[str, Mapping[str, Sequence[float]]], y_label: str, title: str = ""
 ) -> Figure:
     """Draw one value per layer: a line style per encoder, a colour per condition.
+
+    Of a single condition, the encoders have the colours.
 
     Args:
         series: encoder -> condition -> values of layers 0 (encoder input), 1, ...
         y_label: what the values are, with their unit.
         title: what the reader should look at.
-        y_range: limits of the axis; default what the values need.
     """
     conditions = list(dict.fromkeys(name for curves in series.values() for name in curves))
     if not conditions:
         raise ValueError("no curve came; expected encoder -> condition -> values per layer.")
-    figure, axes = _figure(title, width=6.6)
+    figure, axes = _figure(title)
     styles = LINE_STYLES if len(series) > 1 else LINE_STYLES[1:]
+    several = len(conditions) > 1
     for place, curves in enumerate(series.values()):
+        look = _line_look(styles, place)
         for name, values in curves.items():
-            axes.plot(
-                range(len(values)), values, color=_pick(COLORS, conditions.index(name)),
-                linestyle=_pick(styles, place), marker=_pick(MARKERS, place), markersize=4.5,
-            )
+            color = _pick(COLORS, conditions.index(name) if several else place)
+            axes.plot(range(len(values)), values, color=color, **look)
     axes.set(xlabel="layer (0: encoder input)", ylabel=y_label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if y_range:
-        axes.set_ylim(*y_range)
     handles = [
         Line2D([], [], color=_pick(COLORS, i), label=plain(name), linewidth=3)
-        for i, name in enumerate(conditions)
+        for i, name in enumerate(conditions if several else ())
     ]
     handles += [
-        Line2D([], [], color="#555555", linestyle=_pick(styles, i),
-               marker=_pick(MARKERS, i), markersize=4.5, label=plain(name))
+        Line2D([], [], color="#555555" if several else _pick(COLORS, i), label=plain(name),
+               **_line_look(styles, i))
         for i, name in enumerate(series)
-    ]
+    ]  # fmt: skip
     _legend(figure, handles)
     return figure
 
 
-def plot_bars(bars: Mapping[str, Mapping[str, Interval]], title: str, y_label: str) -> Figure:
+def _line_look(styles: Sequence[str], place: int) -> dict:
+    return {"linestyle": _pick(styles, place), "marker": _pick(MARKERS, place), "markersize": 4.5}
+
+
+def plot_bars(
+    bars: Mapping[str, Mapping[str, Interval]], y_label: str, title: str = ""
+) -> Figure:
     """Draw bars with intervals: groups are conditions, a colour per encoder.
 
     Args:
         bars: encoder -> condition -> value with its interval, in the unit of `y_label`.
-        title: what the reader should look at.
         y_label: what the bars are.
+        title: what the reader should look at.
     """
     conditions = list(dict.fromkeys(name for found in bars.values() for name in found))
     if not conditions:
         raise ValueError("no bar came; expected encoder -> condition -> interval.")
-    figure, axes = _figure(title, width=6.6)
+    figure, axes = _figure(title)
     width = 0.8 / len(bars)
     for place, found in enumerate(bars.values()):
         present = [i for i, name in enumerate(conditions) if name in found]
@@ -94,7 +96,7 @@ def plot_bars(bars: Mapping[str, Mapping[str, Interval]], title: str, y_label: s
 
 
 def plot_training(
-    history: Sequence[Mapping[str, float]], panels: Mapping[str, Sequence[str]], title: str
+    history: Sequence[Mapping[str, float]], panels: Mapping[str, Sequence[str]], title: str = ""
 ) -> Figure:
     """Draw logged values over updates, one panel per group.
 
@@ -110,7 +112,8 @@ def plot_training(
     if not drawn:
         raise ValueError(f"none of {panels} was logged; the log has {sorted(logged)}.")
     figure = Figure(figsize=(3.4 * len(drawn), 3.1), layout="constrained")
-    figure.suptitle(title.replace("$", r"\$"), fontsize=12)
+    if title:
+        figure.suptitle(title.replace("$", r"\$"), fontsize=12)
     for axes, (label, names) in zip(
         figure.subplots(1, len(drawn), squeeze=False)[0], drawn.items(), strict=True
     ):
@@ -151,10 +154,10 @@ def plain(text: str) -> str:
 
 def _legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put the legend below, where it takes no width from the curves."""
-    figure.legend(handles=handles, frameon=False, loc="outside lower left", ncols=3, fontsize=9)
+    figure.legend(handles=handles, frameon=False, loc="outside lower left", ncols=2, fontsize=9)
 
 
-def _figure(title: str, width: float = 6.6, height: float = 4.2) -> tuple[Figure, Axes]:
+def _figure(title: str, width: float = 5.4, height: float = 3.8) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=11)

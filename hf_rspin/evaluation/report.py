@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TEMPLATE = "report.html.jinja"
+BROAD = 7.0  # inches; broader figures scroll on a small screen
 
 
 class Report:
@@ -66,7 +67,10 @@ class Report:
             caption: what is drawn, how to read it; also for readers who do not see it.
         """
         svg = base64.b64encode(_svg(figure)).decode()
-        self._parts.append({"kind": "figure", "svg": svg, "caption": " ".join(caption.split())})
+        self._parts.append({
+            "kind": "figure", "svg": svg, "caption": " ".join(caption.split()),
+            "broad": figure.get_figwidth() > BROAD,
+        })  # fmt: skip
 
     def to_html(self) -> str:
         """Return the page."""
@@ -111,7 +115,7 @@ def evaluation_report(
         from hf_rspin.evaluation.plots import plot_training
 
         report.add_heading("Training")
-        report.add_figure(plot_training(history, TRAINING, "Training"), _TRAINING_CAPTION)
+        report.add_figure(plot_training(history, TRAINING), _TRAINING_CAPTION)
     for sentence in left_out:
         report.add_text(sentence)
     for section in sections(table, metrics):
@@ -146,14 +150,14 @@ def draw(table: pd.DataFrame, metric: Metric) -> Figure | None:
     if not metric.plotted or part.empty:
         return None
     if series:
-        return plot_layers(series, metric.label, metric.title)
+        return plot_layers(series, metric.label)
     if part["layer"].notna().any():
         return None
     bars: dict[str, dict[str, Interval]] = {}
     for _, line in part.iterrows():
         cell = Interval(*(scale * line[name] for name in ("value", "low", "high")))
         bars.setdefault(line["encoder"], {})[line["label"]] = cell
-    return plot_bars(bars, metric.title, metric.label)
+    return plot_bars(bars, metric.label)
 
 
 def _svg(figure: Figure) -> bytes:

@@ -25,12 +25,16 @@ def legend_texts(figure):
 
 def test_layer_curves_share_a_colour_per_condition_and_a_style_per_encoder():
     series = {"before": {"noise": [1, 2], "rooms": [3, 4]}, "after": {"noise": [5, 6, 7]}}
-    figure = plot_layers(series, "CKA", "title", (0, 8))
+    figure = plot_layers(series, "CKA", "title")
     lines = figure.axes[0].get_lines()
     assert [line.get_ydata().tolist() for line in lines] == [[1, 2], [3, 4], [5, 6, 7]]
     assert lines[0].get_color() == lines[2].get_color() != lines[1].get_color()
     assert lines[0].get_linestyle() == lines[1].get_linestyle() != lines[2].get_linestyle()
     assert legend_texts(figure) == ["noise", "rooms", "before", "after"]
+    alone = plot_layers({"before": {"clean": [1, 2]}, "after": {"clean": [2, 3]}}, "accuracy")
+    assert legend_texts(alone) == ["before", "after"]
+    first, second = alone.axes[0].get_lines()
+    assert first.get_color() != second.get_color()
     with pytest.raises(ValueError, match="no curve"):
         plot_layers({"before": {}}, "CKA", "title")
 
@@ -40,13 +44,13 @@ def test_bars_stand_in_their_condition_with_their_interval():
         "a": {"clean": Interval(20, 10, 40), "rooms": Interval(50, 40, 60)},
         "b": {"rooms": Interval(30, 20, 40)},
     }
-    axes = plot_bars(rates, "title", "%").axes[0]
+    axes = plot_bars(rates, "%", "title").axes[0]
     bars = [(round(b.get_x() + b.get_width() / 2), b.get_height()) for b in axes.patches]
     assert bars == [(0, 20), (1, 50), (1, 30)]
     segments = axes.collections[0].get_segments()
     np.testing.assert_allclose(segments[0][:, 1], [10, 40])
     with pytest.raises(ValueError, match="no bar"):
-        plot_bars({"a": {}}, "title", "%")
+        plot_bars({"a": {}}, "%")
 
 
 def test_training_panels_hold_what_was_logged():

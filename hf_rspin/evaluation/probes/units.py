@@ -43,6 +43,7 @@ class UnitProbe(Probe):
             "unit_agreement", "Units that a distortion leaves as they are", "equal units",
             "Share of frames whose unit is that of the same frame of clean speech. Higher is more "
             "robust, but only if the units still tell phones apart.",
+            in_summary=False,
         ),
         Metric("phone_purity", "Phone purity of the units", "phone purity",
                "Accuracy of naming each frame by its unit's most frequent phone.",
