@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -33,6 +34,18 @@ QUICK = ProbeArguments(num_updates=80, batch_size=8, evaluations=4, learning_rat
 @pytest.fixture
 def corpora(tmp_path):
     return tones(tmp_path, "train", 24), tones(tmp_path, "test", 12)
+
+
+@dataclass(frozen=True)
+class Killed(GaussianNoise):
+    """A condition in which the process is stopped."""
+
+    at: str = ""
+
+    def __call__(self, waveform, utterance):
+        if utterance == self.at:
+            raise KeyboardInterrupt
+        return super().__call__(waveform, utterance)
 
 
 def probes():
@@ -81,14 +94,8 @@ def test_a_run_killed_in_a_condition_goes_on_with_that_condition(corpora, tmp_pa
     train, test = corpora
     front_end = Counted()
 
-    class Killed(GaussianNoise):
-        def __call__(self, waveform, utterance):
-            if utterance == test.ids[7]:
-                raise KeyboardInterrupt
-            return super().__call__(waveform, utterance)
-
     with pytest.raises(KeyboardInterrupt):
-        evaluate(tmp_path, corpora, [Killed()]).run(front_end)
+        evaluate(tmp_path, corpora, [Killed(at=test.ids[7])]).run(front_end)
     assert front_end.calls <= len(train) + 2 * len(test) - 1
     front_end.calls = 0
     evaluation = evaluate(tmp_path, corpora, [GaussianNoise()])
@@ -119,12 +126,9 @@ def test_other_settings_utterances_and_conditions_are_other_cells(corpora, tmp_p
 def test_features_of_a_stopped_run_are_not_taken_for_those_of_other_utterances(corpora, tmp_path):
     train, test = corpora
 
-    class Killed(GaussianNoise):
-        def __call__(self, waveform, utterance):
-            raise KeyboardInterrupt
-
+    stopped = evaluate(tmp_path, corpora, [Killed(at=test.ids[0])], [SpeakerIdentification()])
     with pytest.raises(KeyboardInterrupt):
-        evaluate(tmp_path, corpora, [Killed()], [SpeakerIdentification()]).run(Counted())
+        stopped.run(Counted())
     mixed = test.select([0, 3, 1, 2, 6, 4, 5, 9, 7, 8, 10, 11])  # as many
     evaluation = evaluate(tmp_path, (train, mixed), [], [SpeakerIdentification()])
     evaluation.run(Counted())
