@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -146,10 +146,12 @@ class CleanFeatures:
         return write_store(self.folder / part, features, key, self.dtype)
 
 
+@dataclass(eq=False)
 class Probe(ABC):
     """An evaluator: `fit` once per encoder; then per condition `begin`, `update` ..., `rows`.
 
-    To add one: a file with a subclass in this folder, and its entry in `probes/__init__.py`. Every
+    To add one: a file with a subclass in this folder, and its entry in `probes/__init__.py`. Its
+    settings are the fields of a dataclass (`eq=False`: a probe is itself), among them `seed`. Every
     number that it gives is described by a `Metric`, from which tables, plots and reports are made.
 
     Attributes:
@@ -174,8 +176,8 @@ class Probe(ABC):
     on_clean: ClassVar[bool] = True
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides its numbers, as JSON values; a change makes new cells."""
-        return {}
+        """Return what decides its numbers: the fields of the dataclass; a change: new cells."""
+        return asdict(self)
 
     def reason_to_skip(self, test: Utterances, train: Utterances | None) -> str | None:
         """Say in a sentence why this corpus cannot be measured so; None where it can.

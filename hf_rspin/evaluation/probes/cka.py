@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -16,6 +17,7 @@ is more robust, but only if the features still tell phones apart: constant ones 
 too."""
 
 
+@dataclass(eq=False)
 class CkaProbe(Probe):
     """Linear CKA with clean speech per layer (R-Spin, Figure 4); needs no labels.
 
@@ -34,12 +36,8 @@ class CkaProbe(Probe):
         ),
     )  # fmt: skip
 
-    def __init__(self, max_utterances: int | None = None, seed: int = 0) -> None:
-        self.max_utterances, self.seed = max_utterances, seed
-
-    def settings(self) -> dict:
-        """Return what decides the numbers."""
-        return {"max_utterances": self.max_utterances, "seed": self.seed}
+    max_utterances: int | None = None
+    seed: int = 0
 
     def fit(self, features: CleanFeatures, state: Path) -> None:
         """Choose the utterances."""

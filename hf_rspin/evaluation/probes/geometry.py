@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
 
 
+@dataclass(eq=False)
 class GeometryProbe(Probe):
     """How near both views of a frame are, and how much of the space the frames fill.
 
@@ -47,20 +49,9 @@ class GeometryProbe(Probe):
         ),
     )  # fmt: skip
 
-    def __init__(
-        self, frames_per_utterance: int = 50, max_frames: int = 2000, seed: int = 0
-    ) -> None:
-        self.frames_per_utterance, self.max_frames, self.seed = (
-            frames_per_utterance, max_frames, seed,
-        )  # fmt: skip
-
-    def settings(self) -> dict:
-        """Return what decides the numbers."""
-        return {
-            "frames_per_utterance": self.frames_per_utterance,
-            "max_frames": self.max_frames,
-            "seed": self.seed,
-        }
+    frames_per_utterance: int = 50
+    max_frames: int = 2000
+    seed: int = 0
 
     def fit(self, features: CleanFeatures, state: Path) -> None:
         """Draw the frames to look at, spread over the utterances."""

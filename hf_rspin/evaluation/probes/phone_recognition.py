@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from hf_rspin.evaluation.utterances import Utterances
 _WEIGHTS, _FACTS = "probe.safetensors", "training.json"
 
 
+@dataclass(eq=False)
 class PhoneRecognition(Probe):
     """Phone error rate of `PhoneProbe`, with 95 % bootstrap intervals over utterances.
 
@@ -50,12 +51,8 @@ class PhoneRecognition(Probe):
         ),
     )  # fmt: skip
 
-    def __init__(self, arguments: ProbeArguments | None = None, seed: int = 0) -> None:
-        self.arguments, self.seed = arguments or ProbeArguments(), seed
-
-    def settings(self) -> dict:
-        """Return what decides the numbers."""
-        return {"arguments": asdict(self.arguments), "seed": self.seed}
+    arguments: ProbeArguments = field(default_factory=ProbeArguments)
+    seed: int = 0
 
     def reason_to_skip(self, test: Utterances, train: Utterances | None) -> str | None:
         """Name the missing labels."""

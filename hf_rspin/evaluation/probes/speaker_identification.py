@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
+@dataclass(eq=False)
 class SpeakerIdentification(Probe):
     """Accuracy of `SpeakerProbe` per layer, trained on clean speech, with bootstrap intervals.
 
@@ -41,14 +43,12 @@ class SpeakerIdentification(Probe):
         ),
     )  # fmt: skip
 
-    def __init__(self, learn_from: Literal["test", "train"] = "test", seed: int = 0) -> None:
-        if learn_from not in ("test", "train"):
-            raise ValueError(f"got learn_from {learn_from!r}; expected test or train.")
-        self.learn_from, self.seed = learn_from, seed
+    learn_from: Literal["test", "train"] = "test"
+    seed: int = 0
 
-    def settings(self) -> dict:
-        """Return what decides the numbers."""
-        return {"learn_from": self.learn_from, "seed": self.seed}
+    def __post_init__(self) -> None:
+        if self.learn_from not in ("test", "train"):
+            raise ValueError(f"got learn_from {self.learn_from!r}; expected test or train.")
 
     def reason_to_skip(self, test: Utterances, train: Utterances | None) -> str | None:
         """Name the missing speakers."""

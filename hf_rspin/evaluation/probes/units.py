@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from hf_rspin.units import KMeans
 PASSES, BATCHES = 10, 8
 
 
+@dataclass(eq=False)
 class UnitProbe(Probe):
     """Units of clean speech, learned per layer; phones and clean units tell how good they are.
 
@@ -59,20 +61,13 @@ class UnitProbe(Probe):
                digits=0, plotted=False, in_summary=False),
     )  # fmt: skip
 
-    def __init__(
-        self, num_units: int = 64, max_utterances: int | None = 200, seed: int = 0
-    ) -> None:
-        if num_units < 2:
-            raise ValueError(f"got num_units {num_units}; expected 2 or more.")
-        self.num_units, self.max_utterances, self.seed = num_units, max_utterances, seed
+    num_units: int = 64
+    max_utterances: int | None = 200
+    seed: int = 0
 
-    def settings(self) -> dict:
-        """Return what decides the numbers."""
-        return {
-            "num_units": self.num_units,
-            "max_utterances": self.max_utterances,
-            "seed": self.seed,
-        }
+    def __post_init__(self) -> None:
+        if self.num_units < 2:
+            raise ValueError(f"got num_units {self.num_units}; expected 2 or more.")
 
     def reason_to_skip(self, test: Utterances, train: Utterances | None) -> str | None:
         """Check the alignments, where there are any; nothing is needed."""
