@@ -20,7 +20,6 @@ import torch
 
 from hf_rspin.audio import AUDIO_SUFFIXES, read_audio
 from hf_rspin.data.corpus import load_corpus
-from hf_rspin.data.tables import read_table
 from hf_rspin.evaluation import (
     PROBES,
     BackgroundNoise,
@@ -73,11 +72,12 @@ class EvaluationScriptArguments:
     corpus: str | None = field(
         default=None, metadata={"help": "folder of audio, with metadata.csv for what needs labels"}
     )
-    test_split: str = field(
-        default="test", metadata={"help": "split to measure on; a corpus without splits: all of it"}
+    test_split: str | None = field(
+        default=None,
+        metadata={"help": "split to measure on; default test, or all of a corpus without splits"},
     )
-    train_split: str = field(
-        default="train", metadata={"help": "split to learn on; none: learn on none"}
+    train_split: str | None = field(
+        default=None, metadata={"help": "split to learn on; default train, where there is one"}
     )
     probes: list[str] = field(
         default_factory=lambda: list(PROBES), metadata={"help": "what to measure"}
@@ -143,19 +143,35 @@ def make_probes(arguments: EvaluationScriptArguments, probe: ProbeArguments) -> 
     return [made.get(name, PROBES[name])() for name in PROBES if name in arguments.probes]
 
 
-def choose_splits(arguments: EvaluationScriptArguments) -> tuple[str | None, str | None]:
-    """Return the splits to measure and to learn on; None, None of a corpus without splits."""
-    test, train = split_name(arguments.test_split), split_name(arguments.train_split)
-    if not Path(arguments.corpus).exists():
-        return test, train  # of the Hub
-    rows, _ = read_table(arguments.corpus)
-    if "split" not in rows.column_names:
-        logger.info("The corpus has no column `split`: all of it is measured, nothing is trained.")
-        return None, None
-    if train is not None and train not in set(map(str, rows["split"])):
-        logger.info("The corpus has no split %r: nothing is trained.", train)
-        train = None
-    return test, train
+def read_test(arguments: EvaluationScriptArguments) -> tuple[Utterances, bool]:
+    """Return the utterances to measure on, and whether the corpus has splits.
+
+    Raises:
+        ValueError: there is no such split, or nothing usable.
+    """
+    count = arguments.test_utterances
+    if arguments.test_split is not None:
+        return read_split(arguments, split_name(arguments.test_split), count, keep=True), True
+    try:
+        return read_split(arguments, "test", count, keep=True), True
+    except ValueError:
+        if not Path(arguments.corpus).exists() or "split" in load_corpus(arguments.corpus).features:
+            raise
+    logger.info("The corpus has no column `split`: all of it is measured, nothing is trained.")
+    return read_split(arguments, None, count, keep=True), False
+
+
+def read_train(arguments: EvaluationScriptArguments) -> Utterances | None:
+    """Return the utterances to learn on; None where there are none and none were asked for."""
+    count = arguments.train_utterances
+    if arguments.train_split is not None:
+        split = split_name(arguments.train_split)
+        return read_split(arguments, split, count, keep=False) if split else None
+    try:
+        return read_split(arguments, "train", count, keep=False)
+    except ValueError as error:
+        logger.info("Nothing is trained: %s", error)
+        return None
 
 
 def read_split(
@@ -194,14 +210,10 @@ def prepare(
     """
     check_device(arguments.device)
     probes, conditions = make_probes(arguments, probe), make_conditions(arguments)
-    test, train = choose_splits(arguments)
+    test, has_splits = read_test(arguments)
+    train = read_train(arguments) if has_splits else None
     evaluation = Evaluation(
-        arguments.output_dir,
-        read_split(arguments, test, arguments.test_utterances, keep=True),
-        conditions,
-        probes,
-        read_split(arguments, train, arguments.train_utterances, keep=False) if train else None,
-        num_workers=arguments.num_workers,
+        arguments.output_dir, test, conditions, probes, train, num_workers=arguments.num_workers
     )
     for path, name in zip(arguments.encoders, names, strict=True):
         front_end = load_front_end(path, name, arguments.bf16)

@@ -91,9 +91,10 @@ def test_labels_add_what_needs_them_and_a_second_call_measures_nothing(
     assert "Phones recognised from frozen features" in capsys.readouterr().out
 
 
-def test_a_split_that_is_not_there_trains_nothing(main, folder, speech):
-    main("evaluate_encoders", *options(folder, speech, "--train_split", "gone", "--probes", "cka",
-                                       "units", "phones"))  # fmt: skip
+def test_a_corpus_without_a_training_split_trains_nothing(main, folder, speech):
+    table = pd.read_csv(speech / "metadata.csv")
+    table[table["split"] == "test"].to_csv(speech / "metadata.csv", index=False)
+    main("evaluate_encoders", *options(folder, speech, "--probes", "cka", "units", "phones"))
     table = pd.read_csv(folder / "out" / "results.csv")
     assert set(table["probe"]) == {"cka", "units"} and "pnmi" in set(table["metric"])
 
@@ -102,6 +103,7 @@ def test_mistakes_are_said_in_one_sentence(main, folder, speech):
     for more, message in (
         (["--probes", "cka", "wer"], "got --probes wer; expected some of phones, cka, speakers"),
         (["--test_split", "gone"], "no row with split 'gone'"),
+        (["--train_split", "gone"], "no row with split 'gone'"),
         (["--num_units", "1"], "got num_units 1"),
         (["--names", "a", "a"], "give --names, all different"),
         (["--speakers_from", "dev"], "got learn_from 'dev'"),
