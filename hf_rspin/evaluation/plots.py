@@ -143,13 +143,9 @@ def plot_phone_given_unit(probabilities: np.ndarray, phones: Sequence[str], titl
 
 
 def plain(text: str) -> str:
-    """Return a name as matplotlib draws it: no mathematics in it, on one line, not hidden.
-
-    A dollar would begin a formula, and a label that begins with an underscore is left out.
-    """
+    """Return a name as matplotlib draws it: on one line, its dollars no formula."""
     text = "".join(c for c in " ".join(text.split()) if c.isprintable()).replace("$", r"\$")
-    text = text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
-    return " " + text if text.startswith("_") else text
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
 
 
 def _legend(figure: Figure, handles: Sequence[Artist]) -> None:
