@@ -13,7 +13,7 @@ import numpy as np
 from hf_rspin.data import SkipLog, load_corpus
 from hf_rspin.downstream.arguments import CtcCorpusArguments
 from hf_rspin.downstream.transcripts import TranscriptRules
-from hf_rspin.evaluation.phone_recognition import hold_out_speakers
+from hf_rspin.evaluation.splits import hold_out_speakers
 from hf_rspin.evaluation.utterances import Utterances
 
 logger = logging.getLogger(__name__)
