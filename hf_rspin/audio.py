@@ -16,8 +16,10 @@ import soxr
 
 from hf_rspin.audio_files import (
     AUDIO_SUFFIXES,
+    SILENCE,
     AudioError,
     FileLength,
+    check_audible,
     check_samples,
     decode,
     file_length,
@@ -26,11 +28,13 @@ from hf_rspin.audio_files import (
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "SILENCE",
     "AudioError",
     "AudioSource",
     "audio_duration",
     "audio_length",
     "audio_name",
+    "check_audible",
     "is_recording",
     "normalize_waveforms",
     "num_frames",

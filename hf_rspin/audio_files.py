@@ -1,4 +1,4 @@
-"""Open audio files: their real length, parts read by seeking, and headers that do not tell the truth.
+"""Open audio files: their real length, parts read by seeking, and headers that do not say it.
 
 libsndfile reads; what it cannot read is told with the command that converts it.
 """
@@ -28,6 +28,7 @@ FOREIGN_SUFFIXES = (
 RATES = (2_000, 768_000)  # Hz; a header that says another rate is damaged
 BLOCK = 1 << 20  # frames decoded at a time: a header may announce more than there is memory
 UNKNOWN_FRAMES = 1 << 40  # streamed files announce 0 or 2**63 - 1 samples
+SILENCE = 2e-4  # peak to peak: below it even the dither of 16-bit silence stays
 LARGEST_PEAK = 32.0  # 30 dB above full scale; 16-bit integers written as floats lie above
 FLAC_BYTES = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}  # of one sample that is not compressed
 FLAC_OVERHEAD = 1 << 14  # bytes of frame headers
@@ -56,7 +57,7 @@ class FileLength:
 
 
 class _Streamed(soundfile.SoundFile):
-    """A file that is read on and on: after each read soundfile seeks, which a wrong length breaks."""
+    """A file that is read on and on; soundfile would seek, which a wrong length breaks."""
 
     def seekable(self) -> bool:
         """Keep soundfile from seeking."""
@@ -167,6 +168,16 @@ def check_samples(waveform: np.ndarray, name: str) -> None:
             f"{name} holds samples up to {peak:.4g}; expected floats within -1 and 1: divide "
             "16-bit integers by 32768 and write it again."
         )
+
+
+def check_audible(waveform: np.ndarray, name: str) -> None:
+    """Refuse digital silence or a constant.
+
+    Raises:
+        AudioError: the waveform (samples,) does not move.
+    """
+    if len(waveform) and np.ptp(waveform) < SILENCE:
+        raise AudioError(f"{name} is silent; remove it or record it again.")
 
 
 @contextlib.contextmanager
