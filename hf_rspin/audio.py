@@ -61,9 +61,9 @@ def read_audio(
 ) -> np.ndarray:
     """Read audio as mono float32 of shape (samples,) at `sampling_rate` Hz.
 
-    A part is read by seeking where the format allows it exactly (PCM, FLAC, Ogg, MP3). It equals
-    the same part of the whole: to the bit at a file of this rate, within 1e-6 of full scale at a
-    file that is resampled.
+    A part is read by seeking where the format allows it: PCM, FLAC and Vorbis; in files above a
+    minute also Opus, MP3 and floats. It equals the same part of the whole: to the bit in a file of
+    this rate, within 1e-6 of full scale in one that is resampled, within about 0.01 in long Opus.
 
     Args:
         source: a path; encoded bytes; a binary file; a `datasets` cell with "path" or "bytes", in

@@ -34,6 +34,8 @@ FLAC_BYTES = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}  # of one sample that is no
 FLAC_OVERHEAD = 1 << 14  # bytes of frame headers
 RAW_FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST")
 EXACT_SUBTYPES = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW")
+LONG_SECONDS = 60.0  # beyond it parts are read by seeking although that is not exact or not quiet
+RUN_IN = 16_000  # frames that Ogg and MP3 decode before a part: their decoders remember what was
 FAILURES = (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -48,16 +50,21 @@ class FileLength:
     Attributes:
         frames: samples of one channel, counted where the header does not say it.
         rate: in Hz.
-        seekable: a part that is read by seeking equals that part of the whole.
+        seekable: parts are read by seeking.
+        run_in: frames to decode before a part.
     """
 
     frames: int
     rate: int
     seekable: bool
+    run_in: int = 0
 
 
 class _Streamed(soundfile.SoundFile):
-    """A file that is read on and on; soundfile would seek, which a wrong length breaks."""
+    """A file that is read on and on.
+
+    soundfile seeks after each read: a wrong length breaks that, and decoders lose their state.
+    """
 
     def seekable(self) -> bool:
         """Keep soundfile from seeking."""
@@ -120,10 +127,9 @@ def file_length(source: object) -> FileLength:
     """
     with _opened(source) as file:
         if _is_believed(file) and not _is_understated(file, source):
-            raw = file.format in RAW_FORMATS and file.subtype in EXACT_SUBTYPES
-            exact = raw or file.format in ("FLAC", "OGG", "MP3")
-            return FileLength(file.frames, file.samplerate, exact)
-    with _opened(source, streamed=True) as file:
+            run_in = RUN_IN if file.format in ("OGG", "MP3") else 0
+            return FileLength(file.frames, file.samplerate, _has_parts(file), run_in)
+    with _opened(source, _Streamed, repaired=True) as file:
         return FileLength(sum(map(len, _blocks(file))), file.samplerate, seekable=False)
 
 
@@ -143,9 +149,12 @@ def decode(
     """
     length = length or file_length(source)
     stop = length.frames if stop is None else min(stop, length.frames)
-    with _opened(source, streamed=not length.seekable) as file:
+    with _opened(source, _Streamed, repaired=not length.seekable) as file:
         if length.seekable:
-            file.seek(min(start, length.frames))
+            start = min(start, length.frames)
+            file.seek(max(0, start - length.run_in))
+            for _ in _blocks(file, min(start, length.run_in)):
+                pass
             parts = list(_blocks(file, max(0, stop - start)))
         else:
             parts = [np.concatenate([*_blocks(file, stop), np.zeros(0, np.float32)])[start:]]
@@ -181,7 +190,9 @@ def check_audible(waveform: np.ndarray, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _opened(source: object, streamed: bool = False) -> Iterator[soundfile.SoundFile]:
+def _opened(
+    source: object, kind: type = soundfile.SoundFile, repaired: bool = False
+) -> Iterator[soundfile.SoundFile]:
     """Open a file for reading; whatever fails meanwhile is told by its name.
 
     Raises:
@@ -189,8 +200,7 @@ def _opened(source: object, streamed: bool = False) -> Iterator[soundfile.SoundF
     """
     name = source_name(source)
     try:
-        handle = _repaired(source) if streamed else open_source(source)
-        with (_Streamed if streamed else soundfile.SoundFile)(handle) as file:
+        with kind(_repaired(source) if repaired else open_source(source)) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise AudioError(
                     f"{name} says that it has {file.samplerate} Hz; expected {RATES[0]} to "
@@ -233,6 +243,20 @@ def _is_believed(file: soundfile.SoundFile) -> bool:
         return len(file.read(1)) == 1
     except soundfile.LibsndfileError:
         return False
+
+
+def _has_parts(file: soundfile.SoundFile) -> bool:
+    """Say whether parts are read by seeking.
+
+    They are where that gives the samples of the whole. In long files they are too for Opus (0.01
+    of full scale off: its decoder remembers), for MP3 (libmpg123 prints at every seek) and for
+    floats (only the whole shows that its values are integers).
+    """
+    raw = file.format in RAW_FORMATS and file.subtype in EXACT_SUBTYPES
+    if raw or file.format == "FLAC" or (file.format, file.subtype) == ("OGG", "VORBIS"):
+        return True
+    known = file.format in ("OGG", "MP3") or file.subtype in ("FLOAT", "DOUBLE")
+    return known and file.frames > LONG_SECONDS * file.samplerate
 
 
 def _is_understated(file: soundfile.SoundFile, source: object) -> bool:
