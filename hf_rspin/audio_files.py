@@ -210,13 +210,12 @@ def _opened(
     except AudioError:
         raise
     except FAILURES as error:
-        advice = "replace or remove it."
-        if PurePath(name).suffix.lower() in FOREIGN_SUFFIXES:
-            advice = f"convert it with {conversion_hint(name)}"
-        raise AudioError(
-            f"{name} could not be read as audio ({error}); expected a wav, flac, ogg or mp3 file: "
-            f"{advice}"
-        ) from error
+        advice = "; expected a wav, flac, ogg or mp3 file: replace or remove it."
+        if isinstance(error, FileNotFoundError):
+            advice = ": restore it, or take it out of the corpus."
+        elif PurePath(name).suffix.lower() in FOREIGN_SUFFIXES:
+            advice = f": convert it with {conversion_hint(name)}"
+        raise AudioError(f"{name} could not be read as audio ({error}){advice}") from error
 
 
 def _blocks(file: soundfile.SoundFile, frames: int | None = None) -> Iterator[np.ndarray]:
