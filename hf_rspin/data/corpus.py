@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 ONE_FRAME = FRAME_WINDOW / SAMPLING_RATE  # seconds; the encoder gives nothing for less
 PROGRESS_FROM = 2_000  # files; a bar for fewer would only flicker
-TOLERATED_SECONDS, TOLERATED_SHARE = 0.1, 0.02  # by which a column `duration` may be off
+TOLERATED_SECONDS, TOLERATED_SHARE = 0.1, 0.005  # by which a column `duration` may be off
 
 
 def load_corpus(
