@@ -76,15 +76,15 @@ def read_audio(
         array_rate: rate of floats in Hz; None: the target rate.
 
     Raises:
-        AudioError: it is missing, empty, not audio, or holds NaN, infinite or huge samples.
+        AudioError: it is missing, an empty file, not audio, or holds NaN, infinite or huge samples.
     """
     name = audio_name(source)
     if not _is_file(source):
-        waveform = _from_array(*_array_of(source, array_rate), sampling_rate, name)[start:stop]
-    else:
-        first, last = _segment_of(source, sampling_rate)
-        end = last if stop is None else min(first + stop, last or first + stop)
-        waveform = _read_part(source, sampling_rate, first + start, end)
+        waveform = _from_array(*_array_of(source, array_rate), sampling_rate, name)
+        return np.ascontiguousarray(waveform[start:stop], dtype=np.float32)
+    first, last = _segment_of(source, sampling_rate)
+    end = last if stop is None else min(first + stop, last or first + stop)
+    waveform = _read_part(source, sampling_rate, first + start, end)
     if len(waveform) == 0:
         where = f" at {start / sampling_rate:.1f} s" if start else ""
         raise AudioError(f"{name} holds no samples{where}; remove it or record it again.")
