@@ -32,7 +32,7 @@ PROGRESS_FROM = 20  # recordings
 QUIET_FRAMES = 10  # frames of 20 ms: the pause that is looked for
 
 
-def cut_recordings(
+def cut_at_pauses(
     corpus: datasets.Dataset,
     segment_seconds: float,
     skipped: SkipLog | None = None,

@@ -6,7 +6,7 @@ import soundfile
 
 from hf_rspin.audio import read_audio
 from hf_rspin.data import SkipLog, TwoViewCollator, TwoViewDataset, load_corpus
-from hf_rspin.data.segments import cut_recordings, quiet_cuts
+from hf_rspin.data.segments import cut_at_pauses, quiet_cuts
 from hf_rspin.views import SpinViews
 
 PLAIN = SpinViews(change_voice=False, equalize=False)
@@ -97,7 +97,7 @@ def test_a_recording_that_goes_bad_is_named_once(write, tmp_path, caplog):
     assert "bad.flac at 0.0 s could not be read" in caplog.text
     (tmp_path / "bad.flac").unlink()
     loaded = load_corpus(tmp_path)
-    loaded = cut_recordings(loaded, 10.0, skipped)
+    loaded = cut_at_pauses(loaded, 10.0, skipped)
     assert {cell["path"].rsplit("/", 1)[1] for cell in loaded["audio"]} == {"good.flac"}
 
 
