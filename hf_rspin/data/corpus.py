@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,12 +21,13 @@ from hf_rspin.audio import (
     check_audible,
     read_audio,
 )
-from hf_rspin.data.identifiers import prefixed_ids, row_ids
-from hf_rspin.data.memory import SEGMENTED, add_cells
+from hf_rspin.data.audio_column import ColumnNames
+from hf_rspin.data.identifiers import row_ids
+from hf_rspin.data.joining import join_corpora
 from hf_rspin.data.segments import cut_at_pauses
 from hf_rspin.data.skipped import NAMELESS, SkipLog, SkippedFile
-from hf_rspin.data.sources import ColumnNames, CorpusSource, is_corpus, read_source
-from hf_rspin.data.tables import as_text
+from hf_rspin.data.sources import CorpusSource, is_corpus, read_source
+from hf_rspin.data.tables import as_text, set_column
 
 logger = logging.getLogger(__name__)
 
@@ -123,47 +123,6 @@ def _load_one(
     hours, found = sum(seconds) / 3600, len(wanted)
     logger.info("%s: %d of %d files, %.2f h", named, len(kept), found, hours)
     return table.select(kept) if len(kept) < len(table) else table
-
-
-def join_corpora(
-    parts: Sequence[datasets.Dataset], sources: Sequence[CorpusSource]
-) -> datasets.Dataset:
-    """Put corpora one after the other; a column that one lacks is empty there.
-
-    Where ids repeat, all get the name of their folder or the number of their corpus in front.
-    Cells that are text in one and numbers in another become text.
-
-    Raises:
-        ValueError: the columns cannot be joined.
-    """
-    ids = prefixed_ids([part["id"][:] for part in parts], sources)
-    parts = [_set_column(part, "id", keys) for part, keys in zip(parts, ids, strict=True)]
-    if any(part.features["audio"] == SEGMENTED for part in parts):
-        parts = [add_cells(part.remove_columns("audio"), part["audio"][:], True) for part in parts]
-    kinds: dict[str, set[str]] = {}
-    for part in parts:
-        for name, feature in part.features.items():
-            if isinstance(feature, datasets.Value) and feature.dtype != "null":
-                kinds.setdefault(name, set()).add(feature.dtype)
-    mixed = {name: _common_type(found) for name, found in kinds.items() if len(found) > 1}
-    parts = [
-        part.cast(datasets.Features({
-            name: mixed.get(name, feature) for name, feature in part.features.items()
-        }))
-        for part in parts
-    ]  # fmt: skip
-    try:
-        return datasets.concatenate_datasets(parts)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"the corpora cannot be joined, their columns differ ({error}): give equal columns "
-            "the same kind of values."
-        ) from error
-
-
-def _common_type(dtypes: set[str]) -> datasets.Value:
-    numbers = all(dtype.startswith(("float", "int", "uint")) for dtype in dtypes)
-    return datasets.Value("float64" if numbers else "string")
 
 
 def probe(cell: dict | None, min_seconds: float, decode: bool) -> tuple[float, str, str]:
@@ -272,13 +231,13 @@ def _complete(
     They go to the whole table, see `read_source`.
     """
     ids = row_ids(table, kept, names)
-    table = _set_column(table, "duration", _spread(seconds, kept, len(table), math.nan))
-    table = _set_column(table, "id", _spread(ids, kept, len(table), ""))
+    table = set_column(table, "duration", _spread(seconds, kept, len(table), math.nan))
+    table = set_column(table, "id", _spread(ids, kept, len(table), ""))
     column = next((name for name in ("speaker", "speaker_id") if name in table.column_names), None)
     if column is None:
         return table
     speakers = [as_text(value) or None for value in table[column]]  # unknown is nobody
-    return _set_column(table, "speaker", speakers, datasets.Value("string"))
+    return set_column(table, "speaker", speakers, datasets.Value("string"))
 
 
 def _spread(values: list, rows: list[int], length: int, default: float | str) -> list:
@@ -286,11 +245,3 @@ def _spread(values: list, rows: list[int], length: int, default: float | str) ->
     for row, value in zip(rows, values, strict=True):
         column[row] = value
     return column
-
-
-def _set_column(
-    rows: datasets.Dataset, name: str, values: list, feature: datasets.Value | None = None
-) -> datasets.Dataset:
-    if name in rows.column_names:
-        rows = rows.remove_columns(name)
-    return rows.add_column(name, values, feature=feature)

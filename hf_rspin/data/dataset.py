@@ -23,16 +23,14 @@ from hf_rspin.audio import (
     random_crop,
     read_audio,
 )
+from hf_rspin.data.f0_ranges import F0_COLUMNS, check_f0_ranges, f0_range
 from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
 from hf_rspin.seeding import example_generator
 from hf_rspin.views import ViewPair
-from hf_rspin.views.pitch import ANALYSIS_RATE
 
 logger = logging.getLogger(__name__)
 
 CLEAN_VIEW, PERTURBED_VIEW, CROP = 0, 1, 2  # last number of the key of each random generator
-F0_COLUMNS = ("f0_floor", "f0_ceiling")  # Hz; optional, else estimated from the utterance
-HIGHEST_F0 = ANALYSIS_RATE // 4  # Hz
 NAMES_SHOWN = 10
 LONGER = 1.02  # times the announced duration: what rounded headers and resamplers may add
 SUBSTITUTES = 20  # utterances tried in place of a batch without a single usable one
@@ -120,7 +118,7 @@ class TwoViewDataset(Dataset):
         self._warn_short(corpus, np.flatnonzero(seconds < min_seconds))
         columns = ["id", "audio", *(name for name in F0_COLUMNS if name in corpus.column_names)]
         self.corpus = corpus.select_columns(columns).select(kept)
-        _check_f0_ranges(self.corpus)
+        check_f0_ranges(self.corpus)
         self.full_durations = seconds[kept]
         self.durations = np.minimum(self.full_durations, max_seconds)
 
@@ -230,7 +228,7 @@ class TwoViewDataset(Dataset):
             example_generator(self.seed, epoch, index, CLEAN_VIEW),
             example_generator(self.seed, epoch, index, PERTURBED_VIEW),
         )
-        pair = self.views(waveform, generators, _f0_range(row), str(row["id"]))
+        pair = self.views(waveform, generators, f0_range(row), str(row["id"]))
         return TwoViewExample(pair.clean, pair.perturbed, labels, pair.voice_skipped)
 
     def _substitute(self, epoch: int, index: int) -> list[TwoViewExample | SkippedFile]:
@@ -266,31 +264,3 @@ class TwoViewDataset(Dataset):
 
 def _name(row: dict) -> str:
     return utterance_name(row["audio"], row["id"])
-
-
-def _f0_range(row: dict) -> tuple[float, float] | None:
-    """Return the range of the voice in Hz; None where a number is left out."""
-    floor, ceiling = (row.get(name) for name in F0_COLUMNS)
-    if floor is None or ceiling is None or np.isnan(floor) or np.isnan(ceiling):
-        return None
-    return float(floor), float(ceiling)
-
-
-def _check_f0_ranges(corpus: datasets.Dataset) -> None:
-    """Refuse ranges now that the views would refuse hours later.
-
-    Raises:
-        ValueError: a range is not of numbers, or not one that `estimate_f0` takes.
-    """
-    if not set(F0_COLUMNS) <= set(corpus.column_names):
-        return
-    columns = (corpus[name][:] for name in F0_COLUMNS)
-    for index, values in enumerate(zip(*columns, strict=True)):
-        numbers = all(value is None or isinstance(value, int | float) for value in values)
-        known = _f0_range(dict(zip(F0_COLUMNS, values, strict=True))) if numbers else None
-        if not numbers or (known and not 0 < known[0] < known[1] <= HIGHEST_F0):
-            raise ValueError(
-                f"f0_floor and f0_ceiling of {corpus['id'][index]} are {values[0]} and "
-                f"{values[1]}; expected Hz, 0 < floor < ceiling <= {HIGHEST_F0}: correct the row, "
-                "or leave both empty."
-            )

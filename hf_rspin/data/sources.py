@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from datasets.exceptions import DatasetsError
 
 from hf_rspin.audio import AUDIO_SUFFIXES
 from hf_rspin.audio_files import FOREIGN_SUFFIXES, conversion_hint
+from hf_rspin.data.audio_column import ColumnNames, rename_columns, with_audio
 from hf_rspin.data.folders import (
     METADATA_SUFFIXES,
     FolderContents,
@@ -22,30 +22,14 @@ from hf_rspin.data.folders import (
     nearby,
     split_of,
 )
-from hf_rspin.data.memory import SEGMENTED, UNDECODED, add_cells, audio_cell, read_list
+from hf_rspin.data.memory import read_list
 from hf_rspin.data.skipped import SkipLog, SkippedFile
-from hf_rspin.data.tables import PATH_COLUMNS, TEXT_TYPES, as_text, load_parquet, parse_table
+from hf_rspin.data.tables import PATH_COLUMNS, as_text, load_parquet, parse_table
 
 logger = logging.getLogger(__name__)
 
-AUDIO_FOLDERS = ("clips", "audio", "wavs", "wav")  # beside a table that names bare files
-TRIED = 20  # rows whose files are looked for
 
 CorpusSource = str | Path | datasets.Dataset | datasets.DatasetDict | Sequence[Any]
-
-
-@dataclass(frozen=True)
-class ColumnNames:
-    """How a table calls its audio, text and speakers; None: by our names."""
-
-    audio: str | None = None
-    text: str | None = None
-    speaker: str | None = None
-
-    def given(self) -> dict[str, str]:
-        """Return what is called otherwise, by our name."""
-        named = {"audio": self.audio, "text": self.text, "speaker": self.speaker}
-        return {role: name for role, name in named.items() if name not in (None, role)}
 
 
 def read_source(
@@ -87,71 +71,6 @@ def is_corpus(item: object) -> bool:
     if not isinstance(item, str | Path):
         return False
     return Path(item).suffix.lower() not in (*AUDIO_SUFFIXES, *FOREIGN_SUFFIXES)
-
-
-def with_audio(rows: datasets.Dataset, folder: Path, columns: ColumnNames) -> datasets.Dataset:
-    """Make `audio` from the column that names files, unless it is there already.
-
-    Numbers in columns `start` and `stop` are the place of each row in its file, in seconds.
-
-    Raises:
-        ValueError: there is no such column, or one with another name is not there.
-    """
-    rows = _renamed(rows, columns)
-    held = rows.features.get("audio")
-    if held is None:
-        column = next((name for name in PATH_COLUMNS if name in rows.column_names), None)
-        if column is None:
-            raise ValueError(
-                f"The table has the columns {', '.join(rows.column_names)}; expected `file_name` "
-                "(relative to its folder) or `audio`: name another one with audio_column."
-            )
-        return _with_cells(rows, _cells(rows[column], _audio_folder(rows[column], folder)))
-    if held in TEXT_TYPES:
-        cells = _cells(rows["audio"], _audio_folder(rows["audio"], folder))
-        return _with_cells(rows.remove_columns("audio"), cells)
-    if isinstance(held, datasets.List) or (isinstance(held, dict) and "array" in held):
-        cells = [audio_cell(value, f"row {row}") for row, value in enumerate(rows["audio"])]
-        return _with_cells(rows.remove_columns("audio"), cells)
-    if isinstance(held, dict) and set(held) == set(SEGMENTED):
-        return rows
-    try:
-        return rows.cast_column("audio", UNDECODED)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"The column `audio` holds {held}; expected paths, floats, or `bytes` and `path` as "
-            "the Hub has them."
-        ) from error
-
-
-def _with_cells(rows: datasets.Dataset, cells: list[dict]) -> datasets.Dataset:
-    """Add `audio`, with the place of each row in its file where the table says it."""
-    place = ("start", "stop")
-    if all(
-        name in rows.column_names and rows.features[name].dtype.startswith(("float", "int"))
-        for name in place
-    ):
-        starts, stops = rows["start"], rows["stop"]
-        for cell, start, stop in zip(cells, starts, stops, strict=True):
-            cell.update(start=start, stop=stop)
-    return add_cells(rows, cells)
-
-
-def _renamed(rows: datasets.Dataset, columns: ColumnNames) -> datasets.Dataset:
-    for role, name in columns.given().items():
-        if name not in rows.column_names:
-            raise ValueError(
-                f"{role}_column is {name!r}, but the columns are {', '.join(rows.column_names)}; "
-                "expected one of these."
-            )
-    for role, name in columns.given().items():
-        target = role
-        if role == "audio" and rows.features[name] in TEXT_TYPES:
-            target = "file_name"
-        spare = {role, target} & (set(rows.column_names) - {name})
-        rows = rows.remove_columns(sorted(spare))
-        rows = rows.rename_column(name, target) if name != target else rows
-    return rows
 
 
 def _read_folder(folder: Path, columns: ColumnNames, skipped: SkipLog) -> datasets.Dataset:
@@ -210,7 +129,7 @@ def _read_metadata(files: list[Path], folder: Path, columns: ColumnNames) -> dat
         return _read_file(files[0], columns)
     frames = []
     for file in files:
-        rows = _renamed(parse_table(file, list(columns.given().values())), columns)
+        rows = rename_columns(parse_table(file, list(columns.given().values())), columns)
         frame, inner = rows.to_pandas(), file.parent.relative_to(folder)
         column = next((name for name in (*PATH_COLUMNS, "audio") if name in frame), None)
         if column is not None:
@@ -268,31 +187,6 @@ def _read_hub(name: str, split: str | None) -> datasets.Dataset:
             f"{name} is no folder or file here and could not be loaded from the Hub "
             f"({' '.join(str(error).split()).rstrip('.')}): correct the path, the id or the split."
         ) from error
-
-
-def _cells(names: Iterable[str | None], folder: Path) -> list[dict[str, str | None]]:
-    """Return what an undecoded audio column holds; an empty name has no path."""
-    paths = (None if name is None else str(folder / str(name)) for name in names)
-    return [{"bytes": None, "path": path} for path in paths]
-
-
-def _audio_folder(names: Iterable[str | None], folder: Path) -> Path:
-    """Return where the named files lie: beside the table, or in its folder `clips` or the like."""
-    tried = [name for name, _ in zip(names, range(TRIED), strict=False) if name]
-
-    def found(place: Path) -> bool:
-        return any(_exists(place / str(name)) for name in tried)
-
-    if found(folder):
-        return folder
-    return next((folder / name for name in AUDIO_FOLDERS if found(folder / name)), folder)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long, or a zero byte within
-        return False
 
 
 def _rows_of_split(rows: datasets.Dataset, split: str | None, source: object) -> list[int]:

@@ -150,3 +150,12 @@ def _unquoted(cell: object) -> object:
         return cell
     inner = cell[1:-1]
     return inner.replace('""', '"') if '"' not in inner.replace('""', "") else cell
+
+
+def set_column(
+    rows: datasets.Dataset, name: str, values: list, feature: datasets.Value | None = None
+) -> datasets.Dataset:
+    """Add a column, or put it in the place of the one of that name."""
+    if name in rows.column_names:
+        rows = rows.remove_columns(name)
+    return rows.add_column(name, values, feature=feature)
