@@ -1,5 +1,6 @@
 """Parts are parts of the whole; headers that lie; values and rates that are no audio."""
 
+import functools
 import io
 import struct
 import tracemalloc
@@ -60,6 +61,7 @@ def test_a_part_equals_the_whole_cut(kind):
     np.testing.assert_allclose(read_audio(data, RATE, 20_000), whole[20_000:], atol=1e-7)
 
 
+@functools.cache
 def voice(seconds):
     """Return tones that come and go: unlike noise they fill what decoders remember."""
     time = np.arange(round(seconds * RATE)) / RATE

@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from hf_rspin.audio import read_audio
+from hf_rspin.audio import num_frames, read_audio
 from hf_rspin.data import SkipLog, TwoViewCollator, TwoViewDataset, load_corpus
 from hf_rspin.data.segments import cut_at_pauses, quiet_cuts
 from hf_rspin.views import SpinViews
 
 PLAIN = SpinViews(change_voice=False, equalize=False)
+
+
+class Labels(dict):
+    num_labels = 10_000
 
 
 def spoken(seconds, seed=0):
@@ -71,14 +75,17 @@ def test_nothing_long_changes_nothing(write, tmp_path):
 def test_parts_train_like_files(write, tmp_path):
     write("long.flac", samples=spoken(70.0)[0])
     corpus = load_corpus(tmp_path, segment_seconds=10.0)
-    dataset = TwoViewDataset(corpus, PLAIN, min_seconds=1.0, max_seconds=4.0)
+    lengths = [num_frames(round(seconds * 16_000)) for seconds in corpus["duration"]]
+    labels = Labels({key: np.arange(n) for key, n in zip(corpus["id"], lengths, strict=True)})
+    dataset = TwoViewDataset(corpus, PLAIN, labels, min_seconds=1.0, max_seconds=4.0)
     whole = read_audio(tmp_path / "long.flac")
     for index, row in enumerate(corpus):
-        crop = dataset[1, index].clean
+        example = dataset[1, index]
+        crop, first_label = example.clean, int(example.labels[0])
         first = round(row["audio"]["start"] * 16_000)
         inside = whole[first : round(row["audio"]["stop"] * 16_000)]
-        starts = [s for s in range(0, len(inside), 320) if inside[s] == crop[0]]
-        assert any(np.array_equal(inside[s : s + len(crop)], crop) for s in starts)
+        np.testing.assert_array_equal(inside[320 * first_label :][: len(crop)], crop)
+        assert len(example.labels) == num_frames(len(crop))
     batch = TwoViewCollator()(dataset.__getitems__([(0, 0), (0, 1)]))
     assert batch["input_values"].shape == (2, 64_000)
 

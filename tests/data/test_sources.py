@@ -102,7 +102,8 @@ def test_columns_of_other_names(write, tmp_path):
 
 def test_parts_of_files_by_start_and_stop(write, tmp_path):
     whole = read_audio(write("a.wav", 5.0))
-    table(tmp_path, "metadata.csv", "file_name,start,stop\na.wav,0.5,2\na.wav,2,3.25\na.wav,,\na.wav,4,")
+    places = "a.wav,0.5,2\na.wav,2,3.25\na.wav,,\na.wav,4,"
+    table(tmp_path, "metadata.csv", "file_name,start,stop\n" + places)
     corpus = load_corpus(tmp_path)
     assert corpus["id"][:] == ["a_0.50-2.00", "a_2.00-3.25", "a", "a_4.00-end"]
     assert corpus["duration"][:] == [1.5, 1.25, 5.0, 1.0]
