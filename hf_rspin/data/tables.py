@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import datasets
@@ -119,13 +119,15 @@ def _check_cells(file: Path, text: str, delimiter: str, quoting: int) -> list[st
     header: list[str] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
     with damage_named(file):
-        rows: Iterable[list[str]] = ((reader.line_num, row) for row in reader)
+        rows = ((reader.line_num, row) for row in reader)
         for line, row in rows:
             if not any(cell.strip() for cell in row) and len(row) <= 1:
                 continue
             if not header:
                 header = row
             elif len(row) < len(header) or any(row[len(header) :]):
+                if "\n" in row[-1] and next(rows, None) is None:
+                    raise ValueError(f"a double quote is never closed in the row {row[0][:SHOWN]!r}")
                 raise CellError(file, line, row, header, delimiter)
     return header
 

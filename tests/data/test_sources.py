@@ -42,6 +42,13 @@ def test_rows_whose_cells_moved_are_refused_wherever_they_are(write, tmp_path, l
         load_corpus(tmp_path)
 
 
+@pytest.mark.parametrize("rows", ['"a.wav,b\nb.wav,c\n', 'a.wav,"b\nb.wav,c\n'])
+def test_a_quote_that_is_never_closed_swallows_no_row(write, tmp_path, rows):
+    table(tmp_path, "metadata.csv", "file_name,text\n" + rows)
+    with pytest.raises(ValueError, match=r"metadata\.csv could not be read as a table"):
+        load_corpus(tmp_path)
+
+
 def test_a_quoted_cell_may_hold_commas_lines_and_quotes(write, tmp_path):
     for name in "ab":
         write(f"{name}.wav")
