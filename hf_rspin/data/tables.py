@@ -127,7 +127,7 @@ def _check_cells(file: Path, text: str, delimiter: str, quoting: int) -> list[st
                 header = row
             elif len(row) < len(header) or any(row[len(header) :]):
                 if "\n" in row[-1] and next(rows, None) is None:
-                    raise ValueError(f"a double quote is never closed in the row {row[0][:SHOWN]!r}")
+                    raise ValueError(f"a double quote in {row[0][:SHOWN]!r} is never closed")
                 raise CellError(file, line, row, header, delimiter)
     return header
 
