@@ -10,8 +10,7 @@ import numpy as np
 import soundfile
 from tqdm.auto import tqdm
 
-from hf_rspin.audio import SAMPLING_RATE, AudioError, audio_name
-from hf_rspin.audio_segments import read_segment
+from hf_rspin.audio import SAMPLING_RATE, AudioError, audio_name, read_segment
 from hf_rspin.data.corpus import check_audible
 from hf_rspin.data.skipped import SkipLog, SkippedFile
 
@@ -55,7 +54,7 @@ def cut_recordings(
             waveform = read_segment(cell["audio"], start, seconds)
             check_audible(waveform, f"{audio_name(cell['audio'])} at {start:.1f} s")
         except AudioError as error:
-            skipped.add(SkippedFile(f"{audio_name(cell['audio'])} at {start:.1f} s", str(error)))
+            skipped.add(SkippedFile(audio_name(cell["audio"]), str(error)))  # once for a file
             continue
         if len(waveform) < min_seconds * SAMPLING_RATE:
             continue

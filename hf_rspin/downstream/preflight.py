@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizer
 
 from hf_rspin.adapters import adapted_model
 from hf_rspin.audio import SAMPLING_RATE
-from hf_rspin.data.preflight import check_batches, check_examples, raise_problems
+from hf_rspin.data.checks import check_batches, check_examples, raise_problems
 from hf_rspin.downstream.arguments import CtcTrainingArguments
 from hf_rspin.downstream.dataset import CtcDataset
 from hf_rspin.downstream.splits import EvaluationSplit, TrainSplit

@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel, Trainer, Wav2Vec2Processor
 
-from hf_rspin.data.preflight import raise_problems
+from hf_rspin.data.checks import raise_problems
 from hf_rspin.downstream.arguments import CtcTrainingArguments
 from hf_rspin.downstream.dataset import CtcCollator, CtcDataset
 from hf_rspin.downstream.preflight import check_ctc_run

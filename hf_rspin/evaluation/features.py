@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_rspin.adapters import is_adapter, load_adapted
-from hf_rspin.audio import FRAME_WINDOW
+from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
 from hf_rspin.models.encoder import check_frame_rate, reads_normalized, spread_over_frames
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.units.mfcc import log_mel, mfcc
@@ -90,7 +90,7 @@ class EncoderFrontEnd:
             )
         values = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))[None]
         if self.normalize:
-            values = (values - values.mean()) / torch.sqrt(values.var(unbiased=False) + 1e-7)
+            values = normalize_waveforms(values)
         device = next(self.model.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             return run_in_windows(self._states, values.to(device), axis=1)

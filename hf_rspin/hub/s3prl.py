@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
-from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW
+from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, normalize_waveforms
 from hf_rspin.units.saved_models import fetch, load_whole, read_config, wants_normalized
 
 # encoders with the same parts under the same names
@@ -121,7 +121,7 @@ class UpstreamExpert(nn.Module):
     def _convolve(self, wav: Tensor) -> Tensor:
         """(samples,) -> (frames, channels)."""
         if self.normalize:
-            wav = nn.functional.layer_norm(wav, wav.shape, eps=1e-7)
+            wav = normalize_waveforms(wav)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_convolutions):
             return self.model.feature_extractor(wav[None])[0].T
 

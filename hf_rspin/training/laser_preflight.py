@@ -6,8 +6,8 @@ import logging
 
 import numpy as np
 
+from hf_rspin.data.checks import check_batches, check_examples, raise_problems
 from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.data.preflight import check_batches, check_examples, raise_problems
 from hf_rspin.models import LaserHubertModel, LaserWavLMModel
 from hf_rspin.training.laser_arguments import LaserTrainingArguments
 from hf_rspin.training.preflight import check_devices, check_output_dir

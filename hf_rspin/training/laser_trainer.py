@@ -8,7 +8,7 @@ from transformers.utils import ModelOutput
 
 from hf_rspin.adapters import adapted_model
 from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.data.pair_sampler import PairBatchSampler, drawn_speeds
+from hf_rspin.data.samplers import PairBatchSampler, drawn_speeds
 from hf_rspin.models import LaserHubertModel, LaserWavLMModel
 from hf_rspin.training.frame_collapse import FrameCollapseMonitor
 from hf_rspin.training.laser_arguments import LaserTrainingArguments

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 
 from hf_rspin.adapters.gradients import AdapterGradientError
 from hf_rspin.audio import AudioError
-from hf_rspin.data.preflight import PreflightError
+from hf_rspin.data.checks import PreflightError
 
 logger = logging.getLogger(__name__)
 

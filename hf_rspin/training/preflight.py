@@ -9,8 +9,8 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
 from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
+from hf_rspin.data.checks import check_batches, check_examples, check_labels, raise_problems
 from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.data.preflight import check_batches, check_examples, check_labels, raise_problems
 from hf_rspin.models.configuration import SpinFields
 from hf_rspin.training.arguments import TwoViewTrainingArguments
 from hf_rspin.training.checkpoints import WEIGHT_FILES, checkpoints, is_torn

@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import TrainerState
 
 from hf_rspin.adapters import changed_settings, untrained_heads
-from hf_rspin.data.preflight import raise_problems
+from hf_rspin.data.checks import raise_problems
 from hf_rspin.data.skipped import share_skipped
 from hf_rspin.training.checkpoints import (
     last_complete_checkpoint,
