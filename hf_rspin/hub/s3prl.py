@@ -33,10 +33,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, normalize_waveforms
+from hf_rspin.models.encoder import FAMILIES
 from hf_rspin.units.saved_models import fetch, load_whole, read_config, wants_normalized
 
 # encoders with the same parts under the same names
-ENCODERS = ("hubert", "wavlm", "wav2vec2", "unispeech-sat", "data2vec-audio")
+ENCODERS = tuple(name for name, family in FAMILIES.items() if family.splits)
 
 
 class UpstreamExpert(nn.Module):
