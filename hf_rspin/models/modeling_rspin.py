@@ -260,7 +260,7 @@ class RSpinWavLMModel(RSpinModelMixin, WavLMPreTrainedModel):
     """WavLM with Spin heads; `from_pretrained` of a plain WavLM folder adds fresh ones.
 
     The attention is `wavlm_attention`'s: equal to the stock one, with projections that LoRA can
-    replace. On a CPU it takes the same time (`training_scripts/benchmark_attention.py`).
+    replace. For its speed see `attention`.
     """
 
     config_class = RSpinWavLMConfig

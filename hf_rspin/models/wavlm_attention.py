@@ -1,8 +1,9 @@
-"""WavLM attention by scaled_dot_product_attention, equal to the stock layer to rounding.
+"""WavLM attention by the fastest way (`attention.attend`), equal to the stock layer to rounding.
 
 The stock layer hands the raw weights of its projections to a functional form, so modules
 put in their place (LoRA) are bypassed. Here every projection is called as a module, and the gated
-relative position bias enters as an additive mask. Parameter names stay the same.
+relative position bias is added to the scores block by
+block. Parameter names stay the same.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import WavLMModel
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
+
+from .attention import attend
 
 
 class WavLMSdpaAttention(WavLMAttention):
@@ -47,12 +50,14 @@ class WavLMSdpaAttention(WavLMAttention):
             projection(hidden_states).view(shape).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )  # (batch, heads, frames, head_dim) each
-        bias = self._gate(hidden_states.view(shape).transpose(1, 2)) * position_bias
-        bias = bias.to(query.dtype)  # (batch, heads, frames, frames)
-        if attention_mask is not None:
-            bias = bias.masked_fill(attention_mask[:, None, None, :].ne(1), -torch.inf)
-        attend = self._explicit if output_attentions else self._fused
-        context, maps = attend(query, key, value, bias)
+        gate = self._gate(hidden_states.view(shape).transpose(1, 2))  # (batch, heads, frames, 1)
+        mask = None if attention_mask is None else attention_mask[:, None, None, :].eq(1)
+        options = (mask, self.dropout if self.training else 0.0, gate, position_bias)
+        maps = None
+        if output_attentions:
+            context, maps = self._explicit(query, key, value, *options)
+        else:
+            context = attend(query, key, value, *options)
         context = context.transpose(1, 2).reshape(batch, frames, self.embed_dim)
         return self.out_proj(context), maps, position_bias
 
@@ -62,17 +67,12 @@ class WavLMSdpaAttention(WavLMAttention):
         update, reset = torch.sigmoid(halves).chunk(2, dim=-1)
         return update * (reset * self.gru_rel_pos_const - 1.0) + 2.0
 
-    def _fused(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor):
-        dropout = self.dropout if self.training else 0.0
-        context = nn.functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=bias, dropout_p=dropout
-        )
-        return context, None
-
-    def _explicit(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor):
-        weights = torch.softmax(query @ key.transpose(-1, -2) * self.scaling + bias, dim=-1)
-        weights = nn.functional.dropout(weights, self.dropout, self.training)
-        # stock returns the average over heads, repeated
+    def _explicit(self, query, key, value, mask, dropout, gate, position_bias):
+        """Return what `attend` does, and the maps as stock: the average over heads, repeated."""
+        scores = query @ key.mT * self.scaling + gate * position_bias
+        if mask is not None:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = nn.functional.dropout(scores.softmax(-1), dropout)
         maps = weights.mean(dim=1, keepdim=True).expand_as(weights)
         return weights.to(value.dtype) @ value, maps
 
