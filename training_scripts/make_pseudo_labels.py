@@ -22,7 +22,7 @@ import torch
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkipLog
-from hf_rspin.models.front_end import reads_normalized
+from hf_rspin.models.encoder import reads_normalized
 from hf_rspin.training.encoders import ModelArguments, resolve_encoder
 from hf_rspin.training.hardware import check_device
 from hf_rspin.training.made_from import check_made_from, corpus_key

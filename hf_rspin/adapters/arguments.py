@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from hf_rspin.adapters.lora import add_lora
 from hf_rspin.adapters.read import ReadConfig
-from hf_rspin.models.frozen_layers import FrozenLayersMixin
+from hf_rspin.models.base import EncoderWithHeads
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class AdapterArguments:
                     f"num_trainable_layers is {num_trainable_layers}; expected 1 to {count}."
                 )
             layers = range(count - num_trainable_layers, count)
-            if isinstance(model, FrozenLayersMixin):
+            if isinstance(model, EncoderWithHeads):
                 model.num_frozen_layers = count - num_trainable_layers
         return add_lora(
             model,

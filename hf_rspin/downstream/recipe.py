@@ -25,7 +25,7 @@ from hf_rspin.downstream.results import describe, measure, write_results
 from hf_rspin.downstream.splits import CtcSplits, load_splits
 from hf_rspin.downstream.trainer import CtcTrainer
 from hf_rspin.downstream.vocabulary import build_tokenizer, save_processor
-from hf_rspin.models.front_end import default_feature_extractor
+from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.training.checkpoints import WEIGHT_FILES, last_complete_checkpoint
 from hf_rspin.training.finishing import leave_process_group, save_history
 

@@ -21,10 +21,10 @@ from transformers import (
 from transformers.utils import cached_file
 
 from hf_rspin import models
-from hf_rspin.models.card_file import CARD, is_untouched, place_card, sign, unsigned
-from hf_rspin.models.front_end import default_feature_extractor
-from hf_rspin.models.model_card import CardFacts, make_card, method_of
-from hf_rspin.models.saving import HEAD_FIELDS
+from hf_rspin.models.configuration import HEAD_FIELDS
+from hf_rspin.models.encoder import default_feature_extractor
+from hf_rspin.publishing.card_file import CARD, is_untouched, place_card, sign, unsigned
+from hf_rspin.publishing.model_card import CardFacts, make_card, method_of
 
 PLAIN = {"hubert": (HubertConfig, HubertModel), "wavlm": (WavLMConfig, WavLMModel)}
 # decide how a model runs, and are no part of what a config saves

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, WavLMModel
 
-from .attention import choose_attention, draw_signs
-from .wavlm_attention import use_sdpa_attention
+from hf_rspin.models.attention import choose_attention, draw_signs
+from hf_rspin.models.wavlm_attention import use_sdpa_attention
 
 
 def speed_up_training(encoder: PreTrainedModel) -> PreTrainedModel:

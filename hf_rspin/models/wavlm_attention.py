@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import WavLMModel
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
-from .attention import attend
+from hf_rspin.models.attention import attend
 
 
 class WavLMSdpaAttention(WavLMAttention):

@@ -19,7 +19,7 @@ from transformers import TrainingArguments
 import hf_rspin
 from hf_rspin.adapters import adapted_model
 from hf_rspin.adapters.loading import EMBEDDED
-from hf_rspin.models.model_card import NOT_RECORDED, CardFacts
+from hf_rspin.publishing.model_card import NOT_RECORDED, CardFacts
 from hf_rspin.resources import encoder_folder
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from peft import PeftModel
 
 from hf_rspin.adapters import merge_lora
 from hf_rspin.adapters.read import READ
-from hf_rspin.models.card_file import CARD
+from hf_rspin.publishing.card_file import CARD
 from hf_rspin.training.checkpoints import MERGED, last_complete_checkpoint
 from hf_rspin.training.trainer import TwoViewTrainer
 from hf_rspin.units.whole_folder import whole_folder

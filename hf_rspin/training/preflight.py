@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
 from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.data.preflight import check_batches, check_examples, check_labels, raise_problems
-from hf_rspin.models.configuration_rspin import RSpinConfigMixin
+from hf_rspin.models.configuration import SpinFields
 from hf_rspin.training.arguments import TwoViewTrainingArguments
 from hf_rspin.training.checkpoints import WEIGHT_FILES, checkpoints, is_torn
 from hf_rspin.views import RSpinViews
@@ -47,7 +47,7 @@ def check_run(
     _advise(model, args, dataset)
 
 
-def check_losses(config: RSpinConfigMixin) -> list[str]:
+def check_losses(config: SpinFields) -> list[str]:
     """Return why a model with this config has nothing to learn."""
     has_labels = config.num_pseudo_labels is not None and config.auxiliary_loss_weight > 0
     if config.spin_loss_weight > 0 or has_labels:

@@ -12,10 +12,11 @@ from transformers import Trainer
 from transformers.trainer_utils import TrainOutput
 
 from hf_rspin.adapters import adapted_model
-from hf_rspin.models.card_file import CARD
-from hf_rspin.models.model_card import CardFacts
-from hf_rspin.models.saving import SavingMixin, save_companions
-from hf_rspin.models.uploading import upload
+from hf_rspin.models.base import EncoderWithHeads
+from hf_rspin.publishing import save_companions
+from hf_rspin.publishing.card_file import CARD
+from hf_rspin.publishing.model_card import CardFacts
+from hf_rspin.publishing.upload import upload
 from hf_rspin.training.card_facts import facts_of_run
 
 
@@ -91,7 +92,7 @@ class PublishingTrainer(Trainer):
         card, facts = folder / CARD, facts_of_run(self)
         before = card.read_bytes() if card.is_file() else None
         model = adapted_model(self.model)
-        is_ours = isinstance(model, SavingMixin)
+        is_ours = isinstance(model, EncoderWithHeads)
         if is_ours:
             model.card_facts = facts
         super()._save(output_dir, state_dict)

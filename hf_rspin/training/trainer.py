@@ -24,7 +24,7 @@ from hf_rspin.data.collator import BatchInfo, TwoViewCollator
 from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.data.sampler import DurationBatchSampler
 from hf_rspin.data.skipped import SkipLog, share_skipped
-from hf_rspin.models.front_end import default_feature_extractor
+from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.training.arguments import TwoViewTrainingArguments
 from hf_rspin.training.callbacks import CollapseMonitor, LogBeforeSave
 from hf_rspin.training.freezing import freeze_lower_layers

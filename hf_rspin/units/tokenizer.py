@@ -11,8 +11,8 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from hf_rspin.device import check_device
-from hf_rspin.models.front_end import default_feature_extractor
-from hf_rspin.models.modeling_rspin import RSpinModelMixin
+from hf_rspin.models.encoder import default_feature_extractor
+from hf_rspin.models.modeling_spin import RSpinModelMixin
 from hf_rspin.units.acoustic_pieces import AcousticPieces
 from hf_rspin.units.audio_input import AudioInput, is_one_utterance, read_blocks
 from hf_rspin.units.extract import equal_length_batches, units_of

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from hf_rspin.hub import check_folder, set_license
-from hf_rspin.models.card_file import is_untouched
+from hf_rspin.publishing.card_file import is_untouched
 
 from .conftest import HAND_WRITTEN, spin_model
 

@@ -15,7 +15,7 @@ from transformers import (
 
 from hf_rspin.hub import CardFacts, save_for_hub
 from hf_rspin.models import LaserHubertModel, RSpinHubertModel
-from hf_rspin.models.saving import HEAD_FIELDS
+from hf_rspin.models.configuration import HEAD_FIELDS
 from hf_rspin.units import AcousticPieces
 
 from .conftest import HAND_WRITTEN, LARGE, spin_model, tiny_models

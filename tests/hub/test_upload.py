@@ -6,8 +6,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from hf_rspin.hub import UploadError, push_to_hub
-from hf_rspin.models.card_file import is_untouched
-from hf_rspin.models.model_card import ADDRESS
+from hf_rspin.publishing.card_file import is_untouched
+from hf_rspin.publishing.model_card import ADDRESS
 
 from .conftest import HAND_WRITTEN, TOKEN
 

@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 
 from hf_rspin.adapters import AdapterArguments
 from hf_rspin.hub import check_folder
-from hf_rspin.models.card_file import is_untouched
+from hf_rspin.publishing.card_file import is_untouched
 from hf_rspin.training import TwoViewTrainer
 from hf_rspin.training.checkpoints import load_progress
 from hf_rspin.training.finishing import train_and_save

@@ -1,4 +1,4 @@
-"""Views through an encoder: the layers that heads read, and which frames are speech."""
+"""Views through an encoder: checks of the input, and the layers that heads read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
+
+from hf_rspin.models.encoder import num_output_frames, spread_over_frames
 
 
 @dataclass
@@ -39,6 +41,49 @@ class EncodedView:
         return EncodedView(*(cut(getattr(self, field.name)) for field in fields(self)))
 
 
+def check_waveforms(
+    waveforms: Tensor, attention_mask: Tensor | None, config: PreTrainedConfig
+) -> None:
+    """Refuse waveforms and masks that an encoder would misread.
+
+    Args:
+        waveforms: (batch, samples) floats at 16 kHz.
+        attention_mask: (batch, samples), 1 on samples, 0 on padding at the end; or None.
+        config: of the encoder.
+
+    Raises:
+        TypeError: waveforms that are no tensor of floats.
+        ValueError: another shape, less than one frame, or a mask that is not ones, then zeros.
+    """
+    if not isinstance(waveforms, Tensor) or not waveforms.is_floating_point():
+        got = waveforms.dtype if isinstance(waveforms, Tensor) else type(waveforms).__name__
+        raise TypeError(
+            f"input_values are {got}; expected a floating torch tensor (batch, samples) at 16 kHz: "
+            "convert them, 16-bit integers divided by 32768."
+        )
+    if waveforms.ndim != 2 or num_output_frames(waveforms.shape[-1], config) < 1:
+        least = next(n for n in range(1, 1 << 20) if num_output_frames(n, config))
+        raise ValueError(
+            f"input_values have shape {tuple(waveforms.shape)}; expected (batch, samples) with at "
+            f"least {least} samples, one frame."
+        )
+    if attention_mask is None:
+        return
+    if attention_mask.shape != waveforms.shape:
+        raise ValueError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}; expected that of "
+            f"input_values, {tuple(waveforms.shape)}: one value per sample."
+        )
+    mask = attention_mask.to(torch.int8) if attention_mask.dtype == torch.bool else attention_mask
+    binary = ((mask == 0) | (mask == 1)).all()
+    # ones first: the mask never rises
+    if not (binary & (mask[:, 1:] <= mask[:, :-1]).all()):
+        raise ValueError(
+            "attention_mask is not 1 on samples, then 0 on padding; expected ones first and zeros "
+            "at the end of each row: pad on the right, and mark samples with 1."
+        )
+
+
 def encode(
     encoder: PreTrainedModel,
     input_values: Tensor,
@@ -60,14 +105,17 @@ def encode(
         output_attentions=output_attentions,
         return_dict=True,
     )
+    last = output.last_hidden_state
     spin_input, auxiliary_input = (
-        output.last_hidden_state
+        last
         if _is_last(layer, config)
-        else output.hidden_states[_from_start(layer, config)]
+        else spread_over_frames(
+            output.hidden_states[_from_start(layer, config)], last.shape[1], config
+        )
         for layer in layers
     )
     return EncodedView(
-        output.last_hidden_state,
+        last,
         output.hidden_states if output_hidden_states else None,
         output.attentions if output_attentions else None,
         spin_input,
@@ -95,27 +143,6 @@ def encode_two(
         mask = torch.cat([ones if m is None else m.to(torch.long) for m in masks])
     both = encode(encoder, torch.cat(views), mask, **options)
     return both.rows(0, len(first)), both.rows(len(first), 2 * len(first))
-
-
-def frame_count(samples: Any, config: PreTrainedConfig) -> Any:
-    """Return the number of frames of `samples` (an int or a long tensor), at least 0."""
-    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-        samples = (samples - kernel) // stride + 1
-    return samples.clamp_min(0) if isinstance(samples, Tensor) else max(samples, 0)
-
-
-def frame_mask(
-    num_samples: int, attention_mask: Tensor | None, config: PreTrainedConfig
-) -> Tensor | None:
-    """Return (batch, frames) bool, True on frames without padding; None if there is no padding.
-
-    Unlike the encoder's own mask, an utterance too short for one frame has none.
-    """
-    if attention_mask is None:
-        return None
-    frames = torch.arange(frame_count(num_samples, config), device=attention_mask.device)
-    lengths = frame_count(attention_mask.sum(dim=-1).to(torch.long), config)  # (batch,)
-    return frames[None, :] < lengths[:, None]
 
 
 def _is_last(layer: int, config: PreTrainedConfig) -> bool:

@@ -132,7 +132,7 @@ def align(
     lengths: list[tuple[int, int]],
     want_alignment: bool,
 ) -> Tensor:
-    """Return soft-DTW values (batch,), float64; see `soft_dtw_torch.align`, which it equals."""
+    """Return soft-DTW values (batch,), float64; see `backend_torch.align`, which it equals."""
     batch, x_frames, y_frames = products.shape
     bounds = torch.tensor(lengths, dtype=torch.int32, device=products.device)
     block = min(LARGEST_BLOCK, max(32, triton.next_power_of_2(min(x_frames, y_frames))))

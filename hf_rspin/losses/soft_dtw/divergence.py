@@ -15,7 +15,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from .sequences import (
+from hf_rspin.losses.sequences import (
     Lengths,
     check_lengths,
     check_pair,
@@ -23,8 +23,8 @@ from .sequences import (
     squared_norms,
     zero_padding,
 )
-from .sinkhorn import computing_dtype
-from .soft_dtw_torch import align as align_with_torch
+from hf_rspin.losses.sinkhorn import computing_dtype
+from hf_rspin.losses.soft_dtw.backend_torch import align as align_with_torch
 
 
 def soft_dtw(
@@ -153,13 +153,13 @@ def _pull(alignment: Tensor, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
 
 
 def _align(products: Tensor, *arguments) -> Tensor:
-    """Call the fastest kernel that is installed for this device; see `soft_dtw_torch.align`."""
+    """Call the fastest kernel that is installed for this device; see `backend_torch.align`."""
     if products.device.type == "cpu" and find_spec("numba") is not None:
-        from .soft_dtw_cpu import align as align_on_cpu
+        from hf_rspin.losses.soft_dtw.backend_cpu import align as align_on_cpu
 
         return align_on_cpu(products, *arguments)
     if products.device.type == "cuda" and find_spec("triton") is not None:
-        from .soft_dtw_triton import align as align_with_triton
+        from hf_rspin.losses.soft_dtw.backend_triton import align as align_with_triton
 
         return align_with_triton(products, *arguments)
     return align_with_torch(products, *arguments)

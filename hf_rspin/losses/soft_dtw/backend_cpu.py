@@ -253,7 +253,7 @@ def align(
     lengths: list[tuple[int, int]],
     want_alignment: bool,
 ) -> Tensor:
-    """Return soft-DTW values (batch,), float64; see `soft_dtw_torch.align`, which it equals.
+    """Return soft-DTW values (batch,), float64; see `backend_torch.align`, which it equals.
 
     The pairs are shared among as many threads as PyTorch uses. Beside `products`, which the
     alignment overwrites, each thread holds the probabilities of one pair.

@@ -19,6 +19,11 @@ def world_size() -> int:
     return 1
 
 
+def rank() -> int:
+    """Return the number of this process, 0 outside of a distributed run."""
+    return distributed.get_rank() if world_size() > 1 else 0
+
+
 def reduce_sum_(tensor: Tensor) -> Tensor:
     """Replace `tensor` by its sum over ranks, in place and outside of autograd."""
     if world_size() > 1:

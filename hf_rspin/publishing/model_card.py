@@ -14,12 +14,14 @@ from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump
 from transformers import PreTrainedConfig
 
-from .configuration_laser import LaserConfigMixin
-from .configuration_rspin import RSpinConfigMixin
-from .front_end import SAMPLING_RATE, reads_normalized
-
+SAMPLING_RATE = 16_000
 ADDRESS = "owner/name-or-folder"  # stands for the repository until one is known
 NOT_RECORDED = "not recorded"
+FAMILY_TITLES = {
+    "hubert": "HuBERT", "wavlm": "WavLM", "wav2vec2": "wav2vec 2.0", "data2vec-audio": "data2vec",
+    "unispeech-sat": "UniSpeech-SAT", "sew-d": "SEW-D",
+    "wav2vec2-conformer": "wav2vec 2.0 Conformer",
+}  # fmt: skip
 PAPERS = {
     "Spin": "[arXiv 2305.11072](https://arxiv.org/abs/2305.11072)",
     "R-Spin": "[arXiv 2311.09117](https://arxiv.org/abs/2311.09117)",
@@ -106,11 +108,7 @@ def make_card(config: PreTrainedConfig, facts: CardFacts, has_pieces: bool = Fal
 
 def method_of(config: PreTrainedConfig) -> str | None:
     """Return how a model with heads was trained: Spin, R-Spin, LASER or SCORE."""
-    if isinstance(config, RSpinConfigMixin):
-        return "Spin" if config.num_pseudo_labels is None else "R-Spin"
-    if isinstance(config, LaserConfigMixin):
-        return "SCORE" if config.frozen_teacher else "LASER"
-    return None
+    return getattr(config, "objective", None)
 
 
 def _metadata(config: PreTrainedConfig, facts: CardFacts, title: str) -> ModelCardData:
@@ -134,7 +132,7 @@ def _metadata(config: PreTrainedConfig, facts: CardFacts, title: str) -> ModelCa
 def _summary(config: PreTrainedConfig, facts: CardFacts) -> str:
     """Say in one sentence which encoder this is, made how, from what."""
     encoder = f"{config.num_hidden_layers} layers of {config.hidden_size}"
-    family = {"hubert": "HuBERT", "wavlm": "WavLM"}.get(config.model_type, config.model_type)
+    family = FAMILY_TITLES.get(config.model_type, config.model_type)
     text = f"{family} ({encoder})"
     method = facts.method or method_of(config)
     if facts.adapter:
@@ -152,16 +150,18 @@ def _summary(config: PreTrainedConfig, facts: CardFacts) -> str:
 
 
 def _use(config: PreTrainedConfig, facts: CardFacts, has_pieces: bool) -> str:
-    normalized = reads_normalized(config) if facts.normalized is None else facts.normalized
-    form = "of zero mean and unit variance" if normalized else "as they are"
-    text = f"It reads waveforms at 16 kHz, {form}; the feature extractor sees to that.\n\n"
+    form = {True: ", of zero mean and unit variance", False: ", as they are", None: ""}
+    text = (
+        f"It reads waveforms at 16 kHz{form[facts.normalized]}; the feature extractor sees to "
+        "that.\n\n"
+    )
     if facts.adapter:
         code = _ADAPTER_CODE
     elif _is_ctc(config):
         code = _CTC_CODE
     else:
         code = _ENCODER_CODE + (_HEADS_CODE if method_of(config) else "")
-        code += _UNITS_CODE if isinstance(config, RSpinConfigMixin) else ""
+        code += _UNITS_CODE if method_of(config) in ("Spin", "R-Spin") else ""
     rate = SAMPLING_RATE / math.prod(config.conv_stride)
     shape = f"(batch, frames, {config.hidden_size}), {rate:g} frames per second"
     text += f"```python\n{code.replace('ADDRESS', ADDRESS).replace('SHAPE', shape)}```"

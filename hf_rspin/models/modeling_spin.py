@@ -1,30 +1,25 @@
-"""HuBERT and WavLM with Spin and pseudo-label heads (Spin, arXiv 2305.11072; R-Spin, 2311.09117).
-
-Without `num_pseudo_labels` there is no auxiliary head: that is plain Spin. The encoder is kept
-under the name its own `transformers` class uses, so that a saved folder also loads as a plain
-encoder, or with a CTC head, without any of this code.
-"""
+"""Any encoder with Spin and pseudo-label heads (Spin, arXiv 2305.11072; R-Spin, 2311.09117)."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import HubertModel, WavLMModel
-from transformers.models.hubert.modeling_hubert import HubertPreTrainedModel
-from transformers.models.wavlm.modeling_wavlm import WavLMPreTrainedModel
+from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
-from .configuration_rspin import RSpinConfigMixin, RSpinHubertConfig, RSpinWavLMConfig
-from .encoding import EncodedView, encode, encode_two, frame_count, frame_mask
-from .frozen_layers import FrozenLayersMixin
-from .heads import Codebook, SpinHead, SpinProjection, label_loss
-from .loading import LoadingMixin
-from .saving import SavingMixin
-from .spin_objective import spin_loss
-from .wavlm_attention import use_sdpa_attention
+from hf_rspin.losses.pseudo_labels import label_loss
+from hf_rspin.losses.spin import spin_loss
+from hf_rspin.models.base import EncoderWithHeads
+from hf_rspin.models.configuration import SpinFields
+from hf_rspin.models.encode import EncodedView, check_waveforms, encode, encode_two
+from hf_rspin.models.encoder import frame_mask, num_output_frames
+from hf_rspin.models.heads import Codebook, SpinHead, SpinProjection
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -36,8 +31,9 @@ class RSpinOutput(ModelOutput):
         last_hidden_state: (batch, frames, hidden) of the clean view.
         hidden_states: of the clean view, as the plain encoder returns them, when asked for.
         attentions: of the clean view, when asked for.
-        code_logits: (batch, frames, codes) cosines of the clean view; no gradient with two views.
-        units: (batch, frames) long, the nearest code; -1 on padding.
+        code_logits: (batch, frames, codes) cosines of the clean view; no gradient with two views;
+            None while the codebook was never trained.
+        units: (batch, frames) long, the nearest code; -1 on padding; None like `code_logits`.
         spin_loss, accuracy, code_perplexity, probability_perplexity, num_frames: see
             `SpinLossOutput`; None where the Spin loss is off.
         auxiliary_loss, auxiliary_accuracy: see `LabelLossOutput`, over both views; None where
@@ -59,21 +55,32 @@ class RSpinOutput(ModelOutput):
     num_frames: Tensor | None = None
 
 
-class RSpinModelMixin(SavingMixin, LoadingMixin, FrozenLayersMixin):
-    """Everything the models share; the classes below add the encoder."""
+class RSpinModel(EncoderWithHeads):
+    """Any encoder with the heads of Spin and R-Spin; a plain encoder's folder gets fresh ones.
 
-    def _build_heads(self, config: RSpinHubertConfig | RSpinWavLMConfig) -> None:
-        if not isinstance(config, RSpinConfigMixin):
-            raise TypeError(
-                f"config is a {type(config).__name__}; expected a {self.config_class.__name__}: "
-                "from_pretrained makes one of a plain encoder's folder."
-            )
-        config.validate()
+    Without `num_pseudo_labels` there is no auxiliary head: that is plain Spin. One view gives
+    features and units, two views the losses of Equation 3 of R-Spin. Units of a codebook that was
+    never trained are None.
+
+    Example:
+        >>> model = RSpinModel.from_pretrained("microsoft/wavlm-base", codebook_size=32)
+        >>> model(torch.randn(1, 16000)).last_hidden_state.shape  # (batch, frames, hidden), 50 Hz
+        torch.Size([1, 49, 768])
+
+    Args:
+        config: of any encoder of `encoder.FAMILIES`, with the fields of `SpinFields` or without.
+    """
+
+    _travels = True
+    fields = SpinFields
+    head_names = ("spin_head.", "auxiliary_head.")
+    _warned = False
+
+    def _build_heads(self, config: PreTrainedConfig) -> None:
         self.spin_head = SpinHead(config.hidden_size, config.projection_size, config.codebook_size)
         self.auxiliary_head = None
         if config.num_pseudo_labels is not None:
             self.auxiliary_head = nn.Linear(config.hidden_size, config.num_pseudo_labels)
-        self.release_unused_parameters()
 
     def release_unused_parameters(self) -> None:
         """Ask no gradient of what takes no part in the loss, which DDP would wait for."""
@@ -81,7 +88,7 @@ class RSpinModelMixin(SavingMixin, LoadingMixin, FrozenLayersMixin):
             self.spin_head.requires_grad_(False)
         if self.auxiliary_head is not None and self.config.auxiliary_loss_weight == 0:
             self.auxiliary_head.requires_grad_(False)
-        self.release_unused_encoder()
+        super().release_unused_parameters()
 
     def highest_layer_read(self) -> int:
         """Return the number of layers below the highest input of a loss that is on."""
@@ -123,20 +130,23 @@ class RSpinModelMixin(SavingMixin, LoadingMixin, FrozenLayersMixin):
             return_dict: False for a tuple.
 
         Raises:
-            ValueError: views or labels of different lengths, labels without their head or the
+            TypeError: waveforms or labels of another type.
+            ValueError: views, masks or labels that do not fit, labels without their head or the
                 other way round, or both losses switched off.
         """
         options = {
             "output_hidden_states": _or(output_hidden_states, self.config.output_hidden_states),
             "output_attentions": _or(output_attentions, self.config.output_attentions),
         }
-        mask = frame_mask(input_values.shape[1], attention_mask, self.config)
+        check_waveforms(input_values, attention_mask, self.config)
+        mask = frame_mask(input_values, attention_mask, self.config)
         if perturbed_input_values is None:
             if labels is not None:
                 raise ValueError("labels came with one view only; pass perturbed_input_values.")
             clean = encode(self.base_model, input_values, attention_mask, **options)
             fields = self._describe(clean, mask)
         else:
+            check_waveforms(perturbed_input_values, perturbed_attention_mask, self.config)
             self._check_two_views(input_values, perturbed_input_values, labels)
             rows = self._valid_rows(mask, perturbed_input_values, perturbed_attention_mask)
             clean, perturbed = encode_two(
@@ -154,15 +164,26 @@ class RSpinModelMixin(SavingMixin, LoadingMixin, FrozenLayersMixin):
 
     def _describe(self, view: EncodedView, mask: Tensor | None) -> dict[str, Any]:
         """Return the hidden states and codes of one view, by field of `RSpinOutput`."""
-        code_logits = self.spin_head.codebook(self.spin_head(view.spin_input))
-        units = code_logits.detach().max(dim=-1).indices  # (batch, frames)
-        return {
+        fields = {
             "last_hidden_state": view.last_hidden_state,
             "hidden_states": view.hidden_states,
             "attentions": view.attentions,
-            "code_logits": code_logits,
-            "units": units if mask is None else units.masked_fill(~mask, -1),
         }
+        if self.config.untrained_heads:
+            self._warn_untrained()
+            return fields
+        code_logits = self.spin_head.codebook(self.spin_head(view.spin_input))
+        units = code_logits.detach().max(dim=-1).indices  # (batch, frames)
+        units = units if mask is None else units.masked_fill(~mask, -1)
+        return {**fields, "code_logits": code_logits, "units": units}
+
+    def _warn_untrained(self) -> None:
+        if not self._warned:
+            logger.warning(
+                "There are no units and no code_logits: the codebook of this model was never "
+                "trained. Train it with Spin or R-Spin, or load a folder that was."
+            )
+        self._warned = True
 
     def _valid_rows(
         self, mask: Tensor | None, perturbed: Tensor, perturbed_attention_mask: Tensor | None
@@ -171,7 +192,7 @@ class RSpinModelMixin(SavingMixin, LoadingMixin, FrozenLayersMixin):
 
         Computed before the encoder runs, because finding them waits for the device.
         """
-        other = frame_mask(perturbed.shape[1], perturbed_attention_mask, self.config)
+        other = frame_mask(perturbed, perturbed_attention_mask, self.config)
         masks = [m for m in (mask, other) if m is not None]
         return torch.stack(masks).all(dim=0).flatten().nonzero()[:, 0] if masks else None
 
@@ -183,6 +204,8 @@ class RSpinModelMixin(SavingMixin, LoadingMixin, FrozenLayersMixin):
         rows: Tensor | None,
     ) -> dict[str, Any]:
         """Return Equation 3 and its named parts, by field of `RSpinOutput`."""
+        if self.training and torch.is_grad_enabled():
+            self.config.untrained_heads = False
         weights = self.config.spin_loss_weight, self.config.auxiliary_loss_weight
         fields, terms = {}, []
         if weights[0] > 0:
@@ -215,8 +238,8 @@ class RSpinModelMixin(SavingMixin, LoadingMixin, FrozenLayersMixin):
         return self.auxiliary_head is not None and self.config.auxiliary_loss_weight > 0
 
     def _check_two_views(self, clean: Tensor, perturbed: Tensor, labels: Tensor | None) -> None:
-        shape = (len(clean), frame_count(clean.shape[1], self.config))
-        other = (len(perturbed), frame_count(perturbed.shape[1], self.config))
+        shape = (len(clean), num_output_frames(clean.shape[1], self.config))
+        other = (len(perturbed), num_output_frames(perturbed.shape[1], self.config))
         if shape != other:
             raise ValueError(
                 f"the views have {shape} and {other} (utterances, frames); crop both alike."
@@ -231,6 +254,8 @@ class RSpinModelMixin(SavingMixin, LoadingMixin, FrozenLayersMixin):
                 "labels are missing for the auxiliary loss: pass (batch, frames) pseudo-labels, "
                 "or set auxiliary_loss_weight=0."
             )
+        if labels is not None and labels.dtype != torch.long:
+            raise TypeError(f"labels are {labels.dtype}; expected torch.long: call labels.long().")
         if labels is not None and tuple(labels.shape) != shape:
             raise ValueError(
                 f"labels have shape {tuple(labels.shape)}; expected {shape}: one per frame, "
@@ -241,37 +266,6 @@ class RSpinModelMixin(SavingMixin, LoadingMixin, FrozenLayersMixin):
                 "both losses are off; set spin_loss_weight above 0, or num_pseudo_labels and "
                 "auxiliary_loss_weight."
             )
-
-
-class RSpinHubertModel(RSpinModelMixin, HubertPreTrainedModel):
-    """HuBERT with Spin heads; `from_pretrained` of a plain HuBERT folder adds fresh ones."""
-
-    config_class = RSpinHubertConfig
-    config: RSpinHubertConfig
-
-    def __init__(self, config: RSpinHubertConfig):
-        super().__init__(config)
-        self.hubert = HubertModel(config)
-        self._build_heads(config)
-        self.post_init()
-
-
-class RSpinWavLMModel(RSpinModelMixin, WavLMPreTrainedModel):
-    """WavLM with Spin heads; `from_pretrained` of a plain WavLM folder adds fresh ones.
-
-    The attention is `wavlm_attention`'s: equal to the stock one, with projections that LoRA can
-    replace. For its speed see `attention`.
-    """
-
-    config_class = RSpinWavLMConfig
-    config: RSpinWavLMConfig
-
-    def __init__(self, config: RSpinWavLMConfig):
-        super().__init__(config)
-        self.wavlm = WavLMModel(config)
-        use_sdpa_attention(self.wavlm)
-        self._build_heads(config)
-        self.post_init()
 
 
 def _or(value: bool | None, default: bool | None) -> bool:

@@ -15,7 +15,14 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from .card_file import CARD, CARD_BESIDE, addressed, is_empty, is_untouched, with_metadata
+from hf_rspin.publishing.card_file import (
+    CARD,
+    CARD_BESIDE,
+    addressed,
+    is_empty,
+    is_untouched,
+    with_metadata,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,7 @@ character has made the card their own.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,8 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 from transformers import PreTrainedConfig
 
-from .model_card import ADDRESS, CardFacts, make_card
+from hf_rspin.publishing.model_card import ADDRESS, CardFacts, make_card
+from hf_rspin.utils import read_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +38,8 @@ def write_card(
     """
     folder, facts = Path(folder), facts or CardFacts()
     facts = replace(facts, name=facts.name or folder.resolve().name)
-    if facts.normalized is None and (folder / EXTRACTOR).is_file():
-        extractor = json.loads((folder / EXTRACTOR).read_text(encoding="utf-8"))
+    if facts.normalized is None:
+        extractor = read_json(folder / EXTRACTOR) or {}
         facts = replace(facts, normalized=extractor.get("do_normalize"))
     return place_card(folder, sign(make_card(config, facts, (folder / PIECES).is_file())))
 
@@ -55,9 +54,7 @@ def place_card(folder: str | Path, text: str) -> Path:
         path = path.with_name(CARD_BESIDE)
         logger.info("%s in %s was written by hand and stays; the new card is %s.",
                     CARD, folder, CARD_BESIDE)  # fmt: skip
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
+    write_text(path, text)
     return path
 
 
