@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from hf_rspin.random import example_generator
+from hf_rspin.seeding import example_generator
 
 
 def test_every_coordinate_changes_the_draw_and_equal_ones_repeat_it():

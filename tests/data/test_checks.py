@@ -5,7 +5,7 @@ import pytest
 
 from hf_rspin.audio import num_frames
 from hf_rspin.data import TwoViewDataset, load_corpus
-from hf_rspin.data.preflight import (
+from hf_rspin.data.checks import (
     PreflightError,
     check_batches,
     check_examples,
@@ -89,7 +89,7 @@ def test_labels_of_other_audio(corpus):
 def test_few_that_do_not_fit_are_left_to_training_unless_strict(corpus, caplog, monkeypatch):
     labels = labels_of(corpus)
     labels["u1"] = labels["u1"][:-9]
-    monkeypatch.setattr("hf_rspin.data.preflight.TOLERATED_SHARE", 0.3)
+    monkeypatch.setattr("hf_rspin.data.checks.TOLERATED_SHARE", 0.3)
     with caplog.at_level(logging.WARNING):
         assert check_labels(dataset(corpus, labels), 5) == []
     assert "such as u1" in caplog.text
