@@ -201,9 +201,9 @@ class _Blockwise(torch.autograd.Function):
             grads[0][block] = torch.bmm(grad_scores, key[block])
             grads[1][block] = torch.bmm(grad_scores.mT, query[block])
             if grad_bias is not None:
-                one_bias = position_bias[0, block[1]]  # (heads in the block, frames, frames)
-                grad_gate[block] = (grad_scores * one_bias).sum(-1, keepdim=True)
-                grad_bias[0, block[1]] += grad_scores * gate[block]
+                grad_sum = grad_scores.to(gate.dtype)  # at once: mixed products are slow
+                grad_bias[0, block[1]].addcmul_(grad_sum, gate[block])
+                grad_gate[block] = grad_sum.mul_(position_bias[0, block[1]]).sum(-1, keepdim=True)
         grads[0] *= query.shape[-1] ** -0.5
         return *grads, None, None, grad_gate, grad_bias
 
