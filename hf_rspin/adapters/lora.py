@@ -59,22 +59,23 @@ def add_lora(
     return adapted
 
 
-def lora_targets(config: PreTrainedConfig, feed_forward: bool = False) -> list[str]:
+def lora_targets(config: PreTrainedConfig | str, feed_forward: bool = False) -> list[str]:
     """Return the names of the linear layers that LoRA adapts: peft has no defaults for speech.
 
     Args:
-        config: of the encoder.
+        config: of the encoder, or its `model_type`.
         feed_forward: also those of the feed-forward blocks.
 
     Raises:
         ValueError: an encoder whose layers are not known here.
     """
-    if config.model_type not in FAMILIES:
+    model_type = config if isinstance(config, str) else config.model_type
+    if model_type not in FAMILIES:
         raise ValueError(
-            f"no LoRA targets are known for a {config.model_type!r} model; expected one of "
+            f"no LoRA targets are known for a {model_type!r} model; expected one of "
             f"{', '.join(FAMILIES)}: name the linear layers yourself."
         )
-    family = FAMILIES[config.model_type]
+    family = FAMILIES[model_type]
     return [*family.attention, *(family.feed_forward if feed_forward else ())]
 
 

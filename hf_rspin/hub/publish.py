@@ -38,7 +38,7 @@ def save_for_hub(
             `model.acoustic_pieces`.
         card: what the card says beside the config; None for `model.card_facts`.
     """
-    has_extractor = has_own_extractor(folder)
+    has_extractor = has_own_extractor(folder, default_feature_extractor)
     model.save_pretrained(folder)
     if isinstance(model, EncoderWithHeads):  # has written its extractor
         pieces, card = pieces or model.acoustic_pieces, card or model.card_facts

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -274,10 +275,9 @@ def _plain_config_class(config_class: type[PreTrainedConfig]) -> type[PreTrained
 def _publishing() -> ModuleType | None:
     """Return what writes code and cards; None where this file came from the Hub, without it."""
     try:
-        from hf_rspin import publishing
+        return import_module("hf_rspin.publishing")
     except ImportError:
         return None
-    return publishing
 
 
 @contextlib.contextmanager

@@ -10,7 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import PreTrainedModel
+from transformers import CONFIG_MAPPING, MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
+
+from hf_rspin.models.configuration import HEAD_FIELDS, without_foreign_code
+from hf_rspin.models.encoder import family_of
+from hf_rspin.models.attention import choose_attention
+from hf_rspin.models.wavlm_attention import use_sdpa_attention
 
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder",
                "proxies")  # fmt: skip
@@ -72,3 +77,52 @@ def check_weights(
             "download the model again, or take an earlier checkpoint."
         )
     return sorted(key for key in fresh if key.startswith(heads)) if heads else []
+
+
+def plain_config(content: dict[str, Any]) -> PreTrainedConfig:
+    """Return the config of a plain encoder: without head fields, `auto_map` and architectures.
+
+    Args:
+        content: of the config of an encoder with or without heads.
+
+    Raises:
+        ValueError: a type of encoder that is not known.
+    """
+    content = without_foreign_code(content)
+    family_of(content.get("model_type"))  # refuses one that is not known
+    config_class = CONFIG_MAPPING[content["model_type"]]
+    own = config_class.__dataclass_fields__
+    for name in [*(HEAD_FIELDS - set(own)), "auto_map", "architectures"]:
+        content.pop(name, None)
+    return config_class.from_dict(content)
+
+
+def load_encoder(
+    name: str | os.PathLike, dtype: torch.dtype | str = torch.float32, **options: Any
+) -> PreTrainedModel:
+    """Load a plain encoder, in eval mode, from a folder or Hub id with or without heads.
+
+    Nothing that the folder holds is run. WavLM gets an attention equal to the stock one that is
+    faster and that LoRA can adapt.
+
+    Args:
+        name: folder or Hub id of an encoder of `encoder.FAMILIES`.
+        dtype: of the weights; "auto" for that of the file.
+        **options: `revision`, `token`, `cache_dir` and the like of `from_pretrained`.
+
+    Example:
+        >>> encoder = load_encoder("microsoft/wavlm-base")
+
+    Raises:
+        OSError: there is no such folder or repository.
+        ValueError: another kind of model, or weights that are missing, damaged, NaN or infinite.
+    """
+    content, _ = PreTrainedConfig.get_config_dict(name, **options)
+    config = plain_config(content)
+    with quiet_loading():
+        model, report = MODEL_MAPPING[type(config)].from_pretrained(
+            name, config=config, dtype=dtype, output_loading_info=True, **options
+        )
+    check_weights(model, report, name)
+    family = family_of(config)
+    return (use_sdpa_attention if family.own_attention else choose_attention)(model).eval()
