@@ -14,13 +14,13 @@ from typing import IO, Any
 import numpy as np
 import soxr
 
+from hf_rspin.audio_arrays import array_of, from_array, is_recording
 from hf_rspin.audio_files import (
     AUDIO_SUFFIXES,
     SILENCE,
     AudioError,
     FileLength,
     check_audible,
-    check_samples,
     decode,
     file_length,
     source_name,
@@ -76,15 +76,15 @@ def read_audio(
         array_rate: rate of floats in Hz; None: the target rate.
 
     Raises:
-        AudioError: it is missing, empty, not audio, or holds NaN, infinite or huge samples.
+        AudioError: it is missing, an empty file, not audio, or holds NaN, infinite or huge samples.
     """
     name = audio_name(source)
     if not _is_file(source):
-        waveform = _from_array(*_array_of(source, array_rate), sampling_rate, name)[start:stop]
-    else:
-        first, last = _segment_of(source, sampling_rate)
-        end = last if stop is None else min(first + stop, last or first + stop)
-        waveform = _read_part(source, sampling_rate, first + start, end)
+        waveform = from_array(*array_of(source, array_rate), sampling_rate, name)
+        return np.ascontiguousarray(waveform[start:stop], dtype=np.float32)
+    first, last = _segment_of(source, sampling_rate)
+    end = last if stop is None else min(first + stop, last or first + stop)
+    waveform = _read_part(source, sampling_rate, first + start, end)
     if len(waveform) == 0:
         where = f" at {start / sampling_rate:.1f} s" if start else ""
         raise AudioError(f"{name} holds no samples{where}; remove it or record it again.")
@@ -119,14 +119,6 @@ def audio_duration(source: AudioSource) -> float:
     return seconds if start == 0 and stop is None else min(seconds, stop or seconds) - start
 
 
-def is_recording(source: object) -> bool:
-    """Say whether `source` is one recording that `read_audio` takes, and not several of them."""
-    if isinstance(source, list | tuple):
-        return len(source) > 0 and all(isinstance(x, int | float | np.number) for x in source)
-    known = isinstance(source, str | Path | bytes | bytearray | Mapping | np.ndarray)
-    return known or hasattr(source, "read") or _is_tensor(source) or _is_decoder(source)
-
-
 def normalize_waveforms(waveforms: Any) -> Any:
     """Give waveforms (..., samples) zero mean and unit variance, as `Wav2Vec2FeatureExtractor`.
 
@@ -158,15 +150,6 @@ def random_crop(
         return 0, length
     start = FRAME_SHIFT * int(generator.integers(0, (length - max_length) // FRAME_SHIFT + 1))
     return start, start + max_length
-
-
-def _is_tensor(source: object) -> bool:
-    return hasattr(source, "detach") and hasattr(source, "numpy")
-
-
-def _is_decoder(source: object) -> bool:
-    """Recognise decoded audio of `datasets` 4 and later, which is no mapping."""
-    return hasattr(source, "__getitem__") and hasattr(source, "get_all_samples")
 
 
 def _is_file(source: object) -> bool:
@@ -215,54 +198,3 @@ def _resample_part(
     samples, _ = decode(source, first * step_in, last * step_in, length)
     resampled = soxr.resample(samples, length.rate, target)
     return resampled[start - first * step_out : stop - first * step_out]
-
-
-def _array_of(source: Any, rate: float | None) -> tuple[Any, float | None]:
-    """Return the floats of `source` and their rate in Hz.
-
-    Raises:
-        AudioError: decoded audio does not answer.
-    """
-    if not isinstance(source, Mapping) and not _is_decoder(source):
-        return source, rate
-    try:
-        known = source["sampling_rate"]
-        return source["array"], rate if known is None else known
-    except KeyError:
-        return source["array"], rate
-    except (RuntimeError, OSError, TypeError) as error:
-        raise AudioError(f"{audio_name(source)} could not be decoded ({error}).") from error
-
-
-def _from_array(source: Any, rate: float | None, target: int, name: str) -> np.ndarray:
-    """Return floats (samples,) at the rate `target`.
-
-    Raises:
-        AudioError: they are no waveform of finite floats within about -1 and 1.
-    """
-    if _is_tensor(source):
-        source = source.detach().cpu()
-        source = (source.float() if source.is_floating_point() else source).numpy()  # bfloat16 too
-    if isinstance(source, list | tuple) and is_recording(source):
-        source = np.asarray(source)
-    if not isinstance(source, np.ndarray):
-        raise AudioError(
-            f"{name} came as {type(source).__name__}; expected a path, bytes, a binary file, "
-            "floats as an array, tensor or list, or a list of those."
-        )
-    if source.ndim != 1:
-        raise AudioError(
-            f"{name} came with shape {source.shape}; expected (samples,), one channel: pass a "
-            "list of waveforms for a batch, the mean over channels for stereo."
-        )
-    if source.dtype.kind != "f":
-        raise AudioError(
-            f"{name} came as {source.dtype}; expected floats within -1 and 1: divide 16-bit "
-            "integers by 32768."
-        )
-    check_samples(source, name)
-    if rate is None or rate == target or len(source) == 0:
-        return source
-    if isinstance(rate, bool) or not rate > 0:
-        raise AudioError(f"sampling_rate is {rate}; expected a positive number of Hz.")
-    return soxr.resample(source.astype(np.float32), rate, target)

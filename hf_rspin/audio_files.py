@@ -6,7 +6,6 @@ libsndfile reads; what it cannot read is told with the command that converts it.
 from __future__ import annotations
 
 import contextlib
-import io
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,15 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import soundfile
+
+from hf_rspin.audio_headers import (
+    UNKNOWN_FRAMES,
+    has_parts,
+    is_believed,
+    is_understated,
+    open_source,
+    without_length,
+)
 
 # What the bundled libsndfile reads; formats of samplers and of MATLAB are no recordings.
 AUDIO_SUFFIXES = (
@@ -27,14 +35,8 @@ FOREIGN_SUFFIXES = (
 )  # fmt: skip
 RATES = (2_000, 768_000)  # Hz; a header that says another rate is damaged
 BLOCK = 1 << 20  # frames decoded at a time: a header may announce more than there is memory
-UNKNOWN_FRAMES = 1 << 40  # streamed files announce 0 or 2**63 - 1 samples
 SILENCE = 2e-4  # peak to peak: below it even the dither of 16-bit silence stays
 LARGEST_PEAK = 32.0  # 30 dB above full scale; 16-bit integers written as floats lie above
-FLAC_BYTES = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}  # of one sample that is not compressed
-FLAC_OVERHEAD = 1 << 14  # bytes of frame headers
-RAW_FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST")
-EXACT_SUBTYPES = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW")
-LONG_SECONDS = 60.0  # beyond it parts are read by seeking although that is not exact or not quiet
 RUN_IN = 16_000  # frames that Ogg and MP3 decode before a part: their decoders remember what was
 FAILURES = (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -88,35 +90,6 @@ def source_name(source: object) -> str:
     return "<audio bytes>" if isinstance(source, bytes | bytearray) else "<audio>"
 
 
-def open_source(source: object) -> str | io.BytesIO:
-    """Return what soundfile can open: a path, or a file in memory.
-
-    Raises:
-        FileNotFoundError: there is no such file; libsndfile would say "System error".
-        TypeError: an open file was opened as text.
-    """
-    if isinstance(source, Mapping):
-        source = source.get("bytes") or source.get("path") or ""
-    if hasattr(source, "read"):
-        return io.BytesIO(_bytes_of(source))
-    if isinstance(source, bytes | bytearray | memoryview):
-        return io.BytesIO(source)
-    if not Path(source).is_file():
-        raise FileNotFoundError("there is no such file" if source else "no file is named")
-    return str(source)
-
-
-def _bytes_of(file: io.IOBase) -> bytes:
-    """Read an open file from where it stands, and leave it there if that is possible."""
-    place = file.tell() if file.seekable() else None
-    data = file.read()
-    if place is not None:
-        file.seek(place)
-    if not isinstance(data, bytes):
-        raise TypeError("it was opened as text; expected open(path, 'rb')")
-    return data
-
-
 def file_length(source: object) -> FileLength:
     """Return how much a file holds, from its header where that can be believed.
 
@@ -126,9 +99,9 @@ def file_length(source: object) -> FileLength:
         AudioError: the file cannot be read, or has an absurd sampling rate.
     """
     with _opened(source) as file:
-        if _is_believed(file) and not _is_understated(file, source):
+        if is_believed(file) and not is_understated(file, source):
             run_in = RUN_IN if file.format in ("OGG", "MP3") else 0
-            return FileLength(file.frames, file.samplerate, _has_parts(file), run_in)
+            return FileLength(file.frames, file.samplerate, has_parts(file), run_in)
     with _opened(source, _Streamed, repaired=True) as file:
         return FileLength(sum(map(len, _blocks(file))), file.samplerate, seekable=False)
 
@@ -200,7 +173,7 @@ def _opened(
     """
     name = source_name(source)
     try:
-        with kind(_repaired(source) if repaired else open_source(source)) as file:
+        with kind(without_length(source) if repaired else open_source(source)) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise AudioError(
                     f"{name} says that it has {file.samplerate} Hz; expected {RATES[0]} to "
@@ -226,77 +199,3 @@ def _blocks(file: soundfile.SoundFile, frames: int | None = None) -> Iterator[np
         block = file.read(size, dtype="float32", always_2d=True)  # (samples, channels)
         yield block.mean(axis=1)
         left = left - size if len(block) == size else 0
-
-
-def _is_believed(file: soundfile.SoundFile) -> bool:
-    """Say whether as much can be read as the header announces.
-
-    libsndfile corrects most formats by the size of the file, but not FLAC and MP3.
-    """
-    if not file.seekable() or not 0 < file.frames < UNKNOWN_FRAMES:
-        return False
-    if file.format not in ("FLAC", "MP3"):
-        return True
-    try:
-        file.seek(file.frames - 1)
-        return len(file.read(1)) == 1
-    except soundfile.LibsndfileError:
-        return False
-
-
-def _has_parts(file: soundfile.SoundFile) -> bool:
-    """Say whether parts are read by seeking.
-
-    They are where that gives the samples of the whole. In long files they are too for Opus (0.01
-    of full scale off: its decoder remembers), for MP3 (libmpg123 prints at every seek) and for
-    floats (only the whole shows that its values are integers).
-    """
-    raw = file.format in RAW_FORMATS and file.subtype in EXACT_SUBTYPES
-    if raw or file.format == "FLAC" or (file.format, file.subtype) == ("OGG", "VORBIS"):
-        return True
-    known = file.format in ("OGG", "MP3") or file.subtype in ("FLOAT", "DOUBLE")
-    return known and file.frames > LONG_SECONDS * file.samplerate
-
-
-def _is_understated(file: soundfile.SoundFile, source: object) -> bool:
-    """Say whether a FLAC file is larger than its announced samples would be without compression."""
-    if file.format != "FLAC" or file.frames * file.channels > 1 << 24:
-        return False
-    handle = open_source(source)
-    size = Path(handle).stat().st_size if isinstance(handle, str) else len(handle.getbuffer())
-    most = FLAC_BYTES.get(file.subtype, 4) * file.frames * file.channels + FLAC_OVERHEAD
-    if size <= most:
-        return False
-    with open(handle, "rb") if isinstance(handle, str) else handle as stream:
-        return size - _flac_audio_start(stream) > most
-
-
-def _flac_audio_start(stream: io.BufferedIOBase) -> int:
-    """Return where the audio of a FLAC file begins: pictures may lie before it."""
-    stream.seek(4)
-    place, last = 4, False
-    while not last:
-        header = stream.read(4)  # last-block flag and type, three bytes of length
-        if len(header) < 4:
-            break
-        last = bool(header[0] & 0x80)
-        place += 4 + int.from_bytes(header[1:], "big")
-        stream.seek(place)
-    return place
-
-
-def _repaired(source: object) -> str | io.BytesIO:
-    """Return a file whose header announces no length, so that it is read to its real end."""
-    handle = open_source(source)
-    with open(handle, "rb") if isinstance(handle, str) else contextlib.nullcontext(handle) as file:
-        head = file.read(4096)
-        if head[:4] == b"fLaC" and len(head) >= 42:
-            # 36 bits of STREAMINFO count the samples; 0 means that nobody knows
-            head = head[:21] + bytes([head[21] & 0xF0, 0, 0, 0, 0]) + head[26:]
-        elif head[:4] == b"RIFF" and (place := head.find(b"data\0\0\0\0")) > 0:
-            head = head[: place + 4] + b"\xff" * 4 + head[place + 8 :]
-        else:
-            if not isinstance(handle, str):
-                handle.seek(0)
-            return handle
-        return io.BytesIO(head + file.read())

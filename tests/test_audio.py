@@ -140,7 +140,7 @@ def test_floats_say_their_rate():
         (7, "int; expected a path"),
         (io.StringIO("text"), "opened as text"),
         (np.array([np.nan], "f4"), "NaN"),
-        (np.zeros(0, "f4"), "no samples"),
+        ([], "list; expected a path"),
     ],
 )
 def test_what_is_no_waveform_is_refused(source, match):

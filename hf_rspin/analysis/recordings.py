@@ -55,7 +55,7 @@ def cut_recordings(
             waveform = read_segment(cell["audio"], start, seconds)
             check_audible(waveform, f"{audio_name(cell['audio'])} at {start:.1f} s")
         except AudioError as error:
-            skipped.add(SkippedFile(f"{audio_name(cell['audio'])} at {start:.1f} s", str(error)))
+            skipped.add(SkippedFile(audio_name(cell["audio"]), str(error)))  # once for a file
             continue
         if len(waveform) < min_seconds * SAMPLING_RATE:
             continue

@@ -24,7 +24,7 @@ from hf_rspin.audio import (
 )
 from hf_rspin.data.identifiers import prefixed_ids, row_ids
 from hf_rspin.data.memory import SEGMENTED, add_cells
-from hf_rspin.data.segments import cut_recordings
+from hf_rspin.data.segments import cut_at_pauses
 from hf_rspin.data.skipped import NAMELESS, SkipLog, SkippedFile
 from hf_rspin.data.sources import ColumnNames, CorpusSource, is_corpus, read_source
 from hf_rspin.data.tables import as_text
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 ONE_FRAME = FRAME_WINDOW / SAMPLING_RATE  # seconds; the encoder gives nothing for less
 PROGRESS_FROM = 2_000  # files; a bar for fewer would only flicker
-TOLERATED_SECONDS, TOLERATED_SHARE = 0.1, 0.02  # by which a column `duration` may be off
+TOLERATED_SECONDS, TOLERATED_SHARE = 0.1, 0.005  # by which a column `duration` may be off
 
 
 def load_corpus(
@@ -73,7 +73,7 @@ def load_corpus(
         text_column: the column of the source that is `text` here (`sentence` of Common Voice).
         speaker_column: the column of the source that is `speaker` here.
         segment_seconds: recordings above a minute are cut into parts of at most this length, see
-            `cut_recordings`; None leaves them whole.
+            `cut_at_pauses`; None leaves them whole.
 
     Raises:
         ValueError: nothing usable in `source`, no such column, or two rows with the same id.
@@ -89,7 +89,7 @@ def load_corpus(
         sources = list(source)
     parts = [_load_one(one, split, columns, skipped, min_seconds, decode) for one in sources]
     corpus = parts[0] if len(parts) == 1 else join_corpora(parts, sources)
-    return corpus if segment_seconds is None else cut_recordings(corpus, segment_seconds, skipped)
+    return corpus if segment_seconds is None else cut_at_pauses(corpus, segment_seconds, skipped)
 
 
 def _load_one(

@@ -154,8 +154,9 @@ class TwoViewDataset(Dataset):
             if self.strict:
                 raise
             row = self.corpus[int(key[1])]
-            name = _name(row)
-            return SkippedFile(name, str(error).replace(audio_name(row["audio"]), name))
+            name, start = _name(row), row["audio"].get("start")
+            place = name if start is None else f"{name} at {start:.1f} s"  # of a part
+            return SkippedFile(name, str(error).replace(audio_name(row["audio"]), place))
         return self._example(key, *loaded)
 
     def _load(self, key: tuple[int, int]) -> tuple[dict, np.ndarray, np.ndarray | None]:

@@ -15,7 +15,7 @@ from hf_rspin.audio_files import FOREIGN_SUFFIXES, conversion_hint
 
 logger = logging.getLogger(__name__)
 
-METADATA_SUFFIXES = (".csv", ".parquet", ".jsonl", ".tsv", ".json")  # the first found is read
+METADATA_SUFFIXES = (".csv", ".parquet", ".jsonl", ".tsv")  # the first found is read
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")  # of other names: not read, but told
 SPLIT_NAMES = ("train", "dev", "valid", "val", "test", "eval")  # how names of splits begin
 NAMES_SHOWN = 10

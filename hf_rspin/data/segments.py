@@ -10,7 +10,14 @@ import datasets
 import numpy as np
 from tqdm.auto import tqdm
 
-from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE, AudioError, audio_name, read_audio
+from hf_rspin.audio import (
+    FRAME_SHIFT,
+    SAMPLING_RATE,
+    AudioError,
+    audio_duration,
+    audio_name,
+    read_audio,
+)
 from hf_rspin.data.identifiers import segment_id
 from hf_rspin.data.memory import add_cells
 from hf_rspin.data.skipped import SkipLog, SkippedFile
@@ -20,11 +27,12 @@ logger = logging.getLogger(__name__)
 LONG_SECONDS = 60.0  # recordings up to this length are utterances and stay whole
 # What belongs to a whole recording says nothing about a part of it.
 WHOLE_COLUMNS = ("text", "phones", "alignment", "sentence", "transcript", "transcription", "words")
-SEARCH_SHARE = 0.25  # of a segment: how far from its even end the silence may be
+USUAL_SHARE = 0.8  # of the longest part; the rest is how far from the even cut the pause may be
+PROGRESS_FROM = 20  # recordings
 QUIET_FRAMES = 10  # frames of 20 ms: the pause that is looked for
 
 
-def cut_recordings(
+def cut_at_pauses(
     corpus: datasets.Dataset,
     segment_seconds: float,
     skipped: SkipLog | None = None,
@@ -73,22 +81,16 @@ def quiet_cuts(cell: dict, start: float, stop: float, segment_seconds: float) ->
     """
     cuts: list[float] = []
     while stop - start > segment_seconds:
-        left = math.ceil((stop - start) / segment_seconds)
-        even = (stop - start) / left
-        reach = SEARCH_SHARE * segment_seconds
-        # at most a segment away, and no more segments after it than there would be without
-        last = min(start + even + reach / 2, start + segment_seconds)
-        first = max(start + even - reach, stop - (left - 1) * segment_seconds, start + 0.5)
-        start = _quietest(cell, min(first, last), last)
+        left = math.ceil((stop - start) / (USUAL_SHARE * segment_seconds))
+        even, reach = (stop - start) / left, (1 - USUAL_SHARE) * segment_seconds
+        start = _quietest(cell, start + even - reach, start + even + reach)
         cuts.append(start)
     return cuts
 
 
 def _quietest(cell: dict, first: float, last: float) -> float:
     """Return the middle of the quietest pause between two times, a multiple of 20 ms."""
-    begin, end = (math.ceil(first * 50 - 1e-6), math.floor(last * 50 + 1e-6))  # frames of 20 ms
-    if end <= begin:
-        return max(begin, 1) / 50 if end < begin else begin / 50
+    begin, end = math.ceil(first * 50), math.floor(last * 50)  # frames of 20 ms
     place = {key: value for key, value in cell.items() if key not in ("start", "stop")}
     half = QUIET_FRAMES // 2
     lead = min(half, begin)
@@ -108,21 +110,21 @@ def _find_parts(
     corpus: datasets.Dataset, cells: dict[int, dict], segment_seconds: float, skipped: SkipLog
 ) -> list[tuple[int, float | None, float | None]]:
     """Return (row, start, stop) of every row; start and stop are None where it stays whole."""
-    durations = corpus["duration"][:]
 
     def cut(row: int) -> list[float] | AudioError:
         start = cells[row].get("start") or 0.0
-        stop = start + durations[row]
         try:
+            stop = start + audio_duration(cells[row])  # a column `duration` may be rounded
             return [start, *quiet_cuts(cells[row], start, stop, segment_seconds), stop]
         except AudioError as error:
             return error
 
     parts: list[tuple[int, float | None, float | None]] = []
     with ThreadPoolExecutor(4) as pool:
-        cuts = tqdm(pool.map(cut, cells), "Finding pauses", len(cells), unit="recording")
+        few = len(cells) < PROGRESS_FROM
+        cuts = tqdm(pool.map(cut, cells), "Finding pauses", len(cells), disable=few)
         found = dict(zip(cells, cuts, strict=True))
-    for row in range(len(durations)):
+    for row in range(len(corpus)):
         places = found.get(row)
         if isinstance(places, AudioError):
             skipped.add(SkippedFile(audio_name(cells[row]), str(places)))
@@ -138,9 +140,7 @@ def _find_parts(
 def _as_rows(
     corpus: datasets.Dataset, parts: list[tuple[int, float | None, float | None]]
 ) -> datasets.Dataset:
-    columns = {
-        name: corpus[name][:] for name in corpus.column_names if name not in ("audio", "start")
-    }
+    columns = {name: corpus[name][:] for name in corpus.column_names if name != "audio"}
     rows: dict[str, list] = {
         name: [None if name in WHOLE_COLUMNS and start is not None else values[row]
                for row, start, _ in parts]
@@ -154,5 +154,8 @@ def _as_rows(
         cells[number].update(start=start, stop=stop)
         rows["id"][number] = segment_id(str(columns["id"][row]), start, stop)
         rows["duration"][number] = stop - start
+        for name, place in (("start", start), ("stop", stop)):
+            if name in rows:
+                rows[name][number] = place
     features = datasets.Features({name: corpus.features[name] for name in rows})
     return add_cells(datasets.Dataset.from_dict(rows, features=features), cells)

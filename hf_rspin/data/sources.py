@@ -236,7 +236,8 @@ def _read_file(file: Path, columns: ColumnNames) -> datasets.Dataset:
 
 
 def _saved_to_disk(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("dataset_dict.json", "state.json"))
+    one = all((path / name).is_file() for name in ("dataset_info.json", "state.json"))
+    return one or (path / "dataset_dict.json").is_file()
 
 
 def _choose_split(parts: datasets.DatasetDict, split: str | None) -> datasets.Dataset:

@@ -49,7 +49,7 @@ def load_parquet(files: Sequence[Path]) -> datasets.Dataset:
         ValueError: one is damaged.
     """
     with damage_named(files[0] if len(files) == 1 else files[0].parent):
-        names = [str(file) for file in files]
+        names = sorted(str(file) for file in files)
         return datasets.load_dataset("parquet", data_files=names, split="train")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
 from hf_rspin.adapters import is_adapter, load_adapted
-from hf_rspin.audio import FRAME_WINDOW
+from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
 from hf_rspin.models.encoder import reads_normalized
 from hf_rspin.units.mfcc import log_mel
 from hf_rspin.units.windows import run_in_windows
@@ -91,10 +91,10 @@ class EncoderFrontEnd:
             )
         values = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))[None]
         if self.normalize:
-            values = (values - values.mean()) / torch.sqrt(values.var(unbiased=False) + 1e-7)
+            values = normalize_waveforms(values)
         device = next(self.model.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            return run_in_windows(self._states, values.to(device), axis=1)
+            return run_in_windows(self._states, values.to(device), 1, self.model)
 
     def _states(self, values: Tensor) -> Tensor:
         """(1, samples) -> (layers, frames, dim), float32, on the CPU."""

@@ -30,10 +30,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoConfig, AutoModel, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
-from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW
-from hf_rspin.units.saved_models import fetch, load_whole, read_config, wants_normalized
+from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, normalize_waveforms
+from hf_rspin.models.loading import load_encoder
+from hf_rspin.units.saved_models import fetch, read_config, wants_normalized
 
 # encoders with the same parts under the same names
 ENCODERS = ("hubert", "wavlm", "wav2vec2", "unispeech-sat", "data2vec-audio")
@@ -71,7 +72,7 @@ class UpstreamExpert(nn.Module):
     ) -> None:
         super().__init__()
         folder = _find_folder(ckpt, model_config)
-        self.model = load_whole(AutoModel, folder)
+        self.model = load_encoder(folder)
         config = self.model.config
         config.layerdrop = 0.0  # it would remove entries from the hidden states
         self.normalize = wants_normalized(folder, config) if normalize is None else normalize
@@ -121,7 +122,7 @@ class UpstreamExpert(nn.Module):
     def _convolve(self, wav: Tensor) -> Tensor:
         """(samples,) -> (frames, channels)."""
         if self.normalize:
-            wav = nn.functional.layer_norm(wav, wav.shape, eps=1e-7)
+            wav = normalize_waveforms(wav)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_convolutions):
             return self.model.feature_extractor(wav[None])[0].T
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -299,7 +300,5 @@ def _read(source: AudioSource, sampling_rate: float | None, index: int) -> np.nd
         return np.zeros(0, np.float32)  # an array may be empty, a file may not
     try:
         return read_audio(source, array_rate=sampling_rate)
-    except AudioError as error:
-        if isinstance(source, str | Path):  # the message names it
-            raise
-        raise AudioError(f"utterance {index}: {error}") from error
+    except AudioError as error:  # what has no path is named by its place
+        raise AudioError(re.sub("<audio[^>]*>", f"waveform {index}", str(error))) from error

@@ -360,3 +360,10 @@ def test_nothing_is_said_of_what_is_well(write, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         load_corpus(tmp_path)
     assert caplog.records == []
+
+
+def test_a_description_of_the_corpus_is_no_table(write, tmp_path):
+    write("a.wav")
+    table(tmp_path, "metadata.json", '{"licence": "CC BY 4.0"}')
+    table(tmp_path, "state.json", "{}")
+    assert load_corpus(tmp_path)["id"][:] == ["a"]

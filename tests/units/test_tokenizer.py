@@ -194,11 +194,11 @@ def test_other_rates_are_resampled_and_times_stay_seconds(model, tmp_path):
 @pytest.mark.parametrize(
     "audio, options, message",
     [
-        (np.zeros((2, 9000), "f4"), {}, r"utterance 0: <audio> came with shape \(2, 9000\)"),
+        (np.zeros((2, 9000), "f4"), {}, r"waveform 0 came with shape \(2, 9000\)"),
         (np.zeros(9000, np.int16), {}, "int16; expected floats"),
-        ([np.zeros(9000, "f4"), np.full(9000, np.nan, "f4")], {}, "utterance 1: <audio> holds NaN"),
-        ([None], {}, "utterance 0: <audio> came as NoneType"),
-        ([b"no audio"], {}, "utterance 0: <audio bytes> could not be read"),
+        ([np.zeros(9000, "f4"), np.full(9000, np.nan, "f4")], {}, "waveform 1 holds NaN"),
+        ([None], {}, "waveform 0 came as NoneType"),
+        ([b"no audio"], {}, "waveform 0 could not be read"),
         (np.zeros(9000, "f4"), {"sampling_rate": -1}, "sampling_rate is -1"),
         ("no/such/file.wav", {}, "no/such/file.wav could not be read"),
     ],
@@ -396,7 +396,7 @@ def test_folders_that_cannot_give_units_are_refused(model, tmp_path):
         load(tmp_path / "plain", kmeans=kmeans, layer=1)
     # a config that announces heads over the weights of a plain encoder: codes would be random
     model.config.save_pretrained(tmp_path / "plain")
-    with pytest.raises(ValueError, match="drawn at random"):
+    with pytest.raises(ValueError, match="would be random"):
         load(tmp_path / "plain")
     (tmp_path / "plain/adapter_config.json").write_text("{}")
     with pytest.raises(ValueError, match="holds an adapter"):
