@@ -53,8 +53,8 @@ def attend(
         value: see `query`.
         mask: bool, of a shape that broadcasts to (batch, heads, frames, frames); True is attended.
         dropout: probability with which an attention weight becomes 0.
-        gate: (batch, heads, frames, 1), scales the bias of each query; None without bias.
-        position_bias: (1, heads, frames, frames), added to the scores.
+        gate: (batch, heads, frames, 1), scales the bias of each query; None: by 1.
+        position_bias: (batch or 1, heads, frames, frames), added to the scores.
 
     Returns:
         (batch, heads, frames, dim).
@@ -65,7 +65,8 @@ def attend(
     ):
         return blockwise_attention(query, key, value, mask, dropout, gate, position_bias)
     if position_bias is not None:
-        bias = (gate * position_bias).to(query.dtype)  # (batch, heads, frames, frames)
+        gated = position_bias if gate is None else gate * position_bias
+        bias = gated.to(query.dtype)  # (batch, heads, frames, frames)
         mask = bias if mask is None else bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
     return nn.functional.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout
@@ -87,6 +88,7 @@ def fastest_attention_forward(
     dropout: float = 0.0,
     scaling: float | None = None,
     output_attentions: bool | None = False,
+    position_bias: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Attend as transformers' attention functions do; the encoders' layers call it.
@@ -98,8 +100,10 @@ def fastest_attention_forward(
     if scaling is not None and scaling != query.shape[-1] ** -0.5:
         query = query * (scaling * query.shape[-1] ** 0.5)
     if not output_attentions:
-        return attend(query, key, value, attention_mask, dropout).transpose(1, 2), None
+        options = (attention_mask, dropout, None, position_bias)
+        return attend(query, key, value, *options).transpose(1, 2), None
     scores = query @ key.mT * query.shape[-1] ** -0.5
+    scores = scores if position_bias is None else scores + position_bias
     if attention_mask is not None:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     maps = nn.functional.dropout(scores.softmax(-1), dropout, module.training)
@@ -191,7 +195,8 @@ class _Blockwise(torch.autograd.Function):
         grads = [torch.empty_like(tensor) for tensor in (query, key, value)]
         grad_gate = grad_bias = None
         if ctx.needs_input_grad[5] or ctx.needs_input_grad[6]:
-            grad_gate, grad_bias = torch.zeros_like(gate), torch.zeros_like(position_bias)
+            grad_bias = torch.zeros_like(position_bias)
+            grad_gate = None if gate is None else torch.zeros_like(gate)
         for block in _blocks(weights):
             signed = weights[block]
             kept = signed.relu() if ctx.dropout > 0 else signed
@@ -201,9 +206,9 @@ class _Blockwise(torch.autograd.Function):
             grads[0][block] = torch.bmm(grad_scores, key[block])
             grads[1][block] = torch.bmm(grad_scores.mT, query[block])
             if grad_bias is not None:
-                grad_sum = grad_scores.to(gate.dtype)  # at once: mixed products are slow
-                grad_bias[0, block[1]].addcmul_(grad_sum, gate[block])
-                grad_gate[block] = grad_sum.mul_(position_bias[0, block[1]]).sum(-1, keepdim=True)
+                # in the precision of the bias at once: mixed products are slow
+                _add_bias_gradients(grad_scores.to(grad_bias.dtype), block, gate, position_bias,
+                                    grad_gate, grad_bias)  # fmt: skip
         grads[0] *= query.shape[-1] ** -0.5
         return *grads, None, None, grad_gate, grad_bias
 
@@ -222,10 +227,28 @@ def _scores(query: Tensor, key: Tensor, block: Any, mask: Any, gate: Any, bias: 
     if bias is None:
         scores = torch.bmm(query, key.mT)
     else:
-        added = (gate[block] * bias[0, block[1]]).to(query.dtype)
-        scores = torch.baddbmm(added, query, key.mT)  # the sum is rounded once
+        added = _of_block(bias, block)
+        added = added if gate is None else gate[block] * added
+        scores = torch.baddbmm(added.to(query.dtype), query, key.mT)  # the sum is rounded once
     if mask is not None:
         utterance = block[0] if len(mask) > 1 else 0
         allowed = mask[utterance] if mask.shape[1] == 1 else mask[utterance, block[1]]
         scores.masked_fill_(~allowed, torch.finfo(scores.dtype).min)
     return scores
+
+
+def _of_block(bias: Tensor, block: tuple[int, slice]) -> Tensor:
+    """Return the part (heads in the block, frames, frames) of (batch or 1, heads, ...)."""
+    return bias[block[0] if len(bias) > 1 else 0, block[1]]
+
+
+def _add_bias_gradients(
+    grad_scores: Tensor, block: Any, gate: Tensor | None, bias: Tensor, grad_gate: Any,
+    grad_bias: Tensor,
+) -> None:  # fmt: skip
+    """Add what a block, (heads in the block, frames, frames), gives to those of gate and bias."""
+    if gate is None:
+        _of_block(grad_bias, block).add_(grad_scores)
+        return
+    _of_block(grad_bias, block).addcmul_(grad_scores, gate[block])
+    grad_gate[block] = grad_scores.mul_(_of_block(bias, block)).sum(-1, keepdim=True)
