@@ -1,5 +1,7 @@
 # make quickstart [AUDIO=folder]   install into .venv, then run R-Spin on the sample or on your audio
 # make test                        install into .venv, then run the tests offline
+# make gpu-check                   check and time on this machine's GPU, offline, eight minutes at most;
+#                                  with GPU_PYTHON=python, by a Python that has torch and transformers
 # make lint | clean
 #
 # PYTHON=...    interpreter that creates .venv (default: the first Python >= 3.11 found)
@@ -21,7 +23,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARG
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint clean
+.PHONY: help quickstart test gpu-check lint clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -32,6 +34,12 @@ quickstart: $(VENV)/.package
 
 test: $(VENV)/.tools
 	$(OFFLINE) $(BIN)/python -m pytest
+
+# Without .venv the Python at hand: a machine with a GPU has a torch of its own.
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
+gpu-check:
+	PYTHONPATH=. $(OFFLINE) $(GPU_PYTHON) training_scripts/gpu_check.py
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .

@@ -153,6 +153,7 @@ def main(monkeypatch):
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, script, module)
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        monkeypatch.syspath_prepend(str(SCRIPTS))
         spec.loader.exec_module(module)
         module.main()
 
@@ -231,14 +232,19 @@ def test_views_are_measured(main, capsys):
         main("measure_views", "--corpus", "gone")
 
 
-def test_attention_is_timed_and_equal(main, capsys):
-    sizes = ["--hidden_size", 32, "--num_heads", 2, "--seconds", 0.5, "--repeats", 2]
-    main("benchmark_attention", *sizes, "--threads", 1)
-    rows = [row.split(" | ") for row in capsys.readouterr().out.split("\n")][-3:-1]
-    assert [row[0] for row in rows] == ["| attention of the first layer", "| whole transformer"]
-    assert all(float(row[3]) > 0 and float(row[4].rstrip(" |")) < 1e-5 for row in rows)
+def test_attention_and_acoustic_pieces_are_timed_beside_their_peers(main, capsys):
+    sizes = ["--hidden_size", 32, "--num_heads", 2, "--seconds", 0.5, "--repeats", 1]
+    main("benchmark", "attention", *sizes, "--threads", 1)
+    rows = [row.split(" | ") for row in capsys.readouterr().out.splitlines()]
+    assert len(rows) == 12 and rows[2][3:] == ["eager", "fused", "reduced", "ours", "blocks |"]
     with pytest.raises(SystemExit, match="--hidden_size is 33; expected a multiple"):
-        main("benchmark_attention", "--hidden_size", 33)
+        main("benchmark", "attention", "--hidden_size", 33)
+    sizes = ["--utterances", 30, "--frames", 80, "--units", 8, "--successors", 4, "--pieces", 30]
+    main("benchmark", "acoustic_pieces", *sizes, "--no-progress", "--peer")
+    out = capsys.readouterr().out
+    assert "train: 30 pieces" in out and "tokenizers: 30 pieces" in out
+    with pytest.raises(SystemExit, match="got the part 'speeds'; expected one of speed, att"):
+        main("benchmark", "speeds")
 
 
 def test_files_that_both_passes_skip_are_counted_once(tmp_path, main, speech, capsys):

@@ -93,7 +93,7 @@ class EncoderFrontEnd:
             values = normalize_waveforms(values)
         device = next(self.model.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            return run_in_windows(self._states, values.to(device), axis=1)
+            return run_in_windows(self._states, values.to(device), 1, self.model)
 
     def _states(self, values: Tensor) -> Tensor:
         """(1, samples) -> (layers, frames, dim), float32, on the CPU."""

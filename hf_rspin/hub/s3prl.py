@@ -30,11 +30,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoConfig, AutoModel, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, normalize_waveforms
 from hf_rspin.models.encoder import FAMILIES
-from hf_rspin.units.saved_models import fetch, load_whole, read_config, wants_normalized
+from hf_rspin.models.loading import load_encoder
+from hf_rspin.units.saved_models import fetch, read_config, wants_normalized
 
 # encoders with the same parts under the same names
 ENCODERS = tuple(name for name, family in FAMILIES.items() if family.splits)
@@ -72,7 +73,7 @@ class UpstreamExpert(nn.Module):
     ) -> None:
         super().__init__()
         folder = _find_folder(ckpt, model_config)
-        self.model = load_whole(AutoModel, folder)
+        self.model = load_encoder(folder)
         config = self.model.config
         config.layerdrop = 0.0  # it would remove entries from the hidden states
         self.normalize = wants_normalized(folder, config) if normalize is None else normalize

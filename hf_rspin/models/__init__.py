@@ -3,6 +3,7 @@
 from typing import Any
 
 from hf_rspin.models import configuration
+from hf_rspin.models.attention import WavLMSdpaAttention, use_sdpa_attention
 from hf_rspin.models.configuration import SCORE_SETTINGS, LaserFields, SpinFields
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.models.modeling_laser import LaserModel, LaserOutput
@@ -13,7 +14,6 @@ from hf_rspin.models.named import (
     RSpinHubertModel,
     RSpinWavLMModel,
 )
-from hf_rspin.models.wavlm_attention import WavLMSdpaAttention, use_sdpa_attention
 
 __all__ = [
     "SCORE_SETTINGS",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 
-from hf_rspin.models.wavlm_attention import use_sdpa_attention
+from hf_rspin.models.attention import choose_attention
 
 SAMPLING_RATE = 16_000
 FRAME_SHIFT, FRAME_WINDOW = 320, 400  # samples; what labels, units and windows count in
@@ -36,7 +36,6 @@ class EncoderFamily:
             convolutions have layer norms (`feat_extract_norm`).
         splits: whether the layers can be run in two parts (see `layer_range`).
         squeezes: whether the layers see `squeeze_factor` times fewer frames than the output has.
-        own_attention: whether our attention replaces the stock one, see `wavlm_attention`.
     """
 
     title: str
@@ -51,12 +50,11 @@ class EncoderFamily:
     normalized: bool | None = None
     splits: bool = True
     squeezes: bool = False
-    own_attention: bool = False
 
 
 FAMILIES = {
     "hubert": EncoderFamily("HuBERT"),
-    "wavlm": EncoderFamily("WavLM", own_attention=True),
+    "wavlm": EncoderFamily("WavLM"),
     "wav2vec2": EncoderFamily("wav2vec 2.0"),
     "data2vec-audio": EncoderFamily("data2vec", norm_is_last=False, normalized=True),
     "unispeech-sat": EncoderFamily("UniSpeech-SAT"),
@@ -105,10 +103,9 @@ def family_of(config: PreTrainedConfig | str | None) -> EncoderFamily:
 
 def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """Return a plain encoder of the config's family, with an attention that LoRA can adapt."""
-    family = family_of(config)
+    family_of(config)  # refuses one that is not known
     plain = next(c for c in type(config).__mro__ if c in MODEL_MAPPING)
-    encoder = MODEL_MAPPING[plain](config)
-    return use_sdpa_attention(encoder) if family.own_attention else encoder
+    return choose_attention(MODEL_MAPPING[plain](config))
 
 
 def layers_of(encoder: PreTrainedModel) -> nn.ModuleList:

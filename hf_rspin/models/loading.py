@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
 
+from hf_rspin.models.attention import choose_attention
 from hf_rspin.models.configuration import HEAD_FIELDS, without_foreign_code
 from hf_rspin.models.encoder import family_of
-from hf_rspin.models.wavlm_attention import use_sdpa_attention
 
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder",
                "proxies")  # fmt: skip
@@ -133,5 +133,4 @@ def load_encoder(
             ignore_mismatched_sizes=True, **options,
         )  # fmt: skip
     check_weights(model, report, name)
-    family = family_of(config)
-    return (use_sdpa_attention(model) if family.own_attention else model).eval()
+    return choose_attention(model).eval()

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 IGNORED_LABEL = -100  # the index that torch's cross-entropy leaves out
 MAX_UNIT = 2**24
+MAX_PIECE = 2**20  # units in one piece: hours without a repeated unit
 FILE_NAME = "acoustic_pieces.json"
 
 
@@ -61,9 +62,7 @@ class AcousticPieces:
         self._piece_of_unit[self.units] = np.arange(len(self.units))
         self._labels = np.full(self.vocab_size, IGNORED_LABEL, np.int64)
         self._labels[self.used] = np.arange(len(self.used))
-        self._sizes = np.ones(self.vocab_size, np.int64)  # units in each piece
-        for piece, (left, right) in enumerate(self.merges, start=len(self.units)):
-            self._sizes[piece] = self._sizes[left] + self._sizes[right]
+        self._sizes = self._piece_sizes()
         self._table = build_table(self.merges, len(self.units))
         self._has_warned = False
 
@@ -207,15 +206,32 @@ class AcousticPieces:
                 raise ValueError(f"format {content['format']}, expected 1")
             provenance = content.get("provenance")  # files of the first version have none
             return cls(content["units"], content["merges"], content["used"], provenance)
-        except (AttributeError, ValueError, KeyError, TypeError) as error:
+        except (AttributeError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(
                 f"{path} holds no acoustic pieces ({error}); make it again."
             ) from error
+
+    def _piece_sizes(self) -> np.ndarray:
+        """Return the number of units in each piece, (pieces,).
+
+        Raises:
+            ValueError: merges that double a piece again and again, as no corpus gives them.
+        """
+        sizes = [1] * len(self.units)
+        for left, right in self.merges.tolist():
+            sizes.append(sizes[left] + sizes[right])
+            if sizes[-1] > MAX_PIECE:
+                raise ValueError(
+                    f"got a piece of {sizes[-1]} units; expected at most {MAX_PIECE}."
+                )
+        return np.array(sizes, np.int64)
 
     def _check(self) -> None:
         births = np.arange(len(self.units), self.vocab_size)[:, None]
         if len(self.units) == 0 or (np.diff(self.units) <= 0).any() or self.units[0] < 0:
             raise ValueError("units must be ascending ids from 0, at least one.")
+        if self.units[-1] >= MAX_UNIT:
+            raise ValueError(f"got the unit {self.units[-1]}; expected ids below {MAX_UNIT}.")
         if ((self.merges < 0) | (self.merges >= births)).any():
             raise ValueError("a merge must join pieces that exist before it.")
         known = (self.used >= 0) & (self.used < self.vocab_size)

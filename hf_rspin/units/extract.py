@@ -1,4 +1,4 @@
-"""Turn a corpus into units, one batch of equal lengths after the other."""
+"""Turn a corpus into units, one batch of similar lengths after the other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hf_rspin.audio import (
-    SAMPLING_RATE,
     AudioError,
     audio_name,
     num_frames,
@@ -25,6 +24,7 @@ from hf_rspin.data.corpus import check_audible
 from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
 from hf_rspin.units.extractors import UnitExtractor
 from hf_rspin.units.frame_labels import FrameLabels
+from hf_rspin.units.recordings import similar_batches
 from hf_rspin.units.shards import Shards
 
 
@@ -41,10 +41,10 @@ def extract_units(
 ) -> FrameLabels:
     """Return the units of every utterance, in the order of the corpus.
 
-    Batches hold utterances of the same number of frames, trimmed to the samples that these frames
-    see: there is no padding, which GroupNorm would let into the valid frames. After every
-    `shard_seconds` of audio the units so far are stored beside `folder` (`<folder>.partial`), and
-    a run that was killed goes on from there.
+    Utterances are trimmed to the samples that whole frames see. Batches hold similar lengths where
+    padding changes no frame (see `recordings`), else equal ones. After every `shard_seconds` of
+    audio the units so far are stored beside `folder` (`<folder>.partial`), and a run that was
+    killed goes on from there.
 
     Args:
         extractor: from `codebook_units` or `kmeans_units`.
@@ -73,8 +73,8 @@ def extract_units(
         bar.update(shards.num_done)
         for shard, num_rows, waveforms in _read_ahead(shards, corpus, skipped, pool):
             found = {}
-            for batch in equal_length_batches(waveforms, batch_seconds):
-                units = units_of(extractor, np.stack(list(batch.values())))  # (batch, frames)
+            for batch in similar_batches(waveforms, batch_seconds, extractor.pads):
+                units = units_of(extractor, list(batch.values()))
                 found.update(zip((ids[row] for row in batch), units, strict=True))
                 bar.update(len(batch))
             bar.update(num_rows - len(waveforms))
@@ -83,19 +83,6 @@ def extract_units(
         if folder is not None:
             labels.save(folder)
     return labels if folder is None else FrameLabels.load(folder)
-
-
-def equal_length_batches(
-    waveforms: dict[int, np.ndarray], batch_seconds: float
-) -> Iterator[dict[int, np.ndarray]]:
-    """Group waveforms (samples,) by row into batches of equal length, at most `batch_seconds`."""
-    by_length: dict[int, list[int]] = {}
-    for row, waveform in waveforms.items():
-        by_length.setdefault(len(waveform), []).append(row)
-    for length, rows in by_length.items():
-        size = max(1, int(batch_seconds * SAMPLING_RATE // max(1, length)))
-        for start in range(0, len(rows), size):
-            yield {row: waveforms[row] for row in rows[start : start + size]}
 
 
 @contextlib.contextmanager
@@ -160,19 +147,19 @@ def _read(row: dict) -> np.ndarray | SkippedFile:
     return waveform[: num_samples(frames)]
 
 
-def units_of(extractor: UnitExtractor, waveforms: np.ndarray) -> np.ndarray:
-    """Return the units (batch, frames) of waveforms (batch, samples) of whole frames.
+def units_of(extractor: UnitExtractor, waveforms: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the units (frames,) of waveforms (samples,) of whole frames, of a `similar_batches`.
 
     Raises:
         ValueError: the extractor's frames are not 20 ms apart.
     """
-    expected = (len(waveforms), num_frames(waveforms.shape[1]))
-    if expected[1] == 0:
-        return np.zeros(expected, np.int64)
-    units = extractor.extract(waveforms)
-    if units.shape != expected:
+    expected = [(num_frames(len(waveform)),) for waveform in waveforms]
+    if min(expected) == (0,):  # equal lengths: whole frames of zero are empty
+        return [np.zeros(0, np.int64) for _ in waveforms]
+    units = list(extractor.extract(waveforms if extractor.pads else np.stack(waveforms)))
+    if [one.shape for one in units] != expected:
         raise ValueError(
-            f"the extractor gave units of shape {units.shape}, expected {expected}: the encoder "
-            "must have frames of 400 samples every 320."
+            f"the extractor gave units of shape {units[0].shape}, expected {expected[0]}: the "
+            "encoder must have frames of 400 samples every 320."
         )
     return units

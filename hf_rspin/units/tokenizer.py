@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from transformers import PreTrainedModel
 
+from hf_rspin.audio import (
+    SAMPLING_RATE,
+    AudioError,
+    AudioSource,
+    is_recording,
+    num_frames,
+    num_samples,
+    read_audio,
+)
 from hf_rspin.device import check_device
 from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.models.modeling_spin import RSpinModel
 from hf_rspin.units.acoustic_pieces import AcousticPieces
-from hf_rspin.units.audio_input import AudioInput, is_one_utterance, read_blocks
-from hf_rspin.units.extract import equal_length_batches, units_of
+from hf_rspin.units.extract import units_of
 from hf_rspin.units.extractors import (
     UnitExtractor,
     codebook_units,
@@ -24,6 +33,7 @@ from hf_rspin.units.extractors import (
 )
 from hf_rspin.units.features import layer_features, mfcc_features
 from hf_rspin.units.kmeans import KMeans
+from hf_rspin.units.recordings import similar_batches
 from hf_rspin.units.saved_models import fetch, wants_normalized
 from hf_rspin.units.tokenizer_folder import (
     AUTO,
@@ -56,13 +66,14 @@ class UnitTokenizer:
         result.frame_ids, result.units  # one id per 20 ms
         result.text()  # "17 4 17"
 
-    Batches hold utterances of the same number of frames, without padding, so that each gets what
-    it gets alone; the sound after the last whole frame is left out, as when pseudo-labels are
-    made. Above 30 s the encoder runs in overlapping windows. Silence has units like any other
-    sound; audio shorter than one frame (25 ms) gives an empty sequence.
+    Batches hold utterances of similar lengths where padding changes no frame, else of equal ones,
+    so that each gets what it gets alone; the sound after the last whole frame is left out, as when
+    pseudo-labels are made. Above 30 s the encoder runs in overlapping windows, with the
+    normalisation of the whole. Silence has units like any other sound; audio shorter than one frame
+    (25 ms) gives an empty sequence. The model works in eval mode and goes back to its own.
 
     Args:
-        model: `RSpinHubertModel` or `RSpinWavLMModel` for "spin" and "auxiliary", any encoder for
+        model: `RSpinModel` for "spin" and "auxiliary", any encoder for
             "layer", None for "mfcc"; on the device to use.
         units: "spin" (codes of the codebook), "auxiliary" (the pieces that the auxiliary head of
             an R-Spin model predicts), "layer" (k-means of a layer) or "mfcc" (k-means of MFCC).
@@ -99,28 +110,32 @@ class UnitTokenizer:
 
     def __call__(
         self,
-        audio: AudioInput | Iterable[AudioInput],
+        audio: AudioSource | Iterable[AudioSource],
         sampling_rate: float | None = None,
         batch_seconds: float = 60.0,
-    ) -> UnitSequence | list[UnitSequence]:
+        strict: bool = True,
+    ) -> UnitSequence | None | list[UnitSequence | None]:
         """Return the units of one utterance, or a list of those of several.
 
         Args:
-            audio: floats (samples,) as numpy array or torch tensor, a path, encoded bytes, or an
-                audio cell of `datasets`; or a list or generator of those, of any lengths.
+            audio: floats (samples,) as array, tensor or list, a path, encoded bytes, a binary file
+                or an audio cell of `datasets`; or a list or generator of those, of any lengths.
             sampling_rate: of arrays, in Hz; resampled to 16 kHz. None: they have 16 kHz.
             batch_seconds: audio per batch; longer utterances are a batch of their own. Ten times
                 as much is held in memory.
+            strict: False gives None, and a warning, for what cannot be read.
 
         Raises:
-            AudioError: a file cannot be read, or an array is no waveform.
+            AudioError: a file cannot be read, or an array is no waveform, when strict.
         """
-        if is_one_utterance(audio):
-            return self([audio], sampling_rate, batch_seconds)[0]
-        found: dict[int, UnitSequence] = {}
-        for block in read_blocks(audio, sampling_rate, 10 * batch_seconds):
-            for batch in equal_length_batches(block, batch_seconds):
-                units = units_of(self.extractor, np.stack(list(batch.values())))
+        if is_recording(audio):
+            return self([audio], sampling_rate, batch_seconds, strict)[0]
+        found: dict[int, UnitSequence | None] = {}
+        for block in _read_blocks(audio, sampling_rate, 10 * batch_seconds, strict):
+            found |= {index: None for index, waveform in block.items() if waveform is None}
+            readable = {index: one for index, one in block.items() if one is not None}
+            for batch in similar_batches(readable, batch_seconds, self.extractor.pads):
+                units = units_of(self.extractor, list(batch.values()))
                 for index, row in zip(batch, units, strict=True):
                     found[index] = UnitSequence.from_frames(row, self.pieces)
         return [found[index] for index in range(len(found))]
@@ -218,7 +233,7 @@ class UnitTokenizer:
         if self.units in ("spin", "auxiliary") and not isinstance(self.model, RSpinModel):
             raise ValueError(
                 f"units is {self.units!r}, but {type(self.model).__name__} has no codebook; "
-                "expected an RSpinHubertModel or RSpinWavLMModel."
+                "expected an RSpinModel."
             )
         if self.units in ("layer", "mfcc") and self.kmeans is None:
             raise ValueError(f"units is {self.units!r}, but there is no k-means; pass kmeans.")
@@ -256,3 +271,34 @@ class UnitTokenizer:
                 "The acoustic pieces were learned on the units of other weights; they fit only if "
                 "these are the same weights in another precision."
             )
+
+
+def _read_blocks(
+    audio: Iterable[AudioSource], sampling_rate: float | None, seconds: float, strict: bool
+) -> Iterator[dict[int, np.ndarray | None]]:
+    """Read waveforms by index, cut to whole frames, about `seconds` of audio at a time."""
+    block: dict[int, np.ndarray | None] = {}
+    held = 0
+    for index, source in enumerate(audio):
+        try:
+            waveform = _read(source, sampling_rate, index)
+            block[index] = waveform[: num_samples(num_frames(len(waveform)))]
+            held += len(waveform)
+        except AudioError as error:
+            if strict:
+                raise
+            logger.warning("Left out: %s", error)
+            block[index] = None
+        if held >= seconds * SAMPLING_RATE:
+            yield block
+            block, held = {}, 0
+    yield block
+
+
+def _read(source: AudioSource, sampling_rate: float | None, index: int) -> np.ndarray:
+    if isinstance(source, np.ndarray) and source.size == 0:
+        return np.zeros(0, np.float32)  # an array may be empty, a file may not
+    try:
+        return read_audio(source, array_rate=sampling_rate)
+    except AudioError as error:  # what has no path is named by its place
+        raise AudioError(re.sub("<audio[^>]*>", f"waveform {index}", str(error))) from error

@@ -8,19 +8,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 
-from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
+from hf_rspin.models.loading import load_encoder
 from hf_rspin.units.acoustic_pieces import FILE_NAME, AcousticPieces
 from hf_rspin.units.kmeans import KMeans
-from hf_rspin.units.saved_models import load_whole, read_config
+from hf_rspin.units.saved_models import load_spin, read_config
 
 logger = logging.getLogger(__name__)
 
 SETTINGS, PIECES, KMEANS = "unit_tokenizer.json", "acoustic_pieces", "kmeans"
 AUTO = "auto"
 UNITS = ("spin", "auxiliary", "layer", "mfcc")
-SPIN_CLASSES = {"hubert": RSpinHubertModel, "wavlm": RSpinWavLMModel}
 
 
 def check_units(units: str) -> str:
@@ -89,15 +88,14 @@ def load_model(folder: Path, units: str) -> PreTrainedModel | None:
     """
     if check_units(units) == "mfcc":
         return None
-    config = read_config(folder)
     if units == "layer":
-        return load_whole(AutoModel, folder)
-    if "codebook_size" not in config or config.get("model_type") not in SPIN_CLASSES:
+        return load_encoder(folder)
+    if "codebook_size" not in read_config(folder):
         raise ValueError(
-            f"{folder} holds a {config.get('model_type')!r} model without codebook; expected a "
-            "Spin or R-Spin model of hubert or wavlm."
+            f"{folder} holds a model without codebook; expected a Spin or R-Spin model: pass "
+            "kmeans for the units of another encoder."
         )
-    return load_whole(SPIN_CLASSES[config["model_type"]], folder)
+    return load_spin(folder)
 
 
 def clustered_layer(kmeans: KMeans) -> int | None:

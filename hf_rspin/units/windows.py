@@ -6,20 +6,32 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from hf_rspin.audio import FRAME_SHIFT, num_frames, num_samples
+from hf_rspin.units.group_norm import whole_statistics
 
 WINDOW = 1500  # frames, 30 s; what is shorter is encoded whole
-CONTEXT = 100  # frames, 2 s either side, encoded and left out; the positional convolution sees 64
+CONTEXT = 100  # frames, 2 s at least on either side; the positional convolution sees 64
 
 
-def run_in_windows(function: Callable[[Tensor], Tensor], values: Tensor, axis: int) -> Tensor:
+def run_in_windows(
+    function: Callable[[Tensor], Tensor],
+    values: Tensor,
+    axis: int,
+    encoder: PreTrainedModel | None = None,
+) -> Tensor:
     """Apply `function` to overlapping windows of 30 s and join the frames.
+
+    All windows are 30 s long and evenly spaced, and each gives the frames nearest to its middle:
+    a recording a little above 30 s is encoded nearly as one of 30 s.
 
     Args:
         function: (batch, samples) at 16 kHz -> the frames of the encoder along `axis`.
         values: (batch, samples) of any length.
         axis: of the frames in what `function` returns.
+        encoder: which `function` calls: its group norm, if it has one, gets the statistics of the
+            whole recording in every window.
 
     Returns:
         As many frames as `function(values)` would give.
@@ -27,17 +39,20 @@ def run_in_windows(function: Callable[[Tensor], Tensor], values: Tensor, axis: i
     frames = num_frames(values.shape[-1])
     if frames <= WINDOW:
         return function(values)
+    if encoder is not None:
+        with whole_statistics(encoder, values):
+            return run_in_windows(function, values, axis)
     parts = []
-    for start, stop, first, last in _windows(frames):
-        samples = slice(FRAME_SHIFT * first, FRAME_SHIFT * first + num_samples(last - first))
-        found = function(values[..., samples])
-        parts.append(found.narrow(axis, start - first, stop - start))
+    for start, stop, first in _windows(frames):
+        samples = slice(FRAME_SHIFT * first, FRAME_SHIFT * first + num_samples(WINDOW))
+        parts.append(function(values[..., samples]).narrow(axis, start - first, stop - start))
     return torch.cat(parts, dim=axis)
 
 
-def _windows(frames: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (start, stop) of the frames to keep and (first, last) of those to encode."""
-    step = WINDOW - 2 * CONTEXT
-    for start in range(0, frames, step):
-        stop = min(start + step, frames)
-        yield start, stop, max(0, start - CONTEXT), min(frames, stop + CONTEXT)
+def _windows(frames: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (start, stop) of the frames to keep and the first frame of the window around them."""
+    gaps = -(-(frames - WINDOW) // (WINDOW - 2 * CONTEXT))  # windows after the first
+    firsts = [round(number * (frames - WINDOW) / gaps) for number in range(gaps + 1)]
+    # neighbours share the frames of both: each keeps the half that is nearer to its middle
+    bounds = [(left + right + WINDOW) // 2 for left, right in zip(firsts, firsts[1:], strict=False)]
+    return zip([0, *bounds], [*bounds, frames], firsts, strict=True)

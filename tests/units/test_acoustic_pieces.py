@@ -175,6 +175,22 @@ def test_damaged_files_are_refused(tmp_path):
             AcousticPieces.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"merges": [[0, 0], *([k, k] for k in range(2, 101))]}, "piece of 2097152 units"),
+        ({"units": [0, 10**12]}, "unit 1000000000000; expected ids below 16777216"),
+        ({"units": [0, 10**30]}, "too large|too big"),
+        ({"merges": [[0, 10**12]]}, "acoustic_pieces.json"),
+    ],
+)
+def test_files_that_would_take_all_memory_are_refused(tmp_path, changes, message):
+    content = {"format": 1, "units": [0, 1], "merges": [[0, 1]], "used": [0]}
+    (tmp_path / "acoustic_pieces.json").write_text(json.dumps({**content, **changes}))
+    with pytest.raises(ValueError, match=message):
+        AcousticPieces.from_pretrained(tmp_path)
+
+
 def test_stops_with_a_warning_when_pairs_run_out(caplog):
     pieces = AcousticPieces.train([[0, 1, 2], [0, 1]], 100, progress=False)
     assert pieces.merges.tolist() == [[0, 1]]

@@ -32,6 +32,20 @@ def test_centres_are_the_means_of_what_they_were_given():
         np.testing.assert_allclose(kmeans.centres[k], expected, atol=1e-4)
 
 
+def test_the_sums_are_those_of_adding_row_by_row():
+    features, _ = blobs(3000)
+    kmeans = KMeans(6).fit_stream([features[:500]])
+    batch, start, counts = features[500:], kmeans.centres.copy(), kmeans.counts.copy()
+    labels = kmeans.predict(batch)
+    sums = np.zeros(start.shape)
+    np.add.at(sums, labels, batch)
+    added = np.bincount(labels, minlength=6)[:, None]
+    step = added / (counts[:, None] + added)
+    kmeans.partial_fit(batch)
+    expected = start + (step * (sums / added - start)).astype("f4")
+    np.testing.assert_array_equal(kmeans.centres, expected)
+
+
 def test_nearly_as_tight_as_lloyd():
     features, _ = blobs(6000)
     kmeans = KMeans(12)
@@ -112,6 +126,14 @@ def test_bad_input_is_refused(tmp_path):
         KMeans(5).partial_fit(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="NaN"):
         KMeans(1).partial_fit(np.full((3, 2), np.nan))
+    for bad in (np.nan, np.inf):
+        features = np.zeros((3, 2), "f4")
+        fitted = KMeans(2).fit_stream([np.eye(2)])
+        features[1, 1] = bad
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            fitted.predict(features)
+    with pytest.raises(ValueError, match=r"shape \(3, 4\), expected \(frames, 2\)"):
+        fitted.predict(np.zeros((3, 4)))
     with pytest.raises(ValueError, match="no centres"):
         KMeans(2).predict(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="at least 1"):
@@ -183,5 +205,19 @@ def test_damaged_files_name_the_folder(tmp_path):
     KMeans(7).fit_stream([blobs(500)[0]]).save_pretrained(tmp_path)
     for file in tmp_path.glob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=f"the k-means in {tmp_path} is damaged"):
+        KMeans.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["nan", "clusters", "counts"])
+def test_centres_that_are_no_numbers_or_too_few_are_refused(tmp_path, what):
+    kmeans = KMeans(7).fit_stream([blobs(500)[0]])
+    if what == "nan":
+        kmeans.centres[3, 2] = np.nan
+    elif what == "clusters":
+        kmeans.num_clusters = 8
+    else:
+        kmeans.counts = kmeans.counts[:5]
+    kmeans.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=f"the k-means in {tmp_path} is damaged"):
         KMeans.from_pretrained(tmp_path)

@@ -1,5 +1,6 @@
 """Units with times: against naive references, one by one, saved and loaded."""
 
+import io
 import json
 from itertools import groupby
 from pathlib import Path
@@ -172,7 +173,8 @@ def test_every_way_to_hand_over_audio_gives_the_same(model, tmp_path):
     soundfile.write(path, waveform, 16_000, subtype="PCM_16")
     cell = {"path": None, "bytes": path.read_bytes()}
     array = {"array": waveform.astype(np.float64), "sampling_rate": 16_000}
-    ways = [path, str(path), path.read_bytes(), cell, array, torch.from_numpy(waveform)]
+    ways = [path, str(path), path.read_bytes(), cell, array, torch.from_numpy(waveform),
+            io.BytesIO(path.read_bytes()), waveform.tolist()]  # fmt: skip
     expected = tokenizer(waveform)
     same([expected] * len(ways), tokenizer(ways))
     assert tokenizer([]) == []
@@ -195,7 +197,8 @@ def test_other_rates_are_resampled_and_times_stay_seconds(model, tmp_path):
         (np.zeros((2, 9000), "f4"), {}, r"waveform 0 came with shape \(2, 9000\)"),
         (np.zeros(9000, np.int16), {}, "int16; expected floats"),
         ([np.zeros(9000, "f4"), np.full(9000, np.nan, "f4")], {}, "waveform 1 holds NaN"),
-        ([0.0, np.zeros(9000, "f4")], {}, "waveform 0 came as float"),
+        ([None], {}, "waveform 0 came as NoneType"),
+        ([b"no audio"], {}, "waveform 0 could not be read"),
         (np.zeros(9000, "f4"), {"sampling_rate": -1}, "sampling_rate is -1"),
         ("no/such/file.wav", {}, "no/such/file.wav could not be read"),
     ],
@@ -203,6 +206,40 @@ def test_other_rates_are_resampled_and_times_stay_seconds(model, tmp_path):
 def test_what_is_no_audio_is_refused(audio, options, message, model):
     with pytest.raises(AudioError, match=message):
         UnitTokenizer(model)(audio, **options)
+
+
+def test_what_cannot_be_read_may_be_left_out(model, tmp_path, caplog):
+    tokenizer, waveform = UnitTokenizer(model), make_waveforms([9000])[0]
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    found = tokenizer([waveform, tmp_path / "broken.wav", waveform], strict=False)
+    same([found[0], found[2]], [tokenizer(waveform)] * 2)
+    assert found[1] is None and caplog.text.count("broken.wav could not be read") == 1
+    assert tokenizer(tmp_path / "missing.wav", strict=False) is None
+    with pytest.raises(AudioError, match="broken.wav"):
+        tokenizer([waveform, tmp_path / "broken.wav"])
+
+
+def test_a_model_in_training_mode_gives_its_units_and_stays_in_training(model):
+    training = build(hidden_dropout=0.5).train()
+    waveform = make_waveforms([9000])[0]
+    tokenizer = UnitTokenizer(training)
+    assert training.training
+    same([tokenizer(waveform)], [UnitTokenizer(build())(waveform)])
+    assert training.training and training.hubert.encoder.dropout.training
+
+
+def test_models_that_cannot_have_units_are_refused_at_once():
+    untrained = build()
+    untrained.config.untrained_heads = True
+    with pytest.raises(ValueError, match="never trained"):
+        UnitTokenizer(untrained)
+    with pytest.raises(ValueError, match="400 samples every 640"):
+        UnitTokenizer(build(conv_stride=[5, 2, 2, 2, 2, 2, 4]))
+    broken = build()
+    with torch.no_grad():
+        broken.spin_head.projection.weight[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="NaN"):
+        UnitTokenizer(broken)(make_waveforms([9000])[0])
 
 
 def test_silence_has_units(model):
@@ -359,7 +396,7 @@ def test_folders_that_cannot_give_units_are_refused(model, tmp_path):
         load(tmp_path / "plain", kmeans=kmeans, layer=1)
     # a config that announces heads over the weights of a plain encoder: codes would be random
     model.config.save_pretrained(tmp_path / "plain")
-    with pytest.raises(ValueError, match="drawn at random"):
+    with pytest.raises(ValueError, match="would be random"):
         load(tmp_path / "plain")
     (tmp_path / "plain/adapter_config.json").write_text("{}")
     with pytest.raises(ValueError, match="holds an adapter"):

@@ -1,6 +1,6 @@
 """Print how long soft-DTW takes, forwards and backwards, beside the distance alone.
 
-    python training_scripts/benchmark_soft_dtw.py --shapes 250x300 500x550 --num_threads 2
+    python training_scripts/benchmark.py soft_dtw --shapes 250x300 500x550 --num_threads 2
 
 Unit vectors in float32, gradients to both inputs. tslearn and pysdtw are measured if installed.
 Times are wall-clock medians; CPU times tell more on a machine that is busy with other things.
@@ -95,7 +95,3 @@ def main() -> None:
             times = measure(function, x, y, arguments.repeats)
             rows.append([shape, name, *(f"{milliseconds:.1f}" for milliseconds in times)])
     print(markdown_table(["frames", "forward + backward", "wall ms", "CPU ms"], rows))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Print what training costs with and without adapters: parameters, peak memory, time per step.
 
-    python training_scripts/benchmark_adapters.py --bf16 true
+    python training_scripts/benchmark.py adapters --bf16 true
 
 A Spin step (two views, forward, backward, Adam) of an encoder of base size with random weights:
 everything trains, the top two layers, LoRA, READ. Every row is a process of its own, whose peak
@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from hf_rspin.adapters import AdapterArguments
 from hf_rspin.audio import SAMPLING_RATE
+from hf_rspin.device import check_device
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel, RSpinWavLMConfig, RSpinWavLMModel
 from hf_rspin.training.freezing import freeze_lower_layers
-from hf_rspin.training.hardware import check_device
 from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
 
@@ -108,7 +108,7 @@ def main() -> None:
         return
     found = {}
     for row in tqdm(ROWS, desc="rows"):
-        command = [sys.executable, *sys.argv, "--only", row]
+        command = [sys.executable, sys.argv[0], "adapters", *sys.argv[1:], "--only", row]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"{row} failed: {done.stderr.strip().splitlines()[-1]}")
@@ -128,7 +128,3 @@ def main() -> None:
             f"| {name} | {one['trained']:,} | {one['peak']:.2f} | {share:.2f} | "
             f"{one['median']:.2f} | {one['least']:.2f} to {one['greatest']:.2f} |"
         )
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,8 @@
 
 The defaults are LibriSpeech 960 h: 281k utterances of about 600 frames, 2048 units, 40k pieces.
 Units follow a Markov chain (each unit has its own successors, Zipf-distributed) and last 1 to 4
-frames. Prints CPU and wall seconds of each part, and the peak memory of the whole process.
+frames. With --peer, the library `tokenizers` learns from the same units. Prints CPU and wall
+seconds of each part, and the peak memory of the whole process.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from hf_rspin.units import AcousticPieces
 
+FIRST_CHARACTER = 0x4E00  # of a block that no normaliser touches
 RUN_LENGTHS = np.array([0.35, 0.70, 0.90, 1.0])  # cumulative, of 1, 2, 3 and 4 frames
 
 
@@ -67,6 +69,22 @@ def report(name: str, wall: float, cpu: float) -> None:
     )
 
 
+def time_tokenizers(units: np.ndarray, offsets: np.ndarray, pieces: int) -> None:
+    """Learn as many pieces by the BPE of `tokenizers`: a unit is a character, runs are merged."""
+    from tokenizers import Tokenizer, models, trainers
+
+    def texts() -> Iterator[str]:
+        for one in utterances(units, offsets):
+            changes = np.append(True, one[1:] != one[:-1])
+            yield "".join(chr(FIRST_CHARACTER + unit) for unit in one[changes].tolist())
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    tokenizer = Tokenizer(models.BPE())
+    trainer = trainers.BpeTrainer(vocab_size=pieces, min_frequency=2, show_progress=False)
+    tokenizer.train_from_iterator(texts(), trainer)
+    report(f"tokenizers: {tokenizer.get_vocab_size()} pieces", wall, cpu)
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -77,6 +95,7 @@ def main() -> None:
     parser.add_argument("--pieces", type=int, default=40_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-progress", action="store_true")
+    parser.add_argument("--peer", action="store_true", help="time `tokenizers` as well")
     args = parser.parse_args()
     for name in ("utterances", "frames", "units", "successors"):
         if getattr(args, name) < 1:
@@ -97,7 +116,5 @@ def main() -> None:
     for labels in pieces.encode_all(utterances(units, offsets), progress=not args.no_progress):
         np.add.at(frames, labels, 1)
     report(f"encode: {frames.sum()} frames, rarest label {frames.min()} frames", wall, cpu)
-
-
-if __name__ == "__main__":
-    main()
+    if args.peer:
+        time_tokenizers(units, offsets, args.pieces)

@@ -1,0 +1,1 @@
+"""What the benchmarks and the check of a GPU share."""
