@@ -15,7 +15,7 @@ from torch import Tensor
 from hf_rspin.models import LaserHubertModel, LaserWavLMModel
 from hf_rspin.models.encoding import frame_count
 from hf_rspin.models.layer_range import pad_states
-from hf_rspin.training.made_from import check_made_from
+from hf_rspin.training.provenance import check_made_from
 
 logger = logging.getLogger(__name__)
 

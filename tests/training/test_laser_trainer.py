@@ -8,7 +8,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from hf_rspin.data.preflight import PreflightError
 from hf_rspin.models import LaserHubertModel
 from hf_rspin.training import FrameCollapseMonitor, LaserTrainer, LaserTrainingArguments
-from hf_rspin.training.laser_recipe import LaserModelArguments, LaserViewArguments
+from hf_rspin.training.arguments import LaserModelArguments, LaserViewArguments
+from hf_rspin.training.callbacks import LossCheck
 from hf_rspin.views import LaserViews, NoiseBank, SpinViews, ViewNoise
 
 
@@ -189,7 +190,7 @@ def test_frames_that_become_alike_warn_once_and_stop_when_asked(feed, caplog):
     assert not feed([1.0] * 3, [0.0] * 3, collapse_cosine=1.0, collapse_spread=0.0,
                     stop_on_collapse=True).should_training_stop  # fmt: skip
     with pytest.raises(FloatingPointError, match="nan at update 1"):
-        FrameCollapseMonitor().on_log(
+        LossCheck().on_log(
             None, TrainerState(global_step=1), TrainerControl(), {"loss": float("nan")}
         )
 

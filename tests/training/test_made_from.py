@@ -1,7 +1,7 @@
 import datasets
 import pytest
 
-from hf_rspin.training.made_from import check_made_from, corpus_key
+from hf_rspin.training.provenance import check_made_from, corpus_key
 
 RESULTS = ("units", "kmeans")
 

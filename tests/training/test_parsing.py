@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from hf_rspin.training import TwoViewTrainingArguments
-from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.cli import parse_arguments
 
 
 @dataclass

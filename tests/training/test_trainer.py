@@ -75,7 +75,7 @@ class NoLabels:
 
     def __getitem__(self, key):
         frames = num_frames(soundfile.info(self.folder / f"{key}.wav").frames)
-        return np.zeros(frames, dtype=np.int64)
+        return np.arange(frames) % self.num_labels
 
 
 def test_same_micro_batch_four_times_gives_the_gradient_of_one(tiny, audio, tmp_path):

@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from hf_rspin.data import TwoViewDataset, load_corpus
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
-from hf_rspin.training.finishing import leave_process_group
+from hf_rspin.training.run import leave_process_group
 from hf_rspin.views import NoiseBank, RSpinViews
 
 
