@@ -188,7 +188,7 @@ def test_mistakes_are_said_in_one_sentence(tmp_path, main, encoder, speech):
     for options, message in (
         ([1, "--corpora", tmp_path / "gone"], "gone does not exist"),
         ([1, "--corpora", speech, "--min_seconds", 99], "no utterance of 99 s or more"),
-        ([0, "--corpora", speech], "--max_steps is 0; expected the number of updates"),
+        ([0, "--corpora", speech], "max_steps is 0; expected updates"),
         ([1, "--corpora", speech, "--teacher", tmp_path], "holds no config.json"),
         ([1, "--corpora", speech, "--encoder", "{bad"], "--encoder is no JSON"),
     ):

@@ -72,7 +72,7 @@ class PairBatchSampler(DurationBatchSampler):
         else:  # the packing that the number of batches was counted with
             self._lengths = self.first_view / self.slowest
             packed = self._pack(np.argsort(self.first_view, kind="stable"))
-        batches = self._split(packed)
+        batches = self._split(packed, epoch)
         if not self.shuffle:
             return batches
         return [batches[i] for i in generator.permutation(len(batches))]
