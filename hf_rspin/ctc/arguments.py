@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizer
 
     from hf_rspin.adapters import AdapterArguments
-    from hf_rspin.ctc.transcripts import TranscriptRules
 
 TARGETS = ("text", "phones")
 CASES = ("lower", "upper", "keep")
@@ -74,17 +73,6 @@ class CtcCorpusArguments(CorpusArguments):
                     f"the split {split} was named twice; expected different splits to train on, "
                     "to watch (dev) and to measure at the end (test)."
                 )
-
-    def rules(self, columns: list[str]) -> TranscriptRules:
-        """Return how the transcripts of a corpus with `columns` are read.
-
-        Raises:
-            ValueError: see `choose_target`.
-        """
-        from hf_rspin.ctc.transcripts import TranscriptRules, choose_target
-
-        target = choose_target(columns, self.target)
-        return TranscriptRules(target, self.text_case, self.keep_punctuation, self.strip_stress)
 
 
 @dataclass

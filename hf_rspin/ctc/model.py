@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 from peft import PeftModel
@@ -19,11 +20,13 @@ from transformers import (
 )
 
 from hf_rspin.adapters import AdapterArguments
-from hf_rspin.ctc.arguments import CtcModelArguments
 from hf_rspin.ctc.freezing import freeze_encoder
 from hf_rspin.ctc.head import start_at_prior
 from hf_rspin.models import use_sdpa_attention
 from hf_rspin.training.builders import build_model
+
+if TYPE_CHECKING:
+    from hf_rspin.ctc.arguments import CtcModelArguments
 
 HEAD = "lm_head"
 CTC_CLASSES = {

@@ -34,6 +34,10 @@ READ_SAVED = (
     "Adapter saved in %s: READ does not merge into the encoder, so no pipeline can load it; load "
     "it with hf_rspin.adapters.load_adapted, or with PeftModel.from_pretrained on the encoder."
 )
+PHONE_TIMES = (
+    'Times of the phones: pipeline(..., return_timestamps="char"). Phones hold no words, and '
+    'transformers fails at "word".'
+)
 
 
 @dataclass
@@ -91,6 +95,8 @@ def fine_tune(run: CtcFineTune) -> dict:
             save_history(trainer.state.log_history, folder)
             write_results(trainer, results, saved, folder)
             logger.info(READ_SAVED if saved != folder else "Model saved in %s", saved)
+            if trainer.target == "phones":
+                logger.info(PHONE_TIMES)
     leave_process_group()
     return results
 

@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 
 from hf_rspin.ctc.arguments import CtcCorpusArguments
-from hf_rspin.ctc.transcripts import TranscriptRules
+from hf_rspin.ctc.transcripts import TranscriptRules, choose_target
 from hf_rspin.data import SkipLog, load_corpus
 from hf_rspin.evaluation.phone_recognition import hold_out_speakers
 from hf_rspin.evaluation.utterances import Utterances
@@ -97,7 +97,10 @@ def load_splits(arguments: CtcCorpusArguments, skipped: SkipLog) -> CtcSplits:
         ValueError: nothing usable, no transcripts, or a row in two splits.
     """
     corpus = arguments.load(skipped)
-    rules = arguments.rules(corpus.column_names)
+    target = choose_target(corpus.column_names, arguments.target)
+    rules = TranscriptRules(
+        target, arguments.text_case, arguments.keep_punctuation, arguments.strip_stress
+    )
     test = _load_evaluation(arguments, arguments.test_split, rules)
     dev = _load_evaluation(arguments, arguments.dev_split, rules)
     _check_disjoint(arguments, corpus, dev, test)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import datasets
 import torch
@@ -28,10 +29,12 @@ from hf_rspin.models import (
     RSpinWavLMModel,
 )
 from hf_rspin.resources import encoder_folder
-from hf_rspin.training.arguments import CorpusArguments
 from hf_rspin.training.run_card import portable
 from hf_rspin.units import AcousticPieces, FrameLabels
 from hf_rspin.views import SpinViews
+
+if TYPE_CHECKING:
+    from hf_rspin.training.arguments import CorpusArguments
 
 logger = logging.getLogger(__name__)
 
@@ -144,22 +147,36 @@ def _load_encoder(
             f"{encoder} does not fit its config: {', '.join(misfits[:3])} has another size. Leave "
             "sizes of the encoder out of encoder_config."
         )
-    # a folder has no embedding of masked frames where it masks none
-    missing = sorted(
-        name
-        for name in report["missing_keys"]
-        if not name.startswith(heads) and not name.endswith("masked_spec_embed")
-    )
-    if missing:
-        raise ValueError(
-            f"{encoder} lacks {len(missing)} weights of its encoder, such as {missing[0]}: they "
-            "would be random; download or save the model again."
-        )
+    refuse_missing(encoder, report, heads)
     if changed:
         logger.warning(
             "The heads in %s have other sizes: %s begin anew.", encoder, ", ".join(changed)
         )
     return model
+
+
+def refuse_missing(folder: str, report: dict, may_be_fresh: tuple[str, ...] = ()) -> None:
+    """Refuse a folder that lacks weights, which would be random.
+
+    Args:
+        folder: that was loaded.
+        report: what `from_pretrained` gave with `output_loading_info`.
+        may_be_fresh: how the names of weights begin that may be absent.
+
+    Raises:
+        ValueError: another weight is absent.
+    """
+    # a folder has no embedding of masked frames where it masks none
+    missing = sorted(
+        name
+        for name in report["missing_keys"]
+        if not name.startswith(may_be_fresh) and not name.endswith("masked_spec_embed")
+    )
+    if missing:
+        raise ValueError(
+            f"{folder} lacks {len(missing)} weights, such as {missing[0]}: they would be random; "
+            "download or save the model again."
+        )
 
 
 @contextlib.contextmanager

@@ -18,9 +18,9 @@ from hf_rspin.training.callbacks import CollapseMonitor, FrameCollapseMonitor
 from hf_rspin.training.checks import check_pairs, check_two_views
 from hf_rspin.training.freezing import freeze_lower_layers
 from hf_rspin.training.sampling import pair_batches
-from hf_rspin.training.schedule import rise_and_fall
+from hf_rspin.training.schedule import adam_of_everything, rise_and_fall
 from hf_rspin.training.state_cache import LowerStateCache
-from hf_rspin.training.trainer import SpeechTrainer, adam_of_everything
+from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import LaserTrainingArguments, TwoViewTrainingArguments
 
 

@@ -1,11 +1,14 @@
-"""Which examples make a batch: what `SpeechTrainer` is handed by each objective."""
+"""Which examples make a batch, by objective, and the loader that reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from functools import partial
 
-from torch.utils.data import Dataset, Sampler
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from transformers import TrainingArguments
 
 from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.data.pair_sampler import PairBatchSampler, drawn_speeds
@@ -60,3 +63,35 @@ class ReadyBatches(Sampler[list[int]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Do nothing: the items know their epoch."""
+
+
+class EpochDataLoader(DataLoader):
+    """A DataLoader that passes the epoch on to its batch sampler."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields."""
+        self.batch_sampler.set_epoch(epoch)
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, batch_sampler: Sampler, collate: Callable, args: TrainingArguments
+    ) -> EpochDataLoader:
+        """Return a loader with the workers that `args` ask for."""
+        return cls(
+            dataset,
+            batch_sampler=batch_sampler,
+            collate_fn=collate,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+            worker_init_fn=_leave_signals_to_the_run,
+            generator=torch.Generator(),  # the loader's own draws leave the global state alone
+        )
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    """Let Ctrl-C reach the run only, and SIGTERM end a worker, whatever the run does with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

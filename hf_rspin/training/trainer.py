@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ from hf_rspin.training.resuming import (
     warn_of_untrained_heads,
 )
 from hf_rspin.training.run_card import ModelCardCallback
-from hf_rspin.training.sampling import duration_batches
+from hf_rspin.training.sampling import EpochDataLoader, duration_batches
 from hf_rspin.training.training_arguments import SpeechTrainingArguments
 
 logger = logging.getLogger(__name__)
@@ -57,14 +56,6 @@ logger = logging.getLogger(__name__)
 BatchSampler = Callable[[Dataset, SpeechTrainingArguments, bool], Sampler]
 Evaluate = Callable[["SpeechTrainer", Any], dict[str, float]]
 Schedule = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
-
-
-class EpochDataLoader(DataLoader):
-    """A DataLoader that passes the epoch on to its batch sampler."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration yields."""
-        self.batch_sampler.set_epoch(epoch)
 
 
 class SpeechTrainer(Trainer):
@@ -187,19 +178,8 @@ class SpeechTrainer(Trainer):
         return self._loader(dataset, shuffle=False)
 
     def _loader(self, dataset: Dataset, shuffle: bool = True) -> EpochDataLoader:
-        args = self.args
-        return EpochDataLoader(
-            dataset,
-            batch_sampler=self._batch_sampler_of(dataset, args, shuffle),
-            collate_fn=self.data_collator,
-            num_workers=args.dataloader_num_workers,
-            pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
-            persistent_workers=args.dataloader_persistent_workers,
-            prefetch_factor=args.dataloader_prefetch_factor,
-            multiprocessing_context=args.dataloader_multiprocessing_context,
-            worker_init_fn=_leave_signals_to_the_run,
-            generator=torch.Generator(),  # the loader's own draws leave the global state alone
-        )
+        sampler = self._batch_sampler_of(dataset, self.args, shuffle)
+        return EpochDataLoader.of(dataset, sampler, self.data_collator, self.args)
 
     # Optimisation
 
@@ -457,28 +437,3 @@ def mean_losses(trainer: SpeechTrainer, dataset: Dataset) -> dict[str, float]:
         meter.update({"loss": outputs.loss, **scalars(outputs)})
     model.train(training)
     return meter.pop(trainer._sum_over_ranks)
-
-
-def adam_of_everything(
-    model: torch.nn.Module, args: SpeechTrainingArguments
-) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """Return the authors' Adam over what trains, as `optimizer_cls_and_kwargs`.
-
-    Its weight decay is added to the gradient of every parameter. The fused kernel makes the same
-    update in a quarter of the time on a CPU.
-    """
-    fused = args.device.type in ("cpu", "cuda")
-    return torch.optim.Adam, {
-        "params": (p for p in model.parameters() if p.requires_grad),  # as it is at the first step
-        "lr": args.learning_rate,
-        "betas": (args.adam_beta1, args.adam_beta2),
-        "eps": args.adam_epsilon,
-        "weight_decay": args.weight_decay,
-        "fused": fused,
-    }
-
-
-def _leave_signals_to_the_run(worker: int) -> None:
-    """Let Ctrl-C reach the run only, and SIGTERM end a worker, whatever the run does with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

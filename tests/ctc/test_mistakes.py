@@ -1,9 +1,13 @@
 """What is wrong with data or settings is said, skipped or counted before and while it trains."""
 
 import json
+import shutil
 
 import pytest
-from transformers import BertConfig, BertModel
+import torch
+from transformers import BertConfig, BertModel, HubertModel
+
+from hf_rspin.ctc import CtcCorpusArguments
 
 from .conftest import call_main, write_corpus
 
@@ -93,3 +97,32 @@ def test_a_run_is_not_resumed_with_other_classes(tmp_path, encoder):
 def test_options_of_two_views_are_none_of_this_script(tmp_path, encoder, tones):
     with pytest.raises(SystemExit, match="--collapse_of_peak is no option of this script"):
         call_main(*options(encoder, tones, tmp_path, "--collapse_of_peak", "0.5"))
+
+
+def test_a_finished_run_is_not_another_encoders(tmp_path, encoder):
+    corpus = write_corpus(tmp_path / "corpus", 6, 2)
+    call_main(*options(encoder, corpus, tmp_path / "run"))
+    before = results(tmp_path / "run")
+    other = HubertModel.from_pretrained(encoder)
+    with torch.no_grad():
+        other.encoder.layers[0].attention.k_proj.weight += 0.01
+    other.save_pretrained(tmp_path / "other")
+    with pytest.raises(SystemExit, match="checkpoint-2 was trained otherwise .encoder_weights"):
+        call_main(*options(tmp_path / "other", corpus, tmp_path / "run"))
+    with pytest.raises(SystemExit, match="trained otherwise .learning_rate was 0.0001 and is 0.1"):
+        call_main(*options(encoder, corpus, tmp_path / "run", "--learning_rate", 0.1))
+    assert results(tmp_path / "run") == before
+    shutil.copytree(encoder, tmp_path / "moved")
+    call_main(*options(tmp_path / "moved", corpus, tmp_path / "run", "--target", "phones"))
+
+
+def test_an_encoder_that_lacks_weights_is_refused(tmp_path, encoder, tones):
+    whole = HubertModel.from_pretrained(encoder)
+    weights = {n: v for n, v in whole.state_dict().items() if "layers.1." not in n}
+    whole.save_pretrained(tmp_path, state_dict=weights)
+    with pytest.raises(SystemExit, match="lacks .* weights, such as hubert.encoder.layers.1"):
+        call_main(*options(tmp_path, tones, tmp_path / "x", "--target", "phones"))
+
+
+def test_words_are_the_column_text():
+    assert CtcCorpusArguments("x", target="words").target == "text"
