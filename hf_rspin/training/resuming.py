@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peft import PeftModel
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import PreTrainedModel, TrainerState, TrainingArguments
 
 from hf_rspin.adapters import untrained_heads
 from hf_rspin.data.preflight import raise_problems
+from hf_rspin.training.callbacks import ResumedCallback
 from hf_rspin.training.checkpoints import (
     last_complete_checkpoint,
     remove_checkpoints,
@@ -94,3 +95,33 @@ def clean_output_dir(trainer: SpeechTrainer, resuming: bool) -> None:
         remove_checkpoints(args.output_dir)
         remove_results(args.output_dir)
     remove_torn_checkpoints(args.output_dir)
+
+
+def restore_callbacks(callbacks: Sequence[ResumedCallback], checkpoint: Path) -> None:
+    """Set the callbacks to what they were when the checkpoint was saved."""
+    state = _state_of(checkpoint)
+    for callback in callbacks:
+        saved = state.stateful_callbacks.get(type(callback).__name__) or {}
+        callback.restore(saved.get("attributes", {}))
+
+
+def load_if_finished(trainer: SpeechTrainer, checkpoint: Path) -> bool:
+    """Load a checkpoint at the last update; `Trainer` would train one update more."""
+    args, state = trainer.args, _state_of(checkpoint)
+    if not 0 < args.max_steps <= state.global_step:
+        if 0 < state.max_steps < args.max_steps:
+            logger.info(
+                "The run goes on to %d updates instead of %d: the learning rate follows the "
+                "longer schedule.", args.max_steps, state.max_steps,
+            )  # fmt: skip
+        return False
+    logger.warning("%s is the end of the run: nothing is left to train.", checkpoint)
+    trainer._load_from_checkpoint(str(checkpoint))
+    trainer.state = state
+    if args.load_best_model_at_end and state.best_model_checkpoint:
+        trainer._load_best_model()
+    return True
+
+
+def _state_of(checkpoint: Path) -> TrainerState:
+    return TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))

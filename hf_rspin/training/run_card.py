@@ -23,6 +23,7 @@ from hf_rspin.adapters.loading import EMBEDDED
 from hf_rspin.models.card_file import CARD
 from hf_rspin.models.model_card import NOT_RECORDED, CardFacts
 from hf_rspin.models.saving import SavingMixin, save_companions
+from hf_rspin.models.uploading import upload
 from hf_rspin.resources import encoder_folder
 
 if TYPE_CHECKING:
@@ -71,6 +72,33 @@ class ModelCardCallback(TrainerCallback):
         elif is_ours:
             return  # has written its card
         save_companions(folder, model.config, model.acoustic_pieces if is_ours else None, facts)
+
+
+def push(
+    trainer: SpeechTrainer,
+    commit_message: str,
+    token: str | None = None,
+    revision: str | None = None,
+    private: bool | None = None,
+) -> str:
+    """Upload the saved output folder of a run in one commit; return the address of the commit.
+
+    Args:
+        trainer: of the run.
+        commit_message: title of the commit.
+        token: with write access; default `args.hub_token`.
+        revision: branch; default `args.hub_revision`.
+        private: of a new repository; default `args.hub_private_repo`.
+    """
+    args = trainer.args
+    return upload(
+        args.output_dir,
+        trainer.hub_model_id or args.hub_model_id or Path(args.output_dir).name,
+        private=args.hub_private_repo if private is None else private,
+        token=token or args.hub_token,
+        commit_message=commit_message,
+        revision=revision or args.hub_revision,
+    )
 
 
 def facts_of_run(trainer: SpeechTrainer) -> CardFacts:

@@ -16,7 +16,6 @@ from transformers import (
     ProcessorMixin,
     Trainer,
     TrainerCallback,
-    TrainerState,
     set_seed,
 )
 from transformers.trainer_utils import TrainOutput
@@ -27,7 +26,6 @@ from hf_rspin.data.collator import BatchInfo
 from hf_rspin.data.skipped import SkipLog, share_skipped
 from hf_rspin.models.front_end import default_feature_extractor
 from hf_rspin.models.model_card import CardFacts
-from hf_rspin.models.uploading import upload
 from hf_rspin.training.callbacks import (
     LogBeforeSave,
     LossCheck,
@@ -45,9 +43,11 @@ from hf_rspin.training.resuming import (
     check_provenance,
     clean_output_dir,
     find_checkpoint,
+    load_if_finished,
+    restore_callbacks,
     warn_of_untrained_heads,
 )
-from hf_rspin.training.run_card import ModelCardCallback
+from hf_rspin.training.run_card import ModelCardCallback, push
 from hf_rspin.training.sampling import EpochDataLoader, duration_batches
 from hf_rspin.training.training_arguments import SpeechTrainingArguments
 
@@ -291,8 +291,9 @@ class SpeechTrainer(Trainer):
                 callback.begin()
             output = super().train(**kwargs)
         else:
-            self._restore(checkpoint)
-            if self._is_finished(checkpoint):
+            self.meter = Meter(self.progress.totals)
+            restore_callbacks(self._resumed_callbacks(), checkpoint)
+            if load_if_finished(self, checkpoint):
                 return TrainOutput(self.state.global_step, float("nan"), self._totals())
             output = super().train(str(checkpoint), **kwargs)
         self._summarise()
@@ -308,30 +309,6 @@ class SpeechTrainer(Trainer):
         ours = {name: saved.pop(name, {}) for name in names}
         super()._load_callback_state()
         saved.update(ours)
-
-    def _restore(self, checkpoint: Path) -> None:
-        self.meter = Meter(self.progress.totals)
-        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        for callback in self._resumed_callbacks():
-            saved = state.stateful_callbacks.get(type(callback).__name__) or {}
-            callback.restore(saved.get("attributes", {}))
-
-    def _is_finished(self, checkpoint: Path) -> bool:
-        """Load a checkpoint at the last update; `Trainer` would train one update more."""
-        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        if not 0 < self.args.max_steps <= state.global_step:
-            if 0 < state.max_steps < self.args.max_steps:
-                logger.info(
-                    "The run goes on to %d updates instead of %d: the learning rate follows the "
-                    "longer schedule.", self.args.max_steps, state.max_steps,
-                )  # fmt: skip
-            return False
-        logger.warning("%s is the end of the run: nothing is left to train.", checkpoint)
-        self._load_from_checkpoint(str(checkpoint))
-        self.state = state
-        if self.args.load_best_model_at_end and state.best_model_checkpoint:
-            self._load_best_model()
-        return True
 
     def evaluate(
         self,
@@ -394,32 +371,17 @@ class SpeechTrainer(Trainer):
         private: bool | None = None,
         **kwargs: Any,
     ) -> str | None:
-        """Save the model and upload it in one commit, from the first process.
+        """Save the model and upload it in one commit, from the first process; return its address.
 
-        Args:
-            commit_message: title of the commit.
-            blocking: not used; the upload is over when this returns.
-            token: with write access; default `args.hub_token`.
-            revision: branch; default `args.hub_revision`.
-            private: of a new repository; default `args.hub_private_repo`.
-            **kwargs: not used; `card_facts` has what the card says.
-
-        Returns:
-            The address of the commit.
+        Arguments are those of `hf_rspin.training.run_card.push`; `blocking` is not used, as the
+        upload is over when this returns, nor are others: `card_facts` has what the card says.
         """
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
             return None
         self._finish_current_push()
-        return upload(
-            self.args.output_dir,
-            self.hub_model_id or self.args.hub_model_id or Path(self.args.output_dir).name,
-            private=self.args.hub_private_repo if private is None else private,
-            token=token or self.args.hub_token,
-            commit_message=commit_message,
-            revision=revision or self.args.hub_revision,
-        )
+        return push(self, commit_message, token, revision, private)
 
 
 @torch.no_grad()
