@@ -23,7 +23,7 @@ from transformers import (
 
 from hf_rspin.hub import check_folder
 from hf_rspin.models import RSpinHubertModel
-from hf_rspin.models.uploading import files_to_upload
+from hf_rspin.publishing.upload import files_to_upload
 from hf_rspin.resources import sample_folder
 from hf_rspin.units import AcousticPieces, FrameLabels
 

@@ -19,15 +19,15 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkipLog
-from hf_rspin.models.front_end import reads_normalized
+from hf_rspin.models.encoder import reads_normalized
+from hf_rspin.models.loading import load_encoder
 from hf_rspin.training.arguments import CorpusArguments
 from hf_rspin.training.builders import (
     RSPIN_CLASSES,
     build_model,
-    refuse_missing,
     resolve_encoder,
 )
 from hf_rspin.training.cli import WHILE_RUNNING, mistakes_explained, parse_arguments
@@ -95,11 +95,7 @@ def load_model(arguments: PseudoLabelArguments) -> PreTrainedModel | None:
     device = check_device(arguments.device)
     folder = resolve_encoder(arguments.model)
     if arguments.units == "layer":
-        model, report = AutoModel.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
-        )
-        refuse_missing(folder, report)
-        return model.to(device)
+        return load_encoder(folder).to(device)
     if "codebook_size" not in PreTrainedConfig.get_config_dict(folder)[0]:
         raise ValueError(
             f"{arguments.model} has no codebook, so its codes would be random: give a model of "

@@ -5,7 +5,8 @@
 For each utterance a change of voice is drawn as training draws it. F0 (plain autocorrelation) and
 formants (linear prediction on loud voiced frames) are measured before and after, with the original
 F0 range only to bound the search. Prints how far the ratios are from the request, CPU time per
-second of audio in one process, lengths, and samples that are no number.
+second of audio in one process, lengths, and samples that are no number. Then, for every other
+transform that has a name, its cost and how far it moves sound in time.
 """
 
 from __future__ import annotations
@@ -19,13 +20,23 @@ from hf_rspin.analysis.tables import markdown_table
 from hf_rspin.analysis.voices import envelope_ratio, median_f0, vowel_envelope
 from hf_rspin.audio import SAMPLING_RATE, read_audio
 from hf_rspin.data import load_corpus
-from hf_rspin.random import example_generator
+from hf_rspin.seeding import example_generator
 from hf_rspin.training.benchmark import synthetic_speech
 from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
-from hf_rspin.views.pitch import estimate_f0, estimate_f0_range
-from hf_rspin.views.voice import VoiceParameters, change_voice, draw_voice
+from hf_rspin.views import (
+    TRANSFORMS,
+    NoiseBank,
+    RSpinViews,
+    SpinViews,
+    UtteranceInfo,
+    VoiceParameters,
+    change_voice,
+    draw_voice,
+    estimate_f0,
+    estimate_f0_range,
+    measure_delays,
+)
 
 LOWEST_F0 = 30.0  # Hz; a search below it would need frames longer than a syllable
 
@@ -94,6 +105,23 @@ def measure_cost(waveforms: list[np.ndarray], views: SpinViews, seed: int) -> li
     ]
 
 
+def measure_transform(name: str, waveforms: list[np.ndarray], seed: int) -> list[str]:
+    """Return CPU ms per second of audio, outputs of a right length, and the largest delay in ms."""
+    transform = TRANSFORMS[name](SAMPLING_RATE)
+    costs, right, delays = [], 0, [0.0]
+    for index, waveform in enumerate(waveforms):
+        drawn = transform.draw(example_generator(seed, 0, index, 1), UtteranceInfo(len(waveform)))
+        start = time.process_time()
+        output = transform.apply(waveform, drawn)
+        costs.append(1000 * (time.process_time() - start) / (len(waveform) / SAMPLING_RATE))
+        right += len(output) == len(waveform)
+        found = np.abs(measure_delays(waveform, output, SAMPLING_RATE))
+        delays.append(np.max(found, where=np.isfinite(found), initial=0.0))
+    late = 1000 * max(delays) / SAMPLING_RATE
+    cost = f"{np.median(costs):.2f} ({np.percentile(costs, 90):.2f})"
+    return [name, cost, f"{right} of {len(waveforms)}", f"{late:.0f}"]
+
+
 def ratio_row(name: str, ratios: np.ndarray, tolerance: float) -> list[str]:
     """Return a row about ratios (utterances,) over those asked for; unmeasurable ones count."""
     measured = ratios[np.isfinite(ratios)]
@@ -125,7 +153,11 @@ def main() -> None:
         [name, *measure_cost(waveforms, views, arguments.seed)] for name, views in kinds.items()
     ]
     headers = ["views", "CPU ms per second of audio: median (90 %)", "exact lengths", "NaN or inf"]
-    print(markdown_table(headers, rows))
+    print(markdown_table(headers, rows) + "\n")
+    names = [name for name in TRANSFORMS if name not in ("speaker_perturbation", "clip")]
+    rows = [measure_transform(name, waveforms, arguments.seed) for name in names]
+    headers = ["transform", "CPU ms per second of audio: median (90 %)", "exact lengths"]
+    print(markdown_table([*headers, "largest delay of a quarter (ms)"], rows))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ from hf_rspin.data import SkipLog, TwoViewDataset, load_corpus
 from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Rooms, simulate_rooms
 from hf_rspin.evaluation.featurizer import load_front_end
 from hf_rspin.evaluation.utterances import Utterances
-from hf_rspin.models.front_end import reads_normalized
-from hf_rspin.models.model_card import CardFacts
+from hf_rspin.models.encoder import reads_normalized
+from hf_rspin.publishing.model_card import CardFacts
 from hf_rspin.resources import encoder_folder, load_sample, sample_noises
 from hf_rspin.resources.phones import sample_phones
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments

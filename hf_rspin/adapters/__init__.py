@@ -9,12 +9,10 @@ from hf_rspin.adapters.loading import (
     load_adapted,
     save_config,
 )
-from hf_rspin.adapters.lora import add_lora, make_lora_work, merge_lora
+from hf_rspin.adapters.lora import add_lora, lora_targets, make_lora_work, merge_lora
 from hf_rspin.adapters.read import ReadConfig
-from hf_rspin.adapters.targets import LORA_TARGETS, lora_targets
 
 __all__ = [
-    "LORA_TARGETS",
     "AdapterArguments",
     "AdapterGradientCheck",
     "ReadConfig",

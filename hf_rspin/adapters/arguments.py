@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from hf_rspin.adapter_options import AdapterOptions
 from hf_rspin.adapters.lora import add_lora
 from hf_rspin.adapters.read import ReadConfig
-from hf_rspin.models.frozen_layers import FrozenLayersMixin
+from hf_rspin.models.base import EncoderWithHeads
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class AdapterArguments(AdapterOptions):
     ) -> PeftModel:
         layers, count = None, model.config.num_hidden_layers
         # above what the loss reads an adapter would never get a gradient
-        top = model.highest_layer_read() if isinstance(model, FrozenLayersMixin) else count
+        top = model.highest_layer_read() if isinstance(model, EncoderWithHeads) else count
         if top < count:
             layers = range(top)
         if num_trainable_layers is not None:
@@ -80,7 +80,7 @@ class AdapterArguments(AdapterOptions):
                     f"num_trainable_layers is {num_trainable_layers}, but the loss reads layer "
                     f"{top} of {count}: expected more, or a loss that reads a higher layer."
                 )
-            if isinstance(model, FrozenLayersMixin):
+            if isinstance(model, EncoderWithHeads):
                 model.num_frozen_layers = count - num_trainable_layers
         return add_lora(
             model,

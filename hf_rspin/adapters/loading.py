@@ -123,19 +123,22 @@ def load_adapted(
         raise ValueError(f"the adapter in {folder} does not name its base model: pass base=...")
     model = _load_base(str(folder), str(encoder_folder()) if name == EMBEDDED else str(name))
     make_lora_work(model)
-    return PeftModel.from_pretrained(model, str(folder), is_trainable=is_trainable)
+    adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=is_trainable)
+    if adapted.peft_config["default"].modules_to_save:
+        model.config.untrained_heads = False  # they came with the adapter
+    return adapted
 
 
 def _load_base(folder: str, name: str) -> PreTrainedModel:
     """Load the base with the config in `folder`; heads it lacks come with the adapter."""
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     architecture = (config.architectures or [""])[0]
     loader = AutoModelForCTC if architecture.endswith("ForCTC") else AutoModel
     if architecture in models.__all__:
         loader = getattr(models, architecture)
-        config = loader.config_class.from_pretrained(folder)
+        config = loader.with_fields(config)
     try:
-        found = AutoConfig.from_pretrained(name).model_type
+        found = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
         model, report = loader.from_pretrained(
             name,
             config=config,

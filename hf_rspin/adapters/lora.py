@@ -7,12 +7,10 @@ from functools import partial
 
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
-from transformers import PreTrainedModel, WavLMModel
+from transformers import PreTrainedConfig, PreTrainedModel, WavLMModel
 
-from hf_rspin.adapters.targets import lora_targets
-from hf_rspin.models import use_sdpa_attention
-
-_LAYERS = {"sew-d": "layer"}  # how the list of layers is called, where not `layers`
+from hf_rspin.models.encoder import FAMILIES, family_of
+from hf_rspin.models.wavlm_attention import use_sdpa_attention
 
 
 def add_lora(
@@ -31,7 +29,7 @@ def add_lora(
     that LoRA puts in their place: here its attention is replaced by an equal one that does.
 
     Args:
-        model: an encoder of `LORA_TARGETS`, with or without heads.
+        model: an encoder of `hf_rspin.models.encoder.FAMILIES`, with or without heads.
         rank: r of the update B A.
         alpha: the update is scaled by alpha / r.
         dropout: on the input of the update.
@@ -43,8 +41,7 @@ def add_lora(
     Raises:
         ValueError: an unknown type of encoder without `targets`, or targets that are not there.
     """
-    model_type = model.config.model_type
-    targets = list(targets) if targets else lora_targets(model_type, feed_forward)
+    targets = list(targets) if targets else lora_targets(model.config, feed_forward)
     _check_targets(model, targets)
     make_lora_work(model)
     config = LoraConfig(
@@ -53,13 +50,38 @@ def add_lora(
         lora_dropout=dropout,
         target_modules=targets,
         layers_to_transform=None if layers is None else list(layers),
-        layers_pattern=None if layers is None else _LAYERS.get(model_type, "layers"),
+        layers_pattern=None if layers is None else _list_of_layers(model.config),
         modules_to_save=list(heads) or None,
     )
     adapted = get_peft_model(model, config)
     # where a CTC head has other classes, peft would look for embeddings of words to save
     adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
     return adapted
+
+
+def lora_targets(config: PreTrainedConfig | str, feed_forward: bool = False) -> list[str]:
+    """Return the names of the linear layers that LoRA adapts: peft has no defaults for speech.
+
+    Args:
+        config: of the encoder, or its `model_type`.
+        feed_forward: also those of the feed-forward blocks.
+
+    Raises:
+        ValueError: an encoder whose layers are not known here.
+    """
+    model_type = config if isinstance(config, str) else config.model_type
+    if model_type not in FAMILIES:
+        raise ValueError(
+            f"no LoRA targets are known for a {model_type!r} model; expected one of "
+            f"{', '.join(FAMILIES)}: name the linear layers yourself."
+        )
+    family = FAMILIES[model_type]
+    return [*family.attention, *(family.feed_forward if feed_forward else ())]
+
+
+def _list_of_layers(config: PreTrainedConfig) -> str:
+    """Return how the list of layers is called in the encoder."""
+    return family_of(config).layers.rpartition(".")[2]
 
 
 def _check_targets(model: PreTrainedModel, targets: Sequence[str]) -> None:
@@ -82,9 +104,17 @@ def make_lora_work(model: PreTrainedModel) -> None:
     for module in model.modules():
         if isinstance(module, WavLMModel):
             use_sdpa_attention(module)
+        if isinstance(module, nn.BatchNorm1d):  # of a Conformer
+            module.register_forward_pre_hook(_run_frozen)
     front_end = dict(model.base_model.named_children()).get("feature_extractor")
     if front_end is not None:
         front_end._freeze_parameters()
+
+
+def _run_frozen(module: nn.BatchNorm1d, inputs: tuple) -> None:
+    """Keep the statistics of a batch norm that does not train as they are."""
+    if not module.weight.requires_grad:
+        module.eval()
 
 
 def merge_lora(model: PeftModel) -> PreTrainedModel:

@@ -28,7 +28,9 @@ REDUCTIONS = ("mean", "last")
 
 @dataclass
 class ReadConfig(PeftConfig):
-    """How READ is built; for HuBERT, WavLM, wav2vec 2.0, data2vec-audio and UniSpeech-SAT.
+    """How READ is built, for the encoders of `hf_rspin.models.encoder.FAMILIES`.
+
+    In SEW-D it corrects the states between pooling and upsampling, 25 frames per second.
 
     Attributes:
         width: size of the recurrent state; 64, 128 and 256 have 0.21M, 0.45M and 0.99M parameters
@@ -78,9 +80,11 @@ class ReadEncoder(nn.Module, BaseTunerLayer):
     adapter_layer_names = ("read_network",)
     other_param_names = ("scale",)
 
-    def __init__(self, base_layer: nn.Module, adapter_name: str, config: ReadConfig):
+    def __init__(
+        self, base_layer: nn.Module, adapter_name: str, config: ReadConfig, hidden_size: int
+    ):
         super().__init__()
-        self.base_layer = base_layer
+        self.base_layer, self.hidden_size = base_layer, hidden_size
         self.read_network = nn.ModuleDict()
         self.scale: dict[str, float] = {}
         self.merged_adapters = []
@@ -88,11 +92,11 @@ class ReadEncoder(nn.Module, BaseTunerLayer):
 
     def add(self, adapter_name: str, config: ReadConfig) -> None:
         """Add a side network and make it the active one."""
-        weight = self.base_layer.layer_norm.weight  # (hidden,)
-        network = SideNetwork(len(weight), config.width, config.reduction)
+        network = SideNetwork(self.hidden_size, config.width, config.reduction)
         # under peft's low_cpu_mem_usage everything is made on the meta device and loaded later
         on_meta = network.norm.weight.device.type == "meta"
-        self.read_network[adapter_name] = network if on_meta else network.to(weight.device)
+        device = next(self.base_layer.parameters()).device
+        self.read_network[adapter_name] = network if on_meta else network.to(device)
         self.scale[adapter_name] = config.scale
         self.set_adapter(adapter_name, inference_mode=config.inference_mode)
 
@@ -127,7 +131,7 @@ class ReadEncoder(nn.Module, BaseTunerLayer):
             if threading.get_ident() == caller:
                 layers.append(state[0] if isinstance(state, tuple) else state)
 
-        stack = self.base_layer.layers
+        stack = _layers(self.base_layer)
         handles = [stack[0].register_forward_pre_hook(lambda module, inputs: note(inputs))]
         handles += [
             layer.register_forward_hook(lambda module, inputs, output: note(output))
@@ -171,8 +175,10 @@ class ReadModel(BaseTuner):
             if adapter_name not in self.active_adapters:
                 target.set_adapter(self.active_adapters)
             return
+        if _layers(target) is None and _layers(getattr(target, "encoder", None)) is not None:
+            return  # SEW-D's stack lies one deeper, between pooling and upsampling
         _check_stack(target, current_key)
-        encoder = ReadEncoder(target, adapter_name, peft_config)
+        encoder = ReadEncoder(target, adapter_name, peft_config, self.model.config.hidden_size)
         self._replace_module(parent, target_name, encoder, target)
 
     def _replace_module(
@@ -202,21 +208,24 @@ class ReadModel(BaseTuner):
         return self
 
 
+def _layers(stack: nn.Module | None) -> nn.ModuleList | None:
+    """Return the layers of a transformer stack; None where it has none of its own."""
+    children = dict(stack.named_children()) if stack is not None else {}
+    found = children.get("layers", children.get("layer"))
+    return found if isinstance(found, nn.ModuleList) else None
+
+
 def _check_stack(stack: nn.Module, name: str) -> None:
     """Refuse what is no stack of layers at one frame rate.
 
     Raises:
         ValueError: READ does not know how to run it.
     """
-    children = dict(stack.named_children())
-    if isinstance(children.get("layers"), nn.ModuleList) and "layer_norm" in children:
-        if not {"upsample", "pool"} & set(children):
-            return
-    raise ValueError(
-        f"{name} is a {type(stack).__name__}, which READ cannot run; expected the transformer "
-        "stack of a HuBERT, WavLM, wav2vec 2.0, data2vec-audio or UniSpeech-SAT model: use LoRA "
-        "for others."
-    )
+    if _layers(stack) is None or {"upsample", "pool"} & set(dict(stack.named_children())):
+        raise ValueError(
+            f"{name} is a {type(stack).__name__}, which READ cannot run; expected the transformer "
+            "stack of a speech encoder: use LoRA for others."
+        )
 
 
 register(READ, ReadConfig, ReadModel)

@@ -18,7 +18,7 @@ from hf_rspin.ctc.recognition import recognize, save_predictions, score
 from hf_rspin.ctc.splits import CtcSplits, EvaluationSplit
 from hf_rspin.ctc.trainer import CtcTrainer
 from hf_rspin.models import use_sdpa_attention
-from hf_rspin.models.card_file import write_card
+from hf_rspin.publishing.card_file import write_card
 from hf_rspin.training.run_card import facts_of_run, portable
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from hf_rspin.ctc.trainer import CtcTrainer
 from hf_rspin.ctc.training_arguments import CtcTrainingArguments
 from hf_rspin.ctc.vocabulary import build_tokenizer, save_processor
 from hf_rspin.data import SkipLog
-from hf_rspin.models.front_end import default_feature_extractor
+from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.training.checkpoints import WEIGHT_FILES
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.run import leave_process_group, resume_training, save_history

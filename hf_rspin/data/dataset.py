@@ -22,9 +22,8 @@ from hf_rspin.audio import (
 )
 from hf_rspin.data.corpus import check_audible
 from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
-from hf_rspin.random import example_generator
-from hf_rspin.views import ViewPair
-from hf_rspin.views.pitch import ANALYSIS_RATE
+from hf_rspin.seeding import example_generator
+from hf_rspin.views import ANALYSIS_RATE, ViewPair
 
 logger = logging.getLogger(__name__)
 

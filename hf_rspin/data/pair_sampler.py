@@ -8,7 +8,7 @@ import numpy as np
 
 from hf_rspin.data.dataset import PERTURBED_VIEW, TwoViewDataset
 from hf_rspin.data.sampler import ATTEMPTS, LENGTH_JITTER, DurationBatchSampler
-from hf_rspin.random import example_generator
+from hf_rspin.seeding import example_generator
 
 
 class PairBatchSampler(DurationBatchSampler):

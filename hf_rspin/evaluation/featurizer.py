@@ -13,7 +13,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.audio import FRAME_WINDOW
-from hf_rspin.models.front_end import reads_normalized
+from hf_rspin.models.encoder import reads_normalized
 from hf_rspin.units.mfcc import log_mel
 from hf_rspin.units.windows import run_in_windows
 

@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import ModelCard
 from safetensors import SafetensorError, safe_open
 
-from hf_rspin.models.card_file import CARD, EXTRACTOR
+from hf_rspin.publishing.card_file import CARD, EXTRACTOR
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"

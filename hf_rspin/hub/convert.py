@@ -18,9 +18,9 @@ from hf_rspin.hub.official_sizes import OfficialConfig, make_config
 from hf_rspin.hub.stored_tensors import BUILDERS, STORAGE_CLASSES, StoredTensor
 from hf_rspin.hub.torch_files import TorchFile, open_torch_file
 from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
-from hf_rspin.models.card_file import write_card
-from hf_rspin.models.front_end import default_feature_extractor, reads_normalized
-from hf_rspin.models.model_card import CardFacts
+from hf_rspin.models.encoder import default_feature_extractor, reads_normalized
+from hf_rspin.publishing.card_file import write_card
+from hf_rspin.publishing.model_card import CardFacts
 from hf_rspin.units.whole_folder import whole_folder
 
 logger = logging.getLogger(__name__)

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from transformers import (
-    AutoConfig,
+    MODEL_MAPPING,
     AutoFeatureExtractor,
-    AutoModel,
-    HubertConfig,
-    HubertModel,
     PreTrainedConfig,
     PreTrainedModel,
-    WavLMConfig,
-    WavLMModel,
 )
 from transformers.utils import cached_file
 
-from hf_rspin import models
-from hf_rspin.models.card_file import CARD, is_untouched, place_card, sign, unsigned
-from hf_rspin.models.front_end import default_feature_extractor
-from hf_rspin.models.model_card import CardFacts, make_card, method_of
-from hf_rspin.models.saving import HEAD_FIELDS
+from hf_rspin.models import LaserModel, RSpinModel
+from hf_rspin.models.encoder import default_feature_extractor
+from hf_rspin.models.loading import load_encoder, plain_config
+from hf_rspin.publishing.card_file import CARD, is_untouched, place_card, sign, unsigned
+from hf_rspin.publishing.model_card import CardFacts, make_card, method_of
 
-PLAIN = {"hubert": (HubertConfig, HubertModel), "wavlm": (WavLMConfig, WavLMModel)}
 # decide how a model runs, and are no part of what a config saves
 _RUNTIME = ("_attn_implementation", "dtype", "name_or_path")
 
@@ -41,21 +35,16 @@ def clean_config(config: PreTrainedConfig) -> PreTrainedConfig:
         config: of a model with heads, or of what was loaded from its folder; stays as it is.
 
     Returns:
-        A `HubertConfig` or `WavLMConfig`; for other encoders one of the same class.
+        The config of a plain encoder, such as a `HubertConfig`.
     """
-    plain_class = PLAIN[config.model_type][0] if config.model_type in PLAIN else type(config)
-    content = config.to_dict()
-    own = {field.name for field in fields(plain_class)}
-    for name in [*(HEAD_FIELDS - own), "auto_map", "architectures"]:
-        content.pop(name, None)
-    plain = plain_class.from_dict(content)
+    plain = plain_config(config.to_dict())
     for name in _RUNTIME:
         setattr(plain, name, getattr(config, name))
     return plain
 
 
 def export_plain(model: PreTrainedModel | str | Path, folder: str | Path) -> None:
-    """Save the encoder of a model as a plain HuBERT or WavLM, with equal hidden states.
+    """Save the encoder of a model as a plain encoder, with equal hidden states.
 
     Args:
         model: with heads of any kind; or its folder, or its id on the Hub.
@@ -63,7 +52,7 @@ def export_plain(model: PreTrainedModel | str | Path, folder: str | Path) -> Non
 
     Raises:
         TypeError: an adapter, which has to be merged first.
-        ValueError: the export would overwrite the model.
+        ValueError: the export would overwrite the model, or the model is not whole.
     """
     source = str(model) if isinstance(model, str | Path) else None
     if source is not None and Path(source).resolve() == Path(folder).resolve():
@@ -84,20 +73,19 @@ def export_plain(model: PreTrainedModel | str | Path, folder: str | Path) -> Non
 def plain_encoder(model: PreTrainedModel) -> PreTrainedModel:
     """Return the encoder of a model, of transformers' own class, sharing its weights."""
     encoder, config = model.base_model, clean_config(model.config)
-    plain_class = PLAIN[config.model_type][1] if config.model_type in PLAIN else type(encoder)
     with torch.device("meta"):
-        plain = plain_class(config)
+        plain = MODEL_MAPPING[type(config)](config)
     plain.load_state_dict(encoder.state_dict(), assign=True)
     return plain.eval()
 
 
 def _load(source: str) -> PreTrainedModel:
     """Load a model as what it was saved as, in the dtype of its files."""
-    config = AutoConfig.from_pretrained(source)
-    architecture = (config.architectures or [""])[0]
-    if architecture in models.__all__:
-        return getattr(models, architecture).from_pretrained(source, dtype="auto")
-    return AutoModel.from_pretrained(source, config=clean_config(config), dtype="auto")
+    content, _ = PreTrainedConfig.get_config_dict(source)
+    for model_class in (RSpinModel, LaserModel):
+        if model_class.fields.head_field in content:
+            return model_class.from_pretrained(source, dtype="auto")
+    return load_encoder(source, dtype="auto")
 
 
 def _extractor(source: str | None, config: PreTrainedConfig) -> AutoFeatureExtractor:
@@ -114,6 +102,8 @@ def _write_card(
 ) -> None:
     """Write what is known of the model; its use is that of a plain encoder."""
     facts = replace(_facts_of(model), method=method_of(model.config))
+    if facts.normalized is None:
+        facts.normalized = _extractor(source, config).do_normalize
     facts.name = facts.name or folder.resolve().name
     text = sign(make_card(config, facts))
     found = source and cached_file(source, CARD, _raise_exceptions_for_missing_entries=False)

@@ -14,7 +14,7 @@ from hf_rspin.hub.official_names import Names, shown
 from hf_rspin.hub.official_settings import OPTION, Settings
 from hf_rspin.hub.stored_tensors import StoredTensor
 from hf_rspin.models import RSpinHubertConfig, RSpinWavLMConfig
-from hf_rspin.models.front_end import reads_normalized
+from hf_rspin.models.encoder import reads_normalized
 
 CONFIG_CLASSES = {
     ("hubert", False): HubertConfig, ("hubert", True): RSpinHubertConfig,

@@ -10,11 +10,12 @@ from huggingface_hub import ModelCard
 from transformers import AutoConfig, PreTrainedModel
 
 from hf_rspin.hub.check import check_folder
-from hf_rspin.models.card_file import CARD, is_untouched, place_card, with_metadata
-from hf_rspin.models.front_end import default_feature_extractor
-from hf_rspin.models.model_card import CardFacts
-from hf_rspin.models.saving import SavingMixin, has_own_extractor, save_companions
-from hf_rspin.models.uploading import upload
+from hf_rspin.models.base import EncoderWithHeads
+from hf_rspin.models.encoder import default_feature_extractor
+from hf_rspin.publishing import has_own_extractor, save_companions
+from hf_rspin.publishing.card_file import CARD, is_untouched, place_card, with_metadata
+from hf_rspin.publishing.model_card import CardFacts
+from hf_rspin.publishing.upload import upload
 from hf_rspin.units import AcousticPieces
 
 
@@ -37,9 +38,9 @@ def save_for_hub(
             `model.acoustic_pieces`.
         card: what the card says beside the config; None for `model.card_facts`.
     """
-    has_extractor = has_own_extractor(folder)
+    has_extractor = has_own_extractor(folder, default_feature_extractor)
     model.save_pretrained(folder)
-    if isinstance(model, SavingMixin):  # has written its extractor
+    if isinstance(model, EncoderWithHeads):  # has written its extractor
         pieces, card = pieces or model.acoustic_pieces, card or model.card_facts
     elif not has_extractor:
         default_feature_extractor(model.config).save_pretrained(folder)

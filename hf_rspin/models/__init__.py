@@ -1,24 +1,33 @@
-"""Encoders with heads. FLAT: these files travel to the Hub and import siblings by name only."""
+"""Models: any speech encoder with the heads of an objective."""
 
-from .configuration_laser import SCORE_SETTINGS, LaserHubertConfig, LaserWavLMConfig
-from .configuration_rspin import RSpinHubertConfig, RSpinWavLMConfig
-from .laser_output import LaserOutput
-from .modeling_laser import LaserHubertModel, LaserWavLMModel
-from .modeling_rspin import RSpinHubertModel, RSpinOutput, RSpinWavLMModel
-from .wavlm_attention import WavLMSdpaAttention, use_sdpa_attention
+from hf_rspin.models.configuration import CONFIG_CLASSES, SCORE_SETTINGS, LaserFields, SpinFields
+from hf_rspin.models.modeling_laser import LaserModel, LaserOutput
+from hf_rspin.models.modeling_spin import RSpinModel, RSpinOutput
+from hf_rspin.models.named import (
+    LaserHubertModel,
+    LaserWavLMModel,
+    RSpinHubertModel,
+    RSpinWavLMModel,
+)
+from hf_rspin.models.wavlm_attention import WavLMSdpaAttention, use_sdpa_attention
+
+# RSpinHubertConfig, LaserWavLMConfig, RSpinSEWDConfig, ...: one for every family and objective
+_CONFIGS = {made.__name__: made for made in CONFIG_CLASSES.values()}
+globals().update(_CONFIGS)
 
 __all__ = [
     "SCORE_SETTINGS",
-    "LaserHubertConfig",
+    "LaserFields",
     "LaserHubertModel",
+    "LaserModel",
     "LaserOutput",
-    "LaserWavLMConfig",
     "LaserWavLMModel",
-    "RSpinHubertConfig",
     "RSpinHubertModel",
+    "RSpinModel",
     "RSpinOutput",
-    "RSpinWavLMConfig",
     "RSpinWavLMModel",
+    "SpinFields",
     "WavLMSdpaAttention",
     "use_sdpa_attention",
+    *_CONFIGS,
 ]

@@ -1,15 +1,12 @@
-"""The two heads on an encoder: projections against a codebook, and pseudo-label scores."""
+"""Heads on an encoder: projections to unit vectors, and the codebook they are compared with."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import initialization as init
-
-from .ranks import reduce_sum_, sum_over_ranks
 
 
 class SpinProjection(nn.Linear):
@@ -22,15 +19,18 @@ class SpinProjection(nn.Linear):
         init.uniform_(self.bias, -bound, bound)
 
 
-class Codebook(nn.Linear):
+class Codebook(nn.Module):
     """A matrix (codes, dim) whose rows are used at unit L2 norm, without a bias.
 
     The rows are renormalised before a training forward (the authors do it between forward and
-    backward), so the gradient is that of the unit row itself.
+    backward), so the gradient is that of the unit row itself. No `nn.Linear`, so that LoRA on
+    "all-linear" leaves it alone.
     """
 
     def __init__(self, projection_size: int, codebook_size: int):
-        super().__init__(projection_size, codebook_size, bias=False)
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(codebook_size, projection_size))
+        self.init_weights()
 
     def init_weights(self) -> None:
         """Draw the rows uniformly on the sphere; guarded, see `init`."""
@@ -64,33 +64,30 @@ class SpinHead(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Project `hidden_states` (..., hidden) to unit vectors (..., dim), float32 at least."""
-        projections = self.projection(hidden_states)
-        if projections.dtype != torch.float64:
-            projections = projections.float()
-        return nn.functional.normalize(projections, dim=-1)
+        return _unit(self.projection(hidden_states))
 
 
-class LabelLossOutput(NamedTuple):
-    """Cross-entropy and accuracy over the labelled frames of all ranks; scalar tensors."""
+class LaserHead(nn.Module):
+    """Frames as unit vectors: z = L2-normalised Linear(h), or of Linear, ReLU, Linear.
 
-    loss: Tensor
-    accuracy: Tensor
-
-
-def label_loss(logits: Tensor, labels: Tensor) -> LabelLossOutput:
-    """Average cross-entropy over labelled frames (R-Spin, Equation 2).
-
-    In a distributed run the mean runs over the frames of all ranks; see `ranks`.
-
-    Args:
-        logits: (frames, labels), any floating dtype; computed in float32 at least.
-        labels: (frames,) long, -100 where a frame has no label.
+    Linear in LASER and in SCORE for HuBERT; Linear, ReLU, Linear in SCORE for WavLM. Shared by
+    both views, not used after training.
     """
-    if logits.dtype != torch.float64:
-        logits = logits.float()
-    total = nn.functional.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
-    hits = (logits.detach().max(dim=-1).indices == labels).sum()
-    counts = reduce_sum_(torch.stack([hits, (labels != -100).sum()]).to(total.dtype))
-    # a batch without a label gives 0, not NaN
-    num_labels = counts[1].clamp_min(1)
-    return LabelLossOutput(sum_over_ranks(total) / num_labels, counts[0] / num_labels)
+
+    def __init__(self, hidden_size: int, projection_size: int, num_layers: int):
+        super().__init__()
+        self.projection = SpinProjection(hidden_size, projection_size)
+        self.output = SpinProjection(projection_size, projection_size) if num_layers == 2 else None
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Project `hidden_states` (..., hidden) to unit vectors (..., dim), float32 at least."""
+        projections = self.projection(hidden_states)
+        if self.output is not None:
+            projections = self.output(nn.functional.relu(projections))
+        return _unit(projections)
+
+
+def _unit(projections: Tensor) -> Tensor:
+    if projections.dtype != torch.float64:
+        projections = projections.float()
+    return nn.functional.normalize(projections, dim=-1)

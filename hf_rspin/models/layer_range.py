@@ -12,7 +12,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.masking_utils import create_bidirectional_mask
 
-from .encoding import frame_count, frame_mask
+from hf_rspin.models.encoder import (
+    averages_over_time,
+    frame_mask,
+    layers_of,
+    norm_is_last,
+    norm_of,
+    num_output_frames,
+)
 
 
 def run_below(
@@ -24,24 +31,24 @@ def run_below(
     there, utterances of unequal length run one by one, and each gives what it gives alone.
 
     Args:
-        model: a HuBERT or WavLM encoder; WavLM with `WavLMSdpaAttention`.
+        model: an encoder whose family `splits`; WavLM with `WavLMSdpaAttention`.
         input_values: (batch, samples) at 16 kHz.
         attention_mask: (batch, samples), 1 on samples, 0 on padding at the end; or None.
         stop: number of layers, 0 to all.
     """
     with torch.no_grad():
-        counts_padding = model.config.feat_extract_norm == "group"
+        counts_padding = averages_over_time(model.config)
         if attention_mask is None or bool(attention_mask.all()):
             return _below(model, input_values, None, stop)
         if not counts_padding:
-            mask = frame_mask(input_values.shape[1], attention_mask, model.config)
+            mask = frame_mask(input_values, attention_mask, model.config)
             return _below(model, input_values, mask, stop)
         lengths = attention_mask.sum(dim=-1).tolist()
         alone = [
             _below(model, row[None, :length], None, stop)[0]
             for row, length in zip(input_values, lengths, strict=True)
         ]
-        return pad_states(alone, frame_count(input_values.shape[1], model.config))
+        return pad_states(alone, num_output_frames(input_values.shape[1], model.config))
 
 
 def run_above(
@@ -50,14 +57,13 @@ def run_above(
     """Return the encoder's output (batch, frames, hidden) from the states below layer `start`.
 
     Args:
-        model: a HuBERT or WavLM encoder; WavLM with `WavLMSdpaAttention`.
+        model: an encoder whose family `splits`; WavLM with `WavLMSdpaAttention`.
         states: (batch, frames, hidden), see `run_below`.
         attention_mask: (batch, frames) bool, True on valid frames; or None.
         start: number of layers that the states have gone through.
     """
-    states = _layers(model, states, attention_mask, start, len(model.encoder.layers))
-    # with stable layer norm the encoder's norm comes after all layers
-    return model.encoder.layer_norm(states) if model.config.do_stable_layer_norm else states
+    states = _layers(model, states, attention_mask, start, len(layers_of(model)))
+    return norm_of(model)(states) if norm_is_last(model.config) else states
 
 
 def pad_states(states: list[Tensor], frames: int) -> Tensor:
@@ -86,7 +92,7 @@ def _below(model: PreTrainedModel, waveforms: Tensor, mask: Tensor | None, stop:
         states = states.masked_fill(~mask[..., None], 0)
     encoder = model.encoder
     states = states + encoder.pos_conv_embed(states)
-    if not model.config.do_stable_layer_norm:
+    if not norm_is_last(model.config):
         states = encoder.layer_norm(states)
     return _layers(model, encoder.dropout(states), mask, 0, stop)
 
@@ -94,12 +100,12 @@ def _below(model: PreTrainedModel, waveforms: Tensor, mask: Tensor | None, stop:
 def _layers(
     model: PreTrainedModel, states: Tensor, mask: Tensor | None, start: int, stop: int
 ) -> Tensor:
-    layers = model.encoder.layers[start:stop]
+    layers = layers_of(model)[start:stop]
     if model.config.model_type == "wavlm":
         bias = None
         if 0 < start < stop:  # layer 0 computes it of the number of frames, and hands it on
             frames = states.shape[1]
-            bias = model.encoder.layers[0].attention.compute_bias(frames, frames)[None]
+            bias = layers_of(model)[0].attention.compute_bias(frames, frames)[None]
         for layer in layers:
             states, bias = layer(states, attention_mask=mask, position_bias=bias)
         return states

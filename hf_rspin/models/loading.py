@@ -1,36 +1,137 @@
-"""`from_pretrained` of models with heads: from a folder with heads, or of a plain encoder."""
+"""Strict loading: an encoder whose weights are missing, or are no numbers, is refused."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig
+from safetensors import SafetensorError
+from transformers import CONFIG_MAPPING, MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
+
+from hf_rspin.models.configuration import HEAD_FIELDS, without_foreign_code
+from hf_rspin.models.encoder import family_of
+from hf_rspin.models.wavlm_attention import use_sdpa_attention
+
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder",
+               "proxies")  # fmt: skip
 
 
-class LoadingMixin:
-    """Loads a folder with heads, or a plain encoder's, which gets fresh heads."""
+@contextlib.contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep transformers from listing weights that are meant to be fresh; ours are checked."""
+    log = logging.getLogger("transformers.modeling_utils")
 
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load a folder with heads, or a plain encoder's, which gets fresh heads.
+    def is_no_report(record: logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in record.getMessage()
 
-        Arguments and result are those of `PreTrainedModel.from_pretrained`, but for the dtype,
-        float32 where none is given, however the folder is stored: half-precision weights lose
-        small updates, and refuse float32 audio outside autocast. Fields of the config can be
-        given as keyword arguments; a plain encoder's config, which AutoModel hands over, is read
-        as one of ours.
-        """
-        config = kwargs.get("config")
-        if isinstance(config, PreTrainedConfig) and not isinstance(config, cls.config_class):
-            kwargs["config"] = cls.config_class.from_dict(config.to_dict())
-        if "torch_dtype" not in kwargs:
-            kwargs.setdefault("dtype", torch.float32)
-        loaded = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        model.release_unused_parameters()  # loading makes every parameter trainable
-        return loaded
+    log.addFilter(is_no_report)
+    try:
+        yield
+    except SafetensorError as error:
+        raise ValueError(
+            f"a file of weights is damaged ({error}): download or copy the model again."
+        ) from error
+    finally:
+        log.removeFilter(is_no_report)
 
-    def release_unused_parameters(self) -> None:
-        """Ask no gradient of what takes no part in the loss, which DDP would wait for."""
-        self.release_unused_encoder()
+
+def check_weights(
+    model: PreTrainedModel,
+    report: dict[str, Any],
+    name: str | os.PathLike,
+    heads: tuple[str, ...] = (),
+    anew: bool = False,
+) -> list[str]:
+    """Refuse a model whose encoder is not whole; return the weights of heads that begin anew.
+
+    Args:
+        model: as loaded, on a device.
+        report: what `from_pretrained(..., output_loading_info=True)` says of it.
+        name: of the folder, for the message.
+        heads: how the names of weights begin that may be missing.
+        anew: heads of another size than the config's begin anew.
+
+    Raises:
+        ValueError: weights are missing, of another size, NaN or infinite.
+    """
+    resized = sorted(key for key, *_ in report["mismatched_keys"])
+    fresh = {*report["missing_keys"], *resized}
+    # a folder has no embedding of masked frames where it masks none
+    lacking = sorted(
+        key for key in fresh if not key.startswith(heads) and not key.endswith("masked_spec_embed")
+    )
+    if lacking:
+        raise ValueError(
+            f"{name} is no whole encoder: {len(lacking)} weights are missing or of another size, "
+            f"such as {lacking[0]}; expected every weight of its config: download or convert the "
+            "model again."
+        )
+    if resized and not anew:
+        raise ValueError(
+            f"the heads in {name} have other sizes than asked for, such as {resized[0]}; expected "
+            "those of its config: leave the sizes out, or begin them anew with "
+            "ignore_mismatched_sizes=True."
+        )
+    broken = [key for key, value in model.state_dict().items()
+              if value.is_floating_point() and value.device.type != "meta"
+              and not torch.isfinite(value).all()]  # fmt: skip
+    if broken:
+        raise ValueError(
+            f"{name} holds NaN or infinite weights, such as {broken[0]}; expected finite numbers: "
+            "download the model again, or take an earlier checkpoint."
+        )
+    return sorted(key for key in fresh if key.startswith(heads)) if heads else []
+
+
+def plain_config(content: dict[str, Any]) -> PreTrainedConfig:
+    """Return the config of a plain encoder: without head fields, `auto_map` and architectures.
+
+    Args:
+        content: of the config of an encoder with or without heads.
+
+    Raises:
+        ValueError: a type of encoder that is not known.
+    """
+    content = without_foreign_code(content)
+    family_of(content.get("model_type"))  # refuses one that is not known
+    config_class = CONFIG_MAPPING[content["model_type"]]
+    own = config_class.__dataclass_fields__
+    for name in [*(HEAD_FIELDS - set(own)), "auto_map", "architectures"]:
+        content.pop(name, None)
+    return config_class.from_dict(content)
+
+
+def load_encoder(
+    name: str | os.PathLike, dtype: torch.dtype | str = torch.float32, **options: Any
+) -> PreTrainedModel:
+    """Load a plain encoder, in eval mode, from a folder or Hub id with or without heads.
+
+    Nothing that the folder holds is run. WavLM gets an attention equal to the stock one that is
+    faster and that LoRA can adapt.
+
+    Args:
+        name: folder or Hub id of an encoder of `encoder.FAMILIES`.
+        dtype: of the weights; "auto" for that of the file.
+        **options: `revision`, `token`, `cache_dir` and the like of `from_pretrained`.
+
+    Example:
+        >>> encoder = load_encoder("microsoft/wavlm-base")
+
+    Raises:
+        OSError: there is no such folder or repository.
+        ValueError: another kind of model, or weights that are missing, damaged, NaN or infinite.
+    """
+    content, _ = PreTrainedConfig.get_config_dict(name, **options)
+    config = plain_config(content)
+    with quiet_loading():
+        model, report = MODEL_MAPPING[type(config)].from_pretrained(
+            name, config=config, dtype=dtype, output_loading_info=True,
+            ignore_mismatched_sizes=True, **options,
+        )  # fmt: skip
+    check_weights(model, report, name)
+    family = family_of(config)
+    return (use_sdpa_attention(model) if family.own_attention else model).eval()

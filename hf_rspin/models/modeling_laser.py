@@ -1,53 +1,76 @@
-"""HuBERT and WavLM for LASER, and for SCORE with a frozen teacher.
-
-The encoder is kept under the name its own `transformers` class uses, so that a saved folder also
-loads as a plain encoder, or with a CTC head, without any of this code.
-"""
+"""Any encoder for LASER (arXiv 2406.09153), and for SCORE with a frozen teacher."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
-from transformers import HubertModel, PreTrainedModel, WavLMModel
-from transformers.models.hubert.modeling_hubert import HubertPreTrainedModel
-from transformers.models.wavlm.modeling_wavlm import WavLMPreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
 
-from .configuration_laser import LaserConfigMixin, LaserHubertConfig, LaserWavLMConfig
-from .encoding import frame_count
-from .frame_similarity import pairwise_cosine
-from .heads import SpinProjection
-from .laser_head import LaserHead
-from .laser_objective import laser_loss
-from .laser_output import LaserOutput
-from .loading import LoadingMixin
-from .lower_layers import LowerLayersMixin
-from .saving import SavingMixin
-from .wavlm_attention import use_sdpa_attention
+from hf_rspin.losses.distributed import rank, world_size
+from hf_rspin.losses.frame_similarity import pairwise_cosine
+from hf_rspin.losses.laser import laser_loss
+from hf_rspin.models.configuration import LaserFields
+from hf_rspin.models.encode import check_waveforms
+from hf_rspin.models.encoder import family_of, num_valid_frames
+from hf_rspin.models.heads import LaserHead, SpinProjection
+from hf_rspin.models.lower_layers import EncoderInTwoParts
 
 
-class LaserModelMixin(SavingMixin, LoadingMixin, LowerLayersMixin):
-    """Everything the models share; the classes below add the encoder.
+@dataclass
+class LaserOutput(ModelOutput):
+    """What a forward returns; frames at 50 Hz, scalars are means over the pairs of the batch.
 
-    LASER sends both views through the encoder. SCORE (`config.frozen_teacher`) sends one of them
-    through a frozen teacher: in training a coin decides for the batch which, in eval mode it is
-    the first. The coin is one of torch's, so that a resumed run sees the same.
+    Attributes:
+        loss: divergence + idm_weight * (idm_clean + idm_perturbed); two views only.
+        last_hidden_state: (batch, frames, hidden), of the first view; of the teacher where it
+            encoded that view.
+        hidden_states: as the plain encoder returns them, when asked for; one view only.
+        attentions: likewise.
+        projections: (batch, frames, dim) unit vectors of the first view; no gradient with two.
+        soft_dtw_divergence: over the frames of both views where the config says so.
+        idm_clean, idm_perturbed: Contrastive-IDM of each view, before it is weighted.
+        frame_cosine: mean cosine of all pairs of frames of a view; near 1 in collapse.
+        frame_cosine_spread: standard deviation of those cosines.
     """
 
-    def _build_head(self, config: LaserHubertConfig | LaserWavLMConfig) -> None:
-        if not isinstance(config, LaserConfigMixin):
-            raise TypeError(
-                f"config is a {type(config).__name__}; expected a {self.config_class.__name__}: "
-                "from_pretrained makes one of a plain encoder's folder."
-            )
-        config.validate()
+    loss: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    projections: Tensor | None = None
+    soft_dtw_divergence: Tensor | None = None
+    idm_clean: Tensor | None = None
+    idm_perturbed: Tensor | None = None
+    frame_cosine: Tensor | None = None
+    frame_cosine_spread: Tensor | None = None
+
+
+class LaserModel(EncoderInTwoParts):
+    """Any encoder with the projection of LASER or SCORE; a plain encoder's gets a fresh one.
+
+    LASER sends both views through the encoder. SCORE (`config.frozen_teacher`) sends one of them
+    through a frozen teacher: in training a coin decides for the batch which, another on every
+    rank, in eval mode it is the first. The coins are torch's, so that a resumed run sees the same.
+
+    Example:
+        >>> model = LaserModel.from_pretrained("facebook/hubert-base-ls960")
+        >>> model(waveform, perturbed_input_values=faster).loss  # (batch, samples) at 16 kHz each
+
+    Args:
+        config: of any encoder of `encoder.FAMILIES`, with the fields of `LaserFields` or without.
+    """
+
+    _travels = True
+    fields = LaserFields
+    head_names = ("laser_head.",)
+
+    def _build_heads(self, config: PreTrainedConfig) -> None:
         self.laser_head = LaserHead(
             config.hidden_size, config.projection_size, config.projection_layers
         )
-        self.release_unused_encoder()
-
-    def highest_layer_read(self) -> int:
-        """Return the number of layers: the loss reads the encoder's output."""
-        return self.config.num_hidden_layers
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -83,6 +106,7 @@ class LaserModelMixin(SavingMixin, LoadingMixin, LowerLayersMixin):
             ValueError: different numbers of utterances, `lower_states` of one view, a teacher
                 that is missing, or an utterance without a frame.
         """
+        check_waveforms(input_values, attention_mask, self.config)
         if perturbed_input_values is None:
             if lower_states is not None:
                 raise ValueError("lower_states came with one view only; leave them out.")
@@ -100,6 +124,7 @@ class LaserModelMixin(SavingMixin, LoadingMixin, LowerLayersMixin):
         else:
             if output_hidden_states or output_attentions:
                 raise ValueError("hidden states and attentions are of one view: pass one view.")
+            check_waveforms(perturbed_input_values, perturbed_attention_mask, self.config)
             clean = input_values, attention_mask
             perturbed = perturbed_input_values, perturbed_attention_mask
             fields = self._two_views(clean, perturbed, lower_states)
@@ -158,42 +183,17 @@ class LaserModelMixin(SavingMixin, LoadingMixin, LowerLayersMixin):
         """Return what encodes the first and what encodes the second view."""
         if not self.config.frozen_teacher:
             return self.base_model, self.base_model
-        teacher_first = bool(torch.rand(()) < 0.5) if self.training else True
+        # every rank draws the coins of all, so that their generators stay alike
+        teacher_first = bool(torch.rand(world_size())[rank()] < 0.5) if self.training else True
         pair = self.teacher, self.base_model
         return pair if teacher_first else pair[::-1]
 
     def _frame_lengths(self, waveforms: Tensor, attention_mask: Tensor | None) -> Tensor | None:
-        if attention_mask is None:
-            return None
-        return frame_count(attention_mask.sum(dim=-1).to(torch.long), self.config)  # (batch,)
-
-
-class LaserHubertModel(LaserModelMixin, HubertPreTrainedModel):
-    """HuBERT for LASER or SCORE; `from_pretrained` of a plain HuBERT adds a fresh projection."""
-
-    config_class = LaserHubertConfig
-    config: LaserHubertConfig
-
-    def __init__(self, config: LaserHubertConfig):
-        super().__init__(config)
-        self.hubert = HubertModel(config)
-        self._build_head(config)
-        self.post_init()
-
-
-class LaserWavLMModel(LaserModelMixin, WavLMPreTrainedModel):
-    """WavLM for LASER or SCORE; `from_pretrained` of a plain WavLM adds a fresh projection.
-
-    The attention is `wavlm_attention`'s: equal to the stock one, with projections that LoRA can
-    replace.
-    """
-
-    config_class = LaserWavLMConfig
-    config: LaserWavLMConfig
-
-    def __init__(self, config: LaserWavLMConfig):
-        super().__init__(config)
-        self.wavlm = WavLMModel(config)
-        use_sdpa_attention(self.wavlm)
-        self._build_head(config)
-        self.post_init()
+        """Return the number of valid frames of each utterance, (batch,); None: all are."""
+        if attention_mask is not None:
+            samples = attention_mask.sum(dim=-1).to(torch.long)
+            return num_valid_frames(samples, self.config)
+        if family_of(self.config).squeezes:
+            samples = torch.full((len(waveforms),), waveforms.shape[1], device=waveforms.device)
+            return num_valid_frames(samples, self.config)
+        return None

@@ -30,11 +30,15 @@ def sample_noises(
         {"engine-0": (samples,) float32 at 16 kHz, ...}, all of the same level.
 
     Raises:
-        ValueError: an unknown condition.
+        ValueError: an unknown condition, no takes, or less than 0.1 s.
     """
     conditions = {"seen": SEEN_NOISES, "unseen": UNSEEN_NOISES}
     if condition not in conditions:
         raise ValueError(f"condition is {condition!r}, expected one of {sorted(conditions)}.")
+    if takes < 1 or not 0.1 <= seconds < np.inf:
+        raise ValueError(
+            f"got takes={takes} and seconds={seconds}, expected 1 or more of 0.1 s or more."
+        )
     noises = {}
     for index, (kind, synthesize) in enumerate(conditions[condition].items()):
         for take in range(takes):

@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from hf_rspin.audio import SAMPLING_RATE, num_frames
-from hf_rspin.random import example_generator
+from hf_rspin.seeding import example_generator
 from hf_rspin.training.freezing import freeze_lower_layers
 from hf_rspin.views import NoiseBank, RSpinViews
 

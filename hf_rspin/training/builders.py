@@ -5,11 +5,10 @@ The only place of training that names the model classes.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,16 +17,12 @@ import datasets
 import torch
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
-from transformers.utils import logging as transformers_logging
 
 from hf_rspin.data import SkipLog, TwoViewDataset
-from hf_rspin.models import (
-    SCORE_SETTINGS,
-    LaserHubertModel,
-    LaserWavLMModel,
-    RSpinHubertModel,
-    RSpinWavLMModel,
-)
+from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
+from hf_rspin.models.base import EncoderWithHeads
+from hf_rspin.models.encoder import FAMILIES
+from hf_rspin.models.loading import check_weights, quiet_loading
 from hf_rspin.resources import encoder_folder
 from hf_rspin.training.run_card import portable
 from hf_rspin.units import AcousticPieces, FrameLabels
@@ -40,10 +35,8 @@ logger = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-RSPIN_CLASSES = {"hubert": RSpinHubertModel, "wavlm": RSpinWavLMModel}
-LASER_CLASSES = {"hubert": LaserHubertModel, "wavlm": LaserWavLMModel}
-RSPIN_HEADS = ("spin_head.", "auxiliary_head.")
-LASER_HEADS = ("laser_head.",)
+RSPIN_CLASSES = dict.fromkeys(FAMILIES, RSpinModel)
+LASER_CLASSES = dict.fromkeys(FAMILIES, LaserModel)
 
 
 def build_rspin(encoder: str, changes: dict) -> PreTrainedModel:
@@ -53,7 +46,7 @@ def build_rspin(encoder: str, changes: dict) -> PreTrainedModel:
         encoder: folder, Hub id or embedded.
         changes: config fields that differ from the folder's.
     """
-    return build_model(encoder, RSPIN_CLASSES, RSPIN_HEADS, lambda model_type: changes)
+    return build_model(encoder, RSPIN_CLASSES, RSpinModel.head_names, lambda model_type: changes)
 
 
 def build_laser(encoder: str, method: str, changes: dict) -> PreTrainedModel:
@@ -67,12 +60,12 @@ def build_laser(encoder: str, method: str, changes: dict) -> PreTrainedModel:
     """
 
     def changes_for(model_type: str) -> dict:
-        known = LASER_CLASSES[model_type].config_class.__dataclass_fields__
         score = SCORE_SETTINGS[model_type]
+        known = LaserModel.with_fields({"model_type": model_type}).__dataclass_fields__
         settings = score if method == "score" else {n: known[n].default for n in score}
         return settings | changes
 
-    return build_model(encoder, LASER_CLASSES, LASER_HEADS, changes_for)
+    return build_model(encoder, LASER_CLASSES, LaserModel.head_names, changes_for)
 
 
 def build_model(
@@ -105,8 +98,13 @@ def build_model(
             f"{name} is a {model_type!r} model; expected one of {', '.join(model_classes)}."
         )
     changes, model_class = changes_for(model_type), model_classes[model_type]
-    _check_fields(changes, model_class.config_class)
-    config = model_class.config_class.from_pretrained(encoder, **changes)
+    if issubclass(model_class, EncoderWithHeads):
+        content, _ = PretrainedConfig.get_config_dict(encoder)
+        _check_fields(changes, type(model_class.with_fields({"model_type": model_type})))
+        config = model_class.with_fields(content, **changes)
+    else:
+        _check_fields(changes, model_class.config_class)
+        config = model_class.config_class.from_pretrained(encoder, **changes)
     return _load_encoder(model_class, encoder, config, heads)
 
 
@@ -132,7 +130,7 @@ def _load_encoder(
     Raises:
         ValueError: weights of the encoder itself are missing or of another size.
     """
-    with _without_report():  # of transformers, about heads that are meant to be fresh
+    with quiet_loading():
         model, report = model_class.from_pretrained(
             encoder,
             config=config,
@@ -147,46 +145,12 @@ def _load_encoder(
             f"{encoder} does not fit its config: {', '.join(misfits[:3])} has another size. Leave "
             "sizes of the encoder out of encoder_config."
         )
-    refuse_missing(encoder, report, heads)
+    check_weights(model, report, encoder, heads, anew=True)
     if changed:
         logger.warning(
             "The heads in %s have other sizes: %s begin anew.", encoder, ", ".join(changed)
         )
     return model
-
-
-def refuse_missing(folder: str, report: dict, may_be_fresh: tuple[str, ...] = ()) -> None:
-    """Refuse a folder that lacks weights, which would be random.
-
-    Args:
-        folder: that was loaded.
-        report: what `from_pretrained` gave with `output_loading_info`.
-        may_be_fresh: how the names of weights begin that may be absent.
-
-    Raises:
-        ValueError: another weight is absent.
-    """
-    # a folder has no embedding of masked frames where it masks none
-    missing = sorted(
-        name
-        for name in report["missing_keys"]
-        if not name.startswith(may_be_fresh) and not name.endswith("masked_spec_embed")
-    )
-    if missing:
-        raise ValueError(
-            f"{folder} lacks {len(missing)} weights, such as {missing[0]}: they would be random; "
-            "download or save the model again."
-        )
-
-
-@contextlib.contextmanager
-def _without_report() -> Iterator[None]:
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
 
 
 def resolve_encoder(name: str) -> str:

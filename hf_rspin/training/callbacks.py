@@ -16,7 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 
 from hf_rspin.data.skipped import SkipLog
-from hf_rspin.models.ranks import reduce_max_, world_size
+from hf_rspin.losses.distributed import reduce_max_, world_size
 
 logger = logging.getLogger(__name__)
 

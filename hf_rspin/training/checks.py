@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from accelerate.utils import gather_object
 from transformers import TrainingArguments
 
@@ -21,8 +20,8 @@ from hf_rspin.adapters import adapted_model
 from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.data.preflight import check_batches, check_examples, check_labels, raise_problems
-from hf_rspin.models.configuration_rspin import RSpinConfigMixin
-from hf_rspin.models.encoding import frame_count
+from hf_rspin.models.configuration import SpinFields
+from hf_rspin.models.encoder import num_output_frames
 from hf_rspin.training.checkpoints import WEIGHT_FILES, checkpoints, is_torn
 from hf_rspin.views import LaserViews, RSpinViews
 
@@ -158,8 +157,8 @@ def check_masking(trainer: SpeechTrainer) -> list[str]:
     seconds = trainer.train_dataset.durations
     if not masks or not trains or len(seconds) == 0 or "conv_stride" not in config:
         return []
-    shortest = torch.tensor(int(float(np.min(seconds)) * SAMPLING_RATE))
-    frames = int(frame_count(shortest, model.config))
+    shortest = int(float(np.min(seconds)) * SAMPLING_RATE)
+    frames = num_output_frames(shortest, model.config)
     if frames >= config["mask_time_length"]:
         return []
     return [
@@ -183,7 +182,7 @@ def check_two_views(trainer: SpeechTrainer) -> list[str]:
     if args.frozen_dropout and not model.frozen_modules():
         logger.warning("frozen_dropout has no effect: nothing is frozen; set num_trainable_layers.")
     seconds = min(args.batch_seconds, float(dataset.durations.sum()))
-    frames = int(frame_count(torch.tensor(int(seconds * SAMPLING_RATE)), model.config))
+    frames = num_output_frames(int(seconds * SAMPLING_RATE), model.config)
     if frames < model.config.codebook_size:
         logger.warning(
             "A batch of %g s has about %d frames for %d codes: codes cannot be used evenly; raise "
@@ -208,7 +207,7 @@ def _check_classes(dataset: TwoViewDataset) -> list[str]:
     return ["All pseudo-labels are the same class: make them again, from a model that has learned."]
 
 
-def check_losses(config: RSpinConfigMixin) -> list[str]:
+def check_losses(config: SpinFields) -> list[str]:
     """Return why a model with this config has nothing to learn."""
     has_labels = config.num_pseudo_labels is not None and config.auxiliary_loss_weight > 0
     if config.spin_loss_weight > 0 or has_labels:

@@ -23,7 +23,7 @@ def freeze_lower_layers(model: PreTrainedModel, num_trainable_layers: int | None
     Raises:
         ValueError: more layers are asked for than the encoder has, or a negative number.
     """
-    count = len(model.base_model.encoder.layers)
+    count = model.config.num_hidden_layers
     if num_trainable_layers is None:
         model.num_frozen_layers = None
     elif 0 <= num_trainable_layers <= count:

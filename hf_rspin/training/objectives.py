@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, TrainerCallback
 from hf_rspin.adapters import adapted_model
 from hf_rspin.data.collator import TwoViewCollator
 from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.models.front_end import default_feature_extractor
+from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.training.callbacks import CollapseMonitor, FrameCollapseMonitor
 from hf_rspin.training.checks import check_pairs, check_two_views
 from hf_rspin.training.freezing import freeze_lower_layers
@@ -106,7 +106,6 @@ class LaserTrainer(SpeechTrainer):
         super().__init__(
             model, args, train_dataset, eval_dataset, processing_class,
             complete_batch=self._add_lower_states if args.lower_states_cache else None,
-            mean_over_batch=True,
             callbacks=[self.collapse_monitor, *(callbacks or [])], **kwargs,
         )  # fmt: skip
         if inner.config.frozen_teacher and not inner.has_teacher:

@@ -36,8 +36,10 @@ EXEMPT = (
     "encoder", "encoder_config", "method", "corpus", "corpus_split", "corpora", "noise",
     "noise_split", "pseudo_labels", "teacher", "initial_model", "strict", "test_split",
 )  # fmt: skip
-NO_CONFIG = ("_name_or_path", "transformers_version", "architectures", "auto_map", "dtype",
-             "torch_dtype", "_attn_implementation", "attn_implementation")  # fmt: skip
+NO_CONFIG = (
+    "_name_or_path", "transformers_version", "architectures", "auto_map", "dtype", "torch_dtype",
+    "untrained_heads", "_attn_implementation", "attn_implementation",
+)  # fmt: skip
 ADAPTER = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width", "scale",
            "reduction", "modules_to_save")  # fmt: skip
 
@@ -64,11 +66,14 @@ def run_provenance(trainer: SpeechTrainer) -> dict[str, Any]:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what differs between two records, as parts of a sentence."""
     names = sorted({*before, *now})
-    return [
-        f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}"
-        for name in names
-        if before.get(name) != now.get(name)
-    ]
+    changed = []
+    for name in names:
+        was, value = before.get(name), now.get(name)
+        if isinstance(was, dict) and isinstance(value, dict):  # views: what of them differs
+            changed += [f"{name}: {text}" for text in differences(was, value)]
+        elif was != value:
+            changed.append(f"{name} was {_short(was)} and is {_short(value)}")
+    return changed
 
 
 def save_provenance(folder: str | Path, record: Mapping[str, Any]) -> None:

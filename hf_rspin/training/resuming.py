@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from peft import PeftModel
 from transformers import PreTrainedModel, TrainerState, TrainingArguments
 
-from hf_rspin.adapters import untrained_heads
+from hf_rspin.adapters import adapted_model, untrained_heads
 from hf_rspin.data.preflight import raise_problems
+from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.training.callbacks import ResumedCallback
 from hf_rspin.training.checkpoints import (
     last_complete_checkpoint,
@@ -83,6 +84,22 @@ def warn_of_untrained_heads(model: PreTrainedModel | PeftModel, checkpoint: Path
             "it in modules_to_save, or use hf_rspin.adapters.add_lora(..., heads=%s).",
             ", ".join(heads), heads,
         )  # fmt: skip
+
+
+def mark_trained_heads(trainer: SpeechTrainer) -> None:
+    """Take back that the heads of a model were never trained, once a loss has trained them."""
+    model = adapted_model(trainer.model)
+    if not isinstance(model, EncoderWithHeads) or trainer.state.global_step == 0:
+        return
+    if model.config.to_dict().get("spin_loss_weight", 1.0) == 0:
+        return  # the codebook stays as it was
+    heads = [p for n, p in trainer.model.named_parameters() if _is_of_head(n, model.head_names)]
+    if any(parameter.requires_grad for parameter in heads):
+        model.config.untrained_heads = False
+
+
+def _is_of_head(name: str, heads: tuple[str, ...]) -> bool:
+    return any(f".{head}" in f".{name}" for head in heads)
 
 
 def clean_output_dir(trainer: SpeechTrainer, resuming: bool) -> None:

@@ -17,7 +17,7 @@ from peft import PeftModel
 from hf_rspin.adapters import AdapterArguments, merge_lora
 from hf_rspin.adapters.read import READ
 from hf_rspin.data import SkipLog, load_corpus
-from hf_rspin.models.card_file import CARD
+from hf_rspin.publishing.card_file import CARD
 from hf_rspin.training.arguments import (
     CorpusArguments,
     LaserModelArguments,

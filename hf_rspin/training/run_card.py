@@ -20,10 +20,11 @@ from transformers import TrainerCallback, TrainingArguments
 import hf_rspin
 from hf_rspin.adapters import adapted_model
 from hf_rspin.adapters.loading import EMBEDDED
-from hf_rspin.models.card_file import CARD
-from hf_rspin.models.model_card import NOT_RECORDED, CardFacts
-from hf_rspin.models.saving import SavingMixin, save_companions
-from hf_rspin.models.uploading import upload
+from hf_rspin.models.base import EncoderWithHeads
+from hf_rspin.publishing import save_companions
+from hf_rspin.publishing.card_file import CARD
+from hf_rspin.publishing.model_card import NOT_RECORDED, CardFacts
+from hf_rspin.publishing.upload import upload
 from hf_rspin.resources import encoder_folder
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class ModelCardCallback(TrainerCallback):
     def before_saving(self, folder: Path) -> bytes | None:
         """Hand the facts to the model, which writes its card; return a card that is there."""
         model = adapted_model(self.trainer.model)
-        if isinstance(model, SavingMixin):
+        if isinstance(model, EncoderWithHeads):
             model.card_facts = facts_of_run(self.trainer)
         card = folder / CARD
         return card.read_bytes() if card.is_file() else None
@@ -61,7 +62,7 @@ class ModelCardCallback(TrainerCallback):
     def after_saving(self, folder: Path, before: bytes | None) -> None:
         """Write the card where the model did not; `before` is the one that peft wrote over."""
         model, facts = adapted_model(self.trainer.model), facts_of_run(self.trainer)
-        is_ours = isinstance(model, SavingMixin)
+        is_ours = isinstance(model, EncoderWithHeads)
         if isinstance(self.trainer.model, PeftModel):
             (folder / CARD).unlink(missing_ok=True)
             if before is not None:

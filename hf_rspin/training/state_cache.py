@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hf_rspin.models import LaserHubertModel, LaserWavLMModel
-from hf_rspin.models.encoding import frame_count
+from hf_rspin.models.encoder import num_output_frames
 from hf_rspin.models.layer_range import pad_states
 from hf_rspin.training.provenance import check_made_from
 
@@ -68,7 +68,7 @@ class LowerStateCache:
             self._of_one(row[:length])
             for row, length in zip(input_values, lengths, strict=True)
         ]
-        return pad_states(found, frame_count(input_values.shape[1], self.model.config))
+        return pad_states(found, num_output_frames(input_values.shape[1], self.model.config))
 
     def _of_one(self, waveform: Tensor) -> Tensor:
         """Return (frames, hidden) of one waveform (samples,)."""

@@ -24,8 +24,8 @@ from transformers.utils import ModelOutput
 from hf_rspin.adapters import AdapterGradientCheck, save_config
 from hf_rspin.data.collator import BatchInfo
 from hf_rspin.data.skipped import SkipLog, share_skipped
-from hf_rspin.models.front_end import default_feature_extractor
-from hf_rspin.models.model_card import CardFacts
+from hf_rspin.models.encoder import default_feature_extractor
+from hf_rspin.publishing.model_card import CardFacts
 from hf_rspin.training.callbacks import (
     LogBeforeSave,
     LossCheck,
@@ -44,6 +44,7 @@ from hf_rspin.training.resuming import (
     clean_output_dir,
     find_checkpoint,
     load_if_finished,
+    mark_trained_heads,
     restore_callbacks,
     warn_of_untrained_heads,
 )
@@ -209,16 +210,16 @@ class SpeechTrainer(Trainer):
         self.meter.add("voices_unchanged", info.voices_unchanged)
         for skipped in info.skipped:
             self.skipped.add(skipped)
-        loss = outputs.loss if weight == 1.0 else weight * outputs.loss
+        loss = weight * outputs.loss if self.mean_over_batch else outputs.loss
         return (loss, outputs) if return_outputs else loss
 
     def _weight_of(self, inputs: dict) -> float:
         """Return this rank's share of the utterances of all ranks, times the number of ranks.
 
-        DistributedDataParallel averages the gradients of the ranks: weighted so, they are those of
-        the mean over all utterances.
+        DistributedDataParallel averages the gradients of the ranks, and the logs do the same:
+        weighted so, means over a batch become the mean over all utterances.
         """
-        if not self.mean_over_batch or self.args.world_size == 1:
+        if self.args.world_size == 1:
             return 1.0
         count = torch.tensor(float(len(inputs["input_values"])))
         return float(count * self.args.world_size / self._sum_over_ranks(count).cpu())
@@ -294,8 +295,10 @@ class SpeechTrainer(Trainer):
             self.meter = Meter(self.progress.totals)
             restore_callbacks(self._resumed_callbacks(), checkpoint)
             if load_if_finished(self, checkpoint):
+                mark_trained_heads(self)
                 return TrainOutput(self.state.global_step, float("nan"), self._totals())
             output = super().train(str(checkpoint), **kwargs)
+        mark_trained_heads(self)
         self._summarise()
         return output
 
@@ -349,6 +352,7 @@ class SpeechTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
+        mark_trained_heads(self)
         before = self.card.before_saving(folder)
         super()._save(str(folder), state_dict)
         extractor = getattr(self.processing_class, "feature_extractor", None)

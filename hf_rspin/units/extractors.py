@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_rspin.models.encoding import encode
+from hf_rspin.models.encode import encode
 from hf_rspin.units.features import FrameFeatures
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.windows import run_in_windows

@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from hf_rspin.models.front_end import reads_normalized
+from hf_rspin.models.encoder import reads_normalized
 from hf_rspin.resources import encoder_folder
 
 logger = logging.getLogger(__name__)

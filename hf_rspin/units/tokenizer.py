@@ -11,8 +11,8 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from hf_rspin.device import check_device
-from hf_rspin.models.front_end import default_feature_extractor
-from hf_rspin.models.modeling_rspin import RSpinModelMixin
+from hf_rspin.models.encoder import default_feature_extractor
+from hf_rspin.models.modeling_spin import RSpinModel
 from hf_rspin.units.acoustic_pieces import AcousticPieces
 from hf_rspin.units.audio_input import AudioInput, is_one_utterance, read_blocks
 from hf_rspin.units.extract import equal_length_batches, units_of
@@ -215,7 +215,7 @@ class UnitTokenizer:
     def _check_parts(self) -> None:
         if check_units(self.units) != "mfcc" and self.model is None:
             raise ValueError(f"units is {self.units!r}, but there is no model; pass model.")
-        if self.units in ("spin", "auxiliary") and not isinstance(self.model, RSpinModelMixin):
+        if self.units in ("spin", "auxiliary") and not isinstance(self.model, RSpinModel):
             raise ValueError(
                 f"units is {self.units!r}, but {type(self.model).__name__} has no codebook; "
                 "expected an RSpinHubertModel or RSpinWavLMModel."

@@ -1,7 +1,11 @@
-"""Two aligned views of one utterance: change of voice, equaliser, noise, rooms, and recipes."""
+"""Two aligned views of one utterance: lists of transforms, and the presets of the papers."""
 
-from .equalizer import EqualizerParameters, draw_equalizer, parametric_equalizer
-from .laser import LaserParameters, LaserViews, ViewNoise
+from .additive_noise import LATER_SNRS_DB, RSPIN_SNR_RANGE_DB, AddNoise, NoiseParameters
+from .alignment import check_alignment, measure_delays
+from .audiomentation import Audiomentation
+from .codec import Codec, CodecSetting
+from .compose import Chain, ComposedViews, ViewPair, ViewParameters
+from .equalizer import Equalizer, EqualizerParameters, draw_equalizer, parametric_equalizer
 from .noise import (
     add_noise,
     babble,
@@ -12,29 +16,87 @@ from .noise import (
     synthesize_room_response,
 )
 from .noise_bank import NoiseBank
-from .pitch import F0Track, estimate_f0, estimate_f0_range
-from .recipes import NoiseParameters, RSpinViews, SpinViews, ViewPair, ViewParameters
-from .time_scale import change_speed_and_pitch, time_scale
-from .voice import VoiceParameters, VoiceShift, change_voice, draw_voice, shift_voice
+from .presets import (
+    PRESETS,
+    LaserViews,
+    RSpinViews,
+    SpinViews,
+    build_views,
+)
+from .registry import AUGMENTATION_PROBABILITY, TRANSFORMS, as_transform, augmentation_list
+from .speaker_perturbation import (
+    ANALYSIS_RATE,
+    F0Track,
+    SpeakerPerturbation,
+    VoiceParameters,
+    VoiceShift,
+    change_voice,
+    draw_voice,
+    estimate_f0,
+    estimate_f0_range,
+    shift_voice,
+)
+from .speed_pitch import (
+    HUBERT_SPEEDS,
+    LATER_SPEEDS,
+    SCORE_WAVLM_SPEEDS,
+    WAVLM_SPEEDS,
+    SpeedPitch,
+    SpeedPitchParameters,
+    change_speed_and_pitch,
+    time_scale,
+)
+from .transform import Clip, DrawOnly, Sometimes, Transform, UtteranceInfo, check_waveform
+
+ViewNoise = AddNoise  # the name of version 0.1
 
 __all__ = [
+    "AUGMENTATION_PROBABILITY",
+    "as_transform",
+    "ANALYSIS_RATE",
+    "HUBERT_SPEEDS",
+    "LATER_SNRS_DB",
+    "LATER_SPEEDS",
+    "PRESETS",
+    "RSPIN_SNR_RANGE_DB",
+    "SCORE_WAVLM_SPEEDS",
+    "TRANSFORMS",
+    "WAVLM_SPEEDS",
+    "AddNoise",
+    "Audiomentation",
+    "Chain",
+    "Clip",
+    "Codec",
+    "CodecSetting",
+    "ComposedViews",
+    "DrawOnly",
+    "Equalizer",
     "EqualizerParameters",
     "F0Track",
-    "LaserParameters",
     "LaserViews",
     "NoiseBank",
     "NoiseParameters",
     "RSpinViews",
+    "Sometimes",
+    "SpeakerPerturbation",
+    "SpeedPitch",
+    "SpeedPitchParameters",
     "SpinViews",
+    "Transform",
+    "UtteranceInfo",
     "ViewNoise",
     "ViewPair",
     "ViewParameters",
     "VoiceParameters",
     "VoiceShift",
     "add_noise",
+    "augmentation_list",
     "babble",
+    "build_views",
     "change_speed_and_pitch",
     "change_voice",
+    "check_alignment",
+    "check_waveform",
     "draw_equalizer",
     "draw_voice",
     "estimate_f0",
@@ -42,6 +104,7 @@ __all__ = [
     "fit_length",
     "gaussian_noise",
     "mean_power",
+    "measure_delays",
     "parametric_equalizer",
     "reverberate",
     "shift_voice",

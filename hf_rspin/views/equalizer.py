@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
+import scipy.signal
+
+from ..audio import SAMPLING_RATE
+from .transform import Transform, UtteranceInfo, check_waveform
 
 NUM_BANDS = 10
 LOWEST_CENTRE_HZ, HIGHEST_CENTRE_HZ = 60.0, 7600.0
@@ -39,7 +42,7 @@ def parametric_equalizer(
     """Filter a waveform with the ten bands in series.
 
     Args:
-        waveform: (samples,), any level.
+        waveform: (samples,) finite, any level.
         sampling_rate: in Hz, above 15,200 (the last band is centred on 7,600 Hz).
         gains_db: (10,) gain of each band in dB.
         q: (10,) quality factor of each band, above 0.
@@ -48,19 +51,14 @@ def parametric_equalizer(
         (samples,) in float64 where `waveform` is float64, else float32. Not clipped.
 
     Raises:
-        ValueError: a shape, a quality factor or the sampling rate is not as above.
+        ValueError: the waveform, a quality factor or the sampling rate is not as above.
     """
     sections = equalizer_sections(sampling_rate, gains_db, q)
-    waveform = np.asarray(waveform)
-    if waveform.ndim != 1:
-        raise ValueError(
-            f"The equaliser got a waveform of shape {waveform.shape}, expected (samples,): "
-            "average or split the channels first."
-        )
-    dtype = np.float64 if waveform.dtype == np.float64 else np.float32
-    output = np.empty(len(waveform), dtype=dtype)
-    _cascade(np.ascontiguousarray(waveform, dtype=dtype), sections, output)
-    return output
+    samples = check_waveform(waveform, "The equaliser")
+    if len(samples) == 0:  # which sosfilt does not take
+        return samples.copy()
+    # in float64 whatever the input: low bands lose precision in float32
+    return scipy.signal.sosfilt(sections, samples).astype(samples.dtype, copy=False)
 
 
 def equalizer_sections(sampling_rate: int, gains_db: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -93,7 +91,7 @@ def _check_parameters(sampling_rate: int, gains_db: np.ndarray, q: np.ndarray) -
         )
     if not (np.isfinite(gains_db).all() and np.isfinite(q).all() and (q > 0).all()):
         raise ValueError("The equaliser needs finite gains_db and finite q above 0.")
-    if sampling_rate <= 2 * HIGHEST_CENTRE_HZ:
+    if not 2 * HIGHEST_CENTRE_HZ < sampling_rate < np.inf:
         raise ValueError(
             f"The equaliser got a sampling rate of {sampling_rate} Hz, expected more than "
             f"{2 * HIGHEST_CENTRE_HZ:.0f} Hz: resample to 16 kHz first."
@@ -115,17 +113,22 @@ def _shelf(a: float, cosine: float, alpha: float, sign: float) -> np.ndarray:
     )
 
 
-@numba.njit(cache=True, nogil=True)
-def _cascade(waveform: np.ndarray, sections: np.ndarray, output: np.ndarray) -> None:
-    """Run the sections (transposed direct form II) in float64, sample by sample."""
-    num_sections = len(sections)
-    first = np.zeros(num_sections)
-    second = np.zeros(num_sections)
-    for n in range(len(waveform)):
-        value = np.float64(waveform[n])
-        for k in range(num_sections):
-            filtered = sections[k, 0] * value + first[k]
-            first[k] = sections[k, 1] * value - sections[k, 4] * filtered + second[k]
-            second[k] = sections[k, 2] * value - sections[k, 5] * filtered
-            value = filtered
-        output[n] = value
+class Equalizer(Transform):
+    """Spin's channel: ten bands with random gains and widths; not clipped."""
+
+    name = "equalizer"
+
+    def __init__(self, sampling_rate: int = SAMPLING_RATE):
+        self.sampling_rate = sampling_rate
+
+    def draw(
+        self, generator: np.random.Generator, utterance: UtteranceInfo
+    ) -> EqualizerParameters:
+        """Draw a gain and a width for each band."""
+        return draw_equalizer(generator)
+
+    def apply(self, waveform: np.ndarray, parameters: EqualizerParameters) -> np.ndarray:
+        """Filter (samples,)."""
+        return parametric_equalizer(
+            waveform, self.sampling_rate, parameters.gains_db, parameters.q
+        )

@@ -7,12 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.signal
 
+from .transform import check_waveform
+
 SILENT_POWER = 1e-14  # mean square of a waveform that counts as silent (-140 dB)
 DIRECT_PATH_RATIO_DB = (-3.0, 9.0)
+LONGEST_T60 = 20.0  # seconds
 
 
 def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
     """Add noise at an exact ratio of mean powers over the utterance.
+
+    Constant offsets are not heard and count neither as speech nor as noise: that of the noise is
+    taken out, that of the speech stays.
 
     Args:
         waveform: (samples,) speech, before padding; silent speech is returned as it is.
@@ -23,27 +29,44 @@ def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndar
         (samples,) float32, not clipped (clipping would change the ratio).
 
     Raises:
-        ValueError: the noise is silent over the utterance, or snr_db is not finite.
+        ValueError: the noise is silent over the utterance, snr_db is not finite, or speech or
+            noise is not (samples,) of finite floats.
     """
-    waveform = np.asarray(waveform, dtype=np.float32)
+    waveform = check_waveform(waveform, "The mix with noise").astype(np.float32, copy=False)
     speech_power = mean_power(waveform)
     if speech_power <= SILENT_POWER:
         return waveform.copy()
     if not np.isfinite(snr_db):
-        raise ValueError(f"snr_db is {snr_db}, expected a finite number of dB.")
+        raise ValueError(f"got snr_db={snr_db}, expected a finite number of dB.")
     noise = fit_length(noise, len(waveform))
-    noise_power = mean_power(noise)
+    noise = noise - np.einsum("i->", noise) / np.float32(len(noise))
+    noise_power = float(np.dot(noise, noise)) / len(noise)
     if noise_power <= SILENT_POWER:
         raise ValueError(
             "The noise is silent over the utterance, so no level gives an SNR: draw another part."
         )
-    gain = np.sqrt(speech_power / noise_power / 10.0 ** (snr_db / 10.0))
-    return waveform + np.float32(gain) * noise
+    if not np.isfinite(noise_power):
+        raise ValueError("got noise with NaN, infinite or huge samples, expected -1 to 1.")
+    noise *= np.float32(np.sqrt(speech_power / noise_power / 10.0 ** (snr_db / 10.0)))
+    noise += waveform
+    return noise
 
 
 def mean_power(waveform: np.ndarray) -> float:
-    """Return the mean square of (samples,), 0 for no samples."""
-    return float(np.dot(waveform, waveform)) / len(waveform) if len(waveform) else 0.0
+    """Return the mean square of (samples,) around its mean, 0 for no samples.
+
+    A constant offset, as cheap microphones add, has no power that is heard.
+    """
+    if len(waveform) == 0:
+        return 0.0
+    mean = float(np.einsum("i->", waveform)) / len(waveform)  # a third of the time of mean()
+    total = float(np.dot(waveform, waveform)) / len(waveform)
+    if mean**2 <= 0.5 * total:
+        return total - mean**2
+    # where the offset is large, the difference of two squares would be rounding noise
+    centred = waveform - waveform.mean()
+    centred -= centred.mean()
+    return float(np.dot(centred, centred)) / len(centred)
 
 
 def fit_length(
@@ -55,6 +78,8 @@ def fit_length(
         ValueError: there is no sample to repeat.
     """
     noise = np.asarray(noise, dtype=np.float32)
+    if noise.ndim != 1:
+        raise ValueError(f"got noise of shape {noise.shape}, expected (samples,): one channel.")
     if len(noise) == 0:
         raise ValueError("The noise holds no samples; expected (samples,) with at least one.")
     if len(noise) >= num_samples:
@@ -82,7 +107,7 @@ def babble(waveforms: Sequence[np.ndarray], num_samples: int) -> np.ndarray:
         voice = fit_length(waveform, num_samples)
         power = mean_power(voice)
         if power > SILENT_POWER:
-            mixture += voice / np.float32(np.sqrt(power))
+            mixture += (voice - voice.mean()) / np.float32(np.sqrt(power))
     power = mean_power(mixture)
     if power <= SILENT_POWER:
         raise ValueError("Babble needs at least one utterance that is not silent.")
@@ -103,9 +128,13 @@ def reverberate(waveform: np.ndarray, impulse_response: np.ndarray) -> np.ndarra
     Raises:
         ValueError: the impulse response is empty or zero.
     """
-    waveform = np.asarray(waveform, dtype=np.float32)
+    waveform = check_waveform(waveform, "A room").astype(np.float32, copy=False)
     response = np.asarray(impulse_response, dtype=np.float32)
-    if len(response) == 0 or not np.abs(response).max() > 0:
+    if response.ndim != 1 or not np.isfinite(response).all():
+        raise ValueError(
+            f"got an impulse response of shape {response.shape}, expected finite numbers (taps,)."
+        )
+    if not np.abs(response).max(initial=0.0) > 0:
         raise ValueError("The impulse response is empty or zero; expected (taps,) of a room.")
     power = mean_power(waveform)
     if power <= SILENT_POWER:
@@ -130,10 +159,12 @@ def synthesize_room_response(
         (taps,) float32, 1.2 * t60 long.
 
     Raises:
-        ValueError: t60 is not above 0.02 s.
+        ValueError: t60 is not from 0.02 to 20 s.
     """
-    if not t60 > 0.02:
-        raise ValueError(f"t60 is {t60} s, expected more than 0.02: rooms have 0.2 to 2 s.")
+    if not 0.02 < t60 <= LONGEST_T60:
+        raise ValueError(
+            f"t60 is {t60} s, expected 0.02 to {LONGEST_T60:g}: rooms have 0.2 to 2 s."
+        )
     num_taps = int(1.2 * t60 * sampling_rate)
     tail = generator.standard_normal(num_taps) * 10.0 ** (
         -3.0 * np.arange(num_taps) / (t60 * sampling_rate)

@@ -6,12 +6,15 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ..audio import AudioError, AudioSource, audio_name, read_audio
 from ..audio_segments import read_segment, segment_length
 from .noise import SILENT_POWER, babble, fit_length, mean_power
+from .noise_sources import as_sources, places_of_names
+from .transform import check_rate
 
 logger = logging.getLogger(__name__)
 
@@ -27,30 +30,34 @@ class NoiseBank:
     `draw` is told its name.
 
     Args:
-        sources: paths, encoded bytes, `datasets` audio cells, or arrays (samples,).
+        sources: a folder, whose audio files are taken from all its subfolders; or a list of paths,
+            encoded bytes, `datasets` audio cells, or arrays (samples,).
         sampling_rate: in Hz; files are resampled to it.
-        speech_sources: utterances to mix babble from (of the training set, for instance).
+        speech_sources: utterances to mix babble from, given as `sources` are.
         babble_probability: how often `draw` gives babble instead of one of `sources`.
         babble_speakers: least and greatest number of utterances in babble.
         cache_seconds: audio kept in memory by each process, in seconds.
         speech_names: a different name for each of `speech_sources`, such as its utterance id.
 
     Raises:
-        ValueError: nothing to draw from, babble without speech, or names that do not tell the
-            speech sources apart.
+        ValueError: nothing to draw from, babble without speech, names that do not tell the speech
+            sources apart, a folder without audio, or an array that is not (samples,) of finite
+            numbers.
     """
 
     def __init__(
         self,
-        sources: Sequence[AudioSource | np.ndarray],
+        sources: str | Path | Sequence[AudioSource | np.ndarray],
         sampling_rate: int = 16_000,
-        speech_sources: Sequence[AudioSource | np.ndarray] = (),
+        speech_sources: str | Path | Sequence[AudioSource | np.ndarray] = (),
         babble_probability: float = 0.0,
         babble_speakers: tuple[int, int] = (3, 7),
         cache_seconds: float = 7200.0,
         speech_names: Sequence[str] | None = None,
     ) -> None:
         """Check the settings; nothing is read yet."""
+        check_rate(sampling_rate, "The noise bank")
+        sources, speech_sources = as_sources(sources), as_sources(speech_sources)
         if not 0.0 <= babble_probability <= 1.0:
             raise ValueError(f"babble_probability is {babble_probability}, expected 0 to 1.")
         if babble_probability > 0 and len(speech_sources) == 0:
@@ -65,7 +72,7 @@ class NoiseBank:
         self.babble_probability = babble_probability
         self.babble_speakers = babble_speakers
         self.cache_seconds = cache_seconds
-        self._places = _places(speech_names, len(speech_sources))
+        self._places = places_of_names(speech_names, len(speech_sources))
         self._cache: OrderedDict[tuple[bool, int], np.ndarray | None] = OrderedDict()
         self._cached_samples = 0
         self._lengths: dict[tuple[bool, int], int | None] = {}
@@ -83,8 +90,11 @@ class NoiseBank:
                 None, and names that the bank does not know, leave nothing out.
 
         Raises:
+            ValueError: num_samples is below 1.
             AudioError: none of 50 tries gave audible noise.
         """
+        if num_samples < 1:
+            raise ValueError(f"got num_samples={num_samples} of noise to draw, expected 1 or more.")
         own_place = None if utterance is None else self._places.get(utterance)
         for _ in range(MAX_ATTEMPTS):
             if generator.random() < self.babble_probability:
@@ -112,8 +122,10 @@ class NoiseBank:
             if own_place is not None and index >= own_place:
                 index += 1
             voices.append(self._draw_segment(generator, num_samples, index, is_speech=True))
-        voices = [voice for voice in voices if voice is not None]
-        return babble(voices, num_samples) if voices else None
+        try:
+            return babble([voice for voice in voices if voice is not None], num_samples)
+        except ValueError:  # all of them silent here, or the voices cancel out
+            return None
 
     def _draw_segment(
         self, generator: np.random.Generator, num_samples: int, index: int, is_speech: bool
@@ -191,20 +203,3 @@ class NoiseBank:
         """Take the settings and a lock of this process."""
         self.__dict__.update(state)
         self._lock = threading.Lock()
-
-
-def _places(names: Sequence[str] | None, count: int) -> dict[str, int]:
-    """Return where each named speech source stands.
-
-    Raises:
-        ValueError: not one different name for each of the `count` sources.
-    """
-    if names is None:
-        return {}
-    places = {str(name): place for place, name in enumerate(names)}
-    if not len(names) == len(places) == count:
-        raise ValueError(
-            f"{len(places)} different speech_names came for {count} speech_sources: give every "
-            "source a name of its own, such as its utterance id."
-        )
-    return places

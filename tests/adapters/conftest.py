@@ -4,24 +4,29 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import HubertConfig, HubertModel, WavLMConfig, WavLMModel
+from transformers import CONFIG_MAPPING, MODEL_MAPPING
+
+from hf_rspin.models.encoder import FAMILIES
 
 SIZES = {
     "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2,
     "intermediate_size": 32, "conv_dim": (8,) * 7, "num_conv_pos_embeddings": 8,
     "num_conv_pos_embedding_groups": 2,
 }  # fmt: skip
-PLAIN = {"hubert": (HubertConfig, HubertModel), "wavlm": (WavLMConfig, WavLMModel)}
+# convolutions of 400 samples every 320, where a family has other ones by default
+SEWD = {"conv_kernel": (10, 3, 3, 3, 3, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2)}
+OPTIONS = {"sew-d": SEWD, "wav2vec2-conformer": {"vocab_size": 32}}
 
 
 @pytest.fixture(scope="session")
 def encoder_folders(tmp_path_factory):
     """Folders of plain encoders by type."""
     folders = {}
-    for family, (config_class, model_class) in PLAIN.items():
+    for family in FAMILIES:
         torch.manual_seed(0)
         folders[family] = tmp_path_factory.mktemp(family)
-        model_class(config_class(**SIZES)).save_pretrained(folders[family])
+        config = CONFIG_MAPPING[family](**SIZES, **OPTIONS.get(family, {}))
+        MODEL_MAPPING[type(config)](config).save_pretrained(folders[family])
     return folders
 
 

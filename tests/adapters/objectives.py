@@ -4,13 +4,7 @@ import numpy as np
 
 from hf_rspin.audio import num_frames
 from hf_rspin.data import TwoViewDataset, load_corpus
-from hf_rspin.models import (
-    SCORE_SETTINGS,
-    LaserHubertModel,
-    LaserWavLMModel,
-    RSpinHubertModel,
-    RSpinWavLMModel,
-)
+from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
 from hf_rspin.training import (
     LaserTrainer,
     LaserTrainingArguments,
@@ -21,8 +15,6 @@ from hf_rspin.units import FrameLabels
 from hf_rspin.views import LaserViews, NoiseBank, RSpinViews, SpinViews
 
 OBJECTIVES = ("spin", "rspin", "laser", "score")
-RSPIN = {"hubert": RSpinHubertModel, "wavlm": RSpinWavLMModel}
-LASER = {"hubert": LaserHubertModel, "wavlm": LaserWavLMModel}
 ARGUMENTS = {
     "max_steps": 2, "batch_seconds": 4, "logging_steps": 1, "save_steps": 1, "use_cpu": True,
     "disable_tqdm": True, "learning_rate": 1e-2, "warmup_steps": 1, "seed": 3,
@@ -34,11 +26,11 @@ def load(objective, family, folder):
     """Return the encoder in `folder` with fresh heads of the objective."""
     if objective in ("spin", "rspin"):
         labels = 7 if objective == "rspin" else None
-        return RSPIN[family].from_pretrained(
+        return RSpinModel.from_pretrained(
             folder, codebook_size=6, projection_size=8, num_pseudo_labels=labels
         )
     settings = SCORE_SETTINGS[family] if objective == "score" else {}
-    return LASER[family].from_pretrained(folder, projection_size=8, **settings)
+    return LaserModel.from_pretrained(folder, projection_size=8, **settings)
 
 
 def trainer_of(objective, model, audio, output, **options):

@@ -1,19 +1,32 @@
-"""Every encoder x adapter x objective trains, is saved, and comes back as it was."""
+"""The one suite: every family x objective x adapter trains, is saved, and loads everywhere."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
+from transformers import MODEL_MAPPING, AutoModel, AutoModelForCTC
 
 from hf_rspin.adapters import AdapterArguments, adapted_model, load_adapted, merge_lora
+from hf_rspin.models.encoder import FAMILIES
 
 from .objectives import OBJECTIVES, load, trainer_of
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder for the whole models of this module, which the last test hands to a stranger."""
+    return tmp_path_factory.mktemp("trained")
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("adapter", ["none", "lora", "read"])
-@pytest.mark.parametrize("family", ["hubert", "wavlm"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_two_updates_saved_and_loaded(
-    family, adapter, objective, encoder_folders, audio, waveforms, tmp_path
+    family, adapter, objective, encoder_folders, audio, waveforms, tmp_path, trained
 ):
     torch.manual_seed(0)
     model = load(objective, family, encoder_folders[family])
@@ -22,8 +35,9 @@ def test_two_updates_saved_and_loaded(
     trainer = trainer_of(objective, model, audio, tmp_path)
     trainer.train()
     trainer.save_model()
-    model.eval()
-    wanted = model(waveforms).last_hidden_state
+    wanted = model.eval()(waveforms).last_hidden_state
+    start = load(objective, family, encoder_folders[family]).eval()(waveforms).last_hidden_state
+    assert (wanted - start).abs().max() > 1e-4  # two updates did something to the features
 
     if adapter == "none":
         loaded = type(model).from_pretrained(tmp_path).eval()
@@ -31,25 +45,65 @@ def test_two_updates_saved_and_loaded(
         assert isinstance(model, PeftModel)
         loaded = load_adapted(tmp_path)
         assert type(adapted_model(loaded)) is type(adapted_model(model))
-        with model.disable_adapter():  # the encoder itself never moved
-            frozen = adapted_model(model).base_model.state_dict()
-        for name, value in before.items():
-            candidates = [name, name.replace("encoder.", "encoder.base_layer.", 1)]
-            module, _, parameter = name.rpartition(".")
-            candidates.append(f"{module}.base_layer.{parameter}")
-            found = next(frozen[key] for key in candidates if key in frozen)
-            assert torch.equal(found, value), name
+        check_frozen(model, before)
     torch.testing.assert_close(loaded(waveforms).last_hidden_state, wanted)
-    heads = {name for name in model.state_dict() if "_head" in name}
-    heads = {name for name in heads if "original_module" not in name}
+    check_heads(loaded, model)
+
+    whole = model if adapter == "none" else merge_lora(model) if adapter == "lora" else None
+    if whole is None:
+        return
+    folder = trained / f"{family}-{objective}-{adapter}"
+    whole.save_pretrained(folder)
+    again = type(whole).from_pretrained(folder).eval()
+    torch.testing.assert_close(again(waveforms).last_hidden_state, wanted, rtol=1e-5, atol=1e-5)
+    check_plain(folder, family, waveforms, again)
+    torch.save({"waveforms": waveforms, "states": again(waveforms).last_hidden_state},
+               folder / "given.pt")  # fmt: skip
+
+
+def check_frozen(model, before):
+    """The encoder under an adapter never moved."""
+    with model.disable_adapter():
+        frozen = adapted_model(model).base_model.state_dict()
+    for name, value in before.items():
+        module, _, parameter = name.rpartition(".")
+        candidates = [name, f"{module}.base_layer.{parameter}",
+                      name.replace("encoder.", "encoder.base_layer.", 1),
+                      name.replace("encoder.encoder.", "encoder.encoder.base_layer.", 1)]  # fmt: skip
+        found = next(frozen[key] for key in candidates if key in frozen)
+        assert torch.equal(found, value), name
+
+
+def check_heads(loaded, model):
+    """The heads came back bit by bit."""
+    heads = {n for n in model.state_dict() if "_head" in n and "original_module" not in n}
     assert heads
     for name in heads:
         assert torch.equal(loaded.state_dict()[name], model.state_dict()[name]), name
 
-    start = load(objective, family, encoder_folders[family]).eval()(waveforms).last_hidden_state
-    assert (wanted - start).abs().max() > 1e-4  # two updates did something to the features
-    if adapter == "lora":
-        merged = merge_lora(model)
-        merged.save_pretrained(tmp_path / "merged")
-        again = type(merged).from_pretrained(tmp_path / "merged").eval()
-        torch.testing.assert_close(again(waveforms).last_hidden_state, wanted, rtol=1e-5, atol=1e-5)
+
+@torch.no_grad()
+def check_plain(folder, family, waveforms, model):
+    """Everybody else gets a plain encoder with equal hidden states, and no custom code."""
+    states = model.base_model(waveforms, output_hidden_states=True).hidden_states
+    config = json.loads((folder / "config.json").read_text())
+    assert config["model_type"] == family
+    plain = AutoModel.from_pretrained(folder).eval()
+    own = MODEL_MAPPING[type(plain.config)]
+    assert type(plain) is own and plain.__module__.startswith("transformers.models")
+    ctc = AutoModelForCTC.from_pretrained(folder, vocab_size=32).eval()
+    for other in (plain, own.from_pretrained(folder).eval(), ctc):
+        found = other(waveforms, output_hidden_states=True).hidden_states
+        for one, wanted in zip(found, states, strict=True):
+            torch.testing.assert_close(one, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_process_without_the_package_loads_them_all(trained):
+    folders = sorted(path.parent for path in trained.glob("*/given.pt"))
+    assert len(folders) in (len(FAMILIES) * len(OBJECTIVES) * 2, *range(1, 8))  # all, or selected
+    script = Path(__file__).with_name("stranger.py")
+    run = subprocess.run(
+        [sys.executable, script, *map(str, folders)], capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.split() == [folder.name for folder in folders]

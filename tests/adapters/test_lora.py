@@ -13,6 +13,8 @@ from transformers import (
     UniSpeechSatConfig,
     UniSpeechSatModel,
     Wav2Vec2Config,
+    Wav2Vec2ConformerConfig,
+    Wav2Vec2ConformerModel,
     Wav2Vec2Model,
     WavLMConfig,
     WavLMForCTC,
@@ -20,7 +22,6 @@ from transformers import (
 )
 
 from hf_rspin.adapters import (
-    LORA_TARGETS,
     AdapterArguments,
     add_lora,
     check_adapter_gradients,
@@ -29,7 +30,15 @@ from hf_rspin.adapters import (
 )
 from hf_rspin.adapters.gradients import AdapterGradientError
 from hf_rspin.adapters.read import ReadConfig
-from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel, RSpinWavLMConfig, RSpinWavLMModel
+from hf_rspin.models import (
+    LaserModel,
+    RSpinHubertConfig,
+    RSpinHubertModel,
+    RSpinModel,
+    RSpinWavLMConfig,
+    RSpinWavLMModel,
+)
+from hf_rspin.models.encoder import FAMILIES
 
 from .conftest import SIZES
 
@@ -40,6 +49,7 @@ ENCODERS = {
     "data2vec-audio": (Data2VecAudioConfig, Data2VecAudioModel),
     "unispeech-sat": (UniSpeechSatConfig, UniSpeechSatModel),
     "sew-d": (SEWDConfig, SEWDModel),
+    "wav2vec2-conformer": (Wav2Vec2ConformerConfig, Wav2Vec2ConformerModel),
 }
 
 
@@ -63,8 +73,8 @@ def train_a_little(model, waveforms, updates=3):
     return model
 
 
-def test_every_encoder_with_targets_is_tested():
-    assert set(LORA_TARGETS) == set(ENCODERS)
+def test_every_family_is_tested():
+    assert set(FAMILIES) == set(ENCODERS)
 
 
 @pytest.mark.parametrize("feed_forward", [False, True])
@@ -79,7 +89,7 @@ def test_every_target_is_adapted_trained_and_merged(family, feed_forward, wavefo
         assert sum(name.endswith(target) for name in adapted) >= SIZES["num_hidden_layers"], target
     train_a_little(model, waveforms)
     for name, parameter in model.named_parameters():  # all of them, not some
-        if "lora_B" in name and "k_proj" not in name and "key_proj" not in name:
+        if "lora_B" in name and not any(k in name for k in ("k_proj", "key_proj", "linear_k")):
             assert parameter.abs().max() > 0, name
     changed = model.eval()(waveforms).last_hidden_state
     assert (changed - wanted).abs().max() > 0.01
@@ -172,3 +182,14 @@ def test_a_head_without_a_loss_is_not_trained():
     )
     model = AdapterArguments("lora").wrap(RSpinHubertModel(config))
     assert model.peft_config["default"].modules_to_save == ["auxiliary_head"]
+
+
+@pytest.mark.parametrize("model_class", [RSpinModel, LaserModel])
+def test_lora_on_all_linear_layers_leaves_the_codebook_alone(model_class, waveforms):
+    model = model_class(HubertConfig(**SIZES))
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear"))
+    assert not any("codebook" in name for name, _ in adapted.named_parameters() if "lora" in name)
+    adapted(waveforms, perturbed_input_values=waveforms.flip(0)).loss.backward()
+    check_adapter_gradients(adapted)
+    with pytest.raises(ValueError, match="Codebook.* is not supported"):
+        get_peft_model(RSpinModel(HubertConfig(**SIZES)), LoraConfig(target_modules=["codebook"]))

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from hf_rspin.hub import check_folder, set_license
-from hf_rspin.models.card_file import is_untouched
+from hf_rspin.publishing.card_file import is_untouched
 
 from .conftest import HAND_WRITTEN, spin_model
 
@@ -41,7 +41,7 @@ def test_a_finished_folder_is_fit(folder):
         ("config.json", "no config.json that names a model_type"),
         ("preprocessor_config.json", r"no feature extractor \(preprocessor_config.json\)"),
         ("README.md", r"no model card \(README.md\)"),
-        ("modeling_rspin.py", "announces code in modeling_rspin.py, which is not there"),
+        ("modeling_spin.py", "announces code in modeling_spin.py, which is not there"),
     ],
 )
 def test_what_is_missing_is_named(folder, name, message):

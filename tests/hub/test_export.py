@@ -16,8 +16,8 @@ from transformers import (
 )
 
 from hf_rspin.hub import CardFacts, clean_config, export_plain
-from hf_rspin.models.card_file import is_untouched
-from hf_rspin.models.saving import HEAD_FIELDS
+from hf_rspin.models.configuration import HEAD_FIELDS
+from hf_rspin.publishing.card_file import is_untouched
 
 from .conftest import HAND_WRITTEN, SIZES, spin_model, tiny_models
 

@@ -16,8 +16,8 @@ from hf_rspin.models import (
     LaserWavLMConfig,
     RSpinHubertConfig,
 )
-from hf_rspin.models.card_file import addressed, is_untouched, sign, with_metadata
-from hf_rspin.models.model_card import make_card
+from hf_rspin.publishing.card_file import addressed, is_untouched, sign, with_metadata
+from hf_rspin.publishing.model_card import make_card
 
 from .conftest import SIZES
 

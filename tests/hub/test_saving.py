@@ -15,7 +15,7 @@ from transformers import (
 
 from hf_rspin.hub import CardFacts, save_for_hub
 from hf_rspin.models import LaserHubertModel, RSpinHubertModel
-from hf_rspin.models.saving import HEAD_FIELDS
+from hf_rspin.models.configuration import HEAD_FIELDS
 from hf_rspin.units import AcousticPieces
 
 from .conftest import HAND_WRITTEN, LARGE, spin_model, tiny_models
@@ -34,8 +34,8 @@ def test_a_folder_is_complete(name, tmp_path):
     model.save_pretrained(tmp_path)
     config, family = config_of(tmp_path), name.split("_")[1]
     assert config["model_type"] == family
-    module = {"rspin": "modeling_rspin", "laser": "modeling_laser"}[name.split("_")[0]]
-    assert config["auto_map"] == {"AutoModel": f"{module}.{type(model).__name__}"}
+    code = {"rspin": "modeling_spin.RSpinModel", "laser": "modeling_laser.LaserModel"}
+    assert config["auto_map"] == {"AutoModel": code[name.split("_")[0]]}
     assert AcousticPieces.from_pretrained(tmp_path).num_labels == PIECES.num_labels
     assert "license: mit" in (tmp_path / "README.md").read_text()
     suffixes = {path.suffix for path in tmp_path.iterdir()}
@@ -55,7 +55,7 @@ def test_saving_leaves_no_trace_in_the_config(tmp_path):
     }  # fmt: skip
     # as it comes from the Hub, which names the repository of the code
     again = RSpinHubertModel.from_pretrained(tmp_path / "a")
-    again.config.auto_map = {"AutoModel": "user/name--modeling_rspin.RSpinHubertModel"}
+    again.config.auto_map = {"AutoModel": "user/name--modeling_spin.RSpinModel"}
     again.save_pretrained(tmp_path / "b")
     assert config_of(tmp_path / "b") == config_of(tmp_path / "a")
 
@@ -109,9 +109,16 @@ def test_a_readme_of_a_person_stays(tmp_path):
 def test_only_the_files_that_the_code_needs_are_copied(tmp_path):
     spin_model().save_pretrained(tmp_path)
     names = {path.name for path in tmp_path.glob("*.py")}
+    assert len(names) <= 12
     text = "".join(path.read_text() for path in tmp_path.glob("*.py"))
-    for name in names - {"modeling_rspin.py"}:
+    for name in names - {"modeling_spin.py"}:
         assert f"from .{name.removesuffix('.py')} import" in text, name
+    assert "from hf_rspin" not in text
+    LaserHubertModel.from_pretrained(tmp_path).save_pretrained(tmp_path)
+    assert not (tmp_path / "modeling_spin.py").exists()  # left by the model before
+    (tmp_path / "mine.py").write_text("print()")
+    spin_model().save_pretrained(tmp_path)
+    assert {path.name for path in tmp_path.glob("*.py")} == names | {"mine.py"}
 
 
 def test_weights_are_safetensors_alone_and_shards_are_counted(tmp_path):

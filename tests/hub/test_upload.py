@@ -6,8 +6,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from hf_rspin.hub import UploadError, push_to_hub
-from hf_rspin.models.card_file import is_untouched
-from hf_rspin.models.model_card import ADDRESS
+from hf_rspin.publishing.card_file import is_untouched
+from hf_rspin.publishing.model_card import ADDRESS
 
 from .conftest import HAND_WRITTEN, TOKEN
 
@@ -23,10 +23,10 @@ def test_a_model_arrives_whole_and_in_one_commit(published, hub):
     files = first.files
     config = json.loads(files["config.json"])
     assert config["model_type"] == "hubert" and config["codebook_size"] == 8
-    assert config["auto_map"] == {"AutoModel": "modeling_rspin.RSpinHubertModel"}
+    assert config["auto_map"] == {"AutoModel": "modeling_spin.RSpinModel"}
     assert json.loads(files["preprocessor_config.json"])["do_normalize"] is False
     assert json.loads(files["acoustic_pieces.json"])["units"] == [1, 2, 3]
-    assert {"model.safetensors", "modeling_rspin.py", "configuration_rspin.py"} <= files.keys()
+    assert {"model.safetensors", "modeling_spin.py", "configuration.py"} <= files.keys()
     assert not any(name.startswith("soft_dtw") for name in files)  # what LASER alone needs
     assert not any("/" in name or b"from hf_rspin" in files[name] for name in files)
 

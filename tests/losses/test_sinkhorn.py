@@ -1,4 +1,5 @@
 import math
+from importlib import import_module
 
 import pytest
 import torch
@@ -61,7 +62,7 @@ def test_pieces_of_any_size_give_the_same(monkeypatch):
     torch.manual_seed(2)
     logits = torch.rand(31, 6, dtype=torch.float64)
     whole = sinkhorn(logits)
-    monkeypatch.setattr("hf_rspin.models.sinkhorn.CHUNK_ENTRIES", 24)
+    monkeypatch.setattr(import_module("hf_rspin.losses.sinkhorn"), "CHUNK_ENTRIES", 24)
     torch.testing.assert_close(sinkhorn(logits), whole, rtol=1e-12, atol=0)
 
 

@@ -4,13 +4,14 @@ import importlib.util
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
 from hf_rspin.losses import soft_dtw
-from hf_rspin.models.soft_dtw_torch import align as align_with_torch
+from hf_rspin.losses.soft_dtw.backend_torch import align as align_with_torch
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (5, 3), (63, 64), (64, 65), (130, 40), (40, 130)]
 HAS_TRITON = importlib.util.find_spec("triton") is not None
@@ -42,13 +43,13 @@ def check_against_torch(align, shape, dtype, device="cpu"):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_compiled_loops_equal_plain_torch(shape, dtype):
-    from hf_rspin.models.soft_dtw_cpu import align
+    from hf_rspin.losses.soft_dtw.backend_cpu import align
 
     check_against_torch(align, shape, dtype)
 
 
 def test_compiled_loops_do_not_depend_on_the_number_of_threads():
-    from hf_rspin.models.soft_dtw_cpu import align
+    from hf_rspin.losses.soft_dtw.backend_cpu import align
 
     results = []
     threads = torch.get_num_threads()
@@ -65,7 +66,7 @@ def test_compiled_loops_do_not_depend_on_the_number_of_threads():
 
 @pytest.mark.parametrize("gamma", [1e-6, 0.01, 1.0, 1e4])
 def test_compiled_exponential_and_logarithm_hold_over_the_range_of_gamma(gamma):
-    from hf_rspin.models.soft_dtw_cpu import align
+    from hf_rspin.losses.soft_dtw.backend_cpu import align
 
     (products, *norms), lengths = problem((30, 25), torch.float64)
     expected = products.clone()
@@ -79,8 +80,10 @@ def test_without_numba_plain_torch_gives_the_same(monkeypatch):
     torch.manual_seed(0)
     x, y = torch.randn(2, 30, 4, requires_grad=True), torch.randn(2, 20, 4)
     found = soft_dtw(x, y, 0.1, [30, 11])
-    monkeypatch.setattr("hf_rspin.models.soft_dtw.find_spec", lambda name: None)
-    monkeypatch.setitem(sys.modules, "hf_rspin.models.soft_dtw_cpu", None)
+    monkeypatch.setattr(
+        import_module("hf_rspin.losses.soft_dtw.divergence"), "find_spec", lambda name: None
+    )
+    monkeypatch.setitem(sys.modules, "hf_rspin.losses.soft_dtw.backend_cpu", None)
     plain = soft_dtw(x, y, 0.1, [30, 11])
     torch.testing.assert_close(found, plain)
     gradients = [torch.autograd.grad(values.sum(), x)[0] for values in (found, plain)]
@@ -93,7 +96,7 @@ def test_triton_interpreted_on_the_cpu_equals_plain_torch():
     """In a process of its own, as the interpreter is chosen when Triton is imported."""
     code = (
         "import runpy, torch\n"
-        "import hf_rspin.models.soft_dtw_triton as kernels\n"
+        "import hf_rspin.losses.soft_dtw.backend_triton as kernels\n"
         "kernels.LARGEST_BLOCK = 32\n"
         f"check = runpy.run_path({str(Path(__file__))!r})['check_against_torch']\n"
         "for shape in [(1, 1), (1, 5), (4, 3), (34, 33)]:\n"
@@ -111,7 +114,7 @@ def test_triton_interpreted_on_the_cpu_equals_plain_torch():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [*SHAPES, (1100, 1030), (2500, 3)])
 def test_triton_on_the_gpu_equals_plain_torch(shape, dtype):
-    from hf_rspin.models.soft_dtw_triton import align
+    from hf_rspin.losses.soft_dtw.backend_triton import align
 
     check_against_torch(align, shape, dtype, "cuda")
 

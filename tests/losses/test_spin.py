@@ -1,4 +1,5 @@
 import math
+from importlib import import_module
 
 import pytest
 import torch
@@ -117,7 +118,7 @@ def test_pieces_of_any_size_give_the_same(monkeypatch):
     inputs = unit_inputs(31, 6, 5)
     whole = spin_loss(*inputs)
     gradients = torch.autograd.grad(whole.loss, inputs)
-    monkeypatch.setattr("hf_rspin.models.sinkhorn.CHUNK_ENTRIES", 24)
+    monkeypatch.setattr(import_module("hf_rspin.losses.sinkhorn"), "CHUNK_ENTRIES", 24)
     pieces = spin_loss(*inputs)
     torch.testing.assert_close(torch.stack(pieces), torch.stack(whole))
     for found, wanted in zip(torch.autograd.grad(pieces.loss, inputs), gradients, strict=True):

@@ -1,5 +1,8 @@
 """Tiny encoders: every test of the models runs over HuBERT and WavLM, post- and pre-norm."""
 
+import importlib
+import sys
+
 import pytest
 import torch
 from transformers import HubertConfig, HubertModel, WavLMConfig, WavLMModel
@@ -64,3 +67,11 @@ def make_batch(model, samples=4000, padding=1200, seed=1):
         frames = (samples - 400) // 320 + 1
         batch["labels"] = torch.randint(0, 5, (2, frames), generator=generator)
     return batch
+
+
+def import_from_folder(folder, module, monkeypatch):
+    """Import a module of the code that was saved with a model, as a package of its own."""
+    for name in [name for name in sys.modules if name.split(".")[0] == folder.name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(str(folder.parent))
+    return importlib.import_module(f"{folder.name}.{module}")

@@ -69,9 +69,11 @@ def test_a_wrong_value_set_on_a_config_is_refused_by_the_model():
         RSpinHubertModel(config)
 
 
-def test_a_plain_config_is_refused_by_the_model():
-    with pytest.raises(TypeError, match="HubertConfig; expected a RSpinHubertConfig"):
-        RSpinHubertModel(HubertConfig(**SIZES))
+def test_a_plain_config_gets_the_fields_in_the_model():
+    plain = HubertConfig(**SIZES, layerdrop=0.2)
+    config = RSpinHubertModel(plain).config
+    assert type(config) is RSpinHubertConfig and config.codebook_size == 32
+    assert config.layerdrop == 0.0 and plain.layerdrop == 0.2
 
 
 def test_a_plain_folder_gets_our_training_defaults(family, tmp_path):

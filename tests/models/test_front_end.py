@@ -4,7 +4,7 @@ import pytest
 from transformers import HubertConfig, WavLMConfig
 
 from hf_rspin.models import RSpinHubertConfig
-from hf_rspin.models.front_end import reads_normalized
+from hf_rspin.models.encoder import reads_normalized
 
 
 @pytest.mark.parametrize("config_class", [HubertConfig, WavLMConfig, RSpinHubertConfig])

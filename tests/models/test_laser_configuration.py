@@ -1,6 +1,6 @@
 import pytest
 from huggingface_hub.errors import StrictDataclassError
-from transformers import HubertConfig, WavLMConfig
+from transformers import WavLMConfig
 
 from hf_rspin.models import SCORE_SETTINGS, LaserHubertConfig, LaserHubertModel, LaserWavLMConfig
 
@@ -38,7 +38,7 @@ def test_settings_of_score(family):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("projection_size", 0, "projection_size is 0; expected an integer of at least 1"),
+        ("projection_size", 0, "projection_size is 0; expected a positive integer"),
         ("projection_layers", 3, r"projection_layers is 3; expected 1 \(Linear\) or 2"),
         ("soft_dtw_gamma", 0.0, "soft_dtw_gamma is 0.0; expected a positive, finite number"),
         ("soft_dtw_gamma", float("nan"), "soft_dtw_gamma is nan"),
@@ -72,5 +72,5 @@ def test_what_does_not_belong_is_refused(tmp_path):
         LaserHubertConfig.from_pretrained(tmp_path)
     with pytest.raises(StrictDataclassError, match="add_adapter is True"):
         LaserWavLMConfig(add_adapter=True)
-    with pytest.raises(TypeError, match="HubertConfig; expected a LaserHubertConfig"):
-        LaserHubertModel(HubertConfig(**SIZES))
+    with pytest.raises(ValueError, match="holds a 'wavlm' encoder, and LaserHubertConfig reads"):
+        LaserHubertModel(WavLMConfig(**SIZES))

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from hf_rspin.losses import laser_loss
-from hf_rspin.models.frame_similarity import pairwise_cosine
+from hf_rspin.losses.frame_similarity import pairwise_cosine
 
 from .conftest import NO_DROPOUT, STABLE
 from .laser_models import build_laser, make_pair, rows
@@ -184,7 +184,8 @@ def test_the_teacher_moves_with_the_model():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"perturbed_input_values": torch.zeros(3, 4000)}, "hold 2 and 3 utterances"),
+        ({"perturbed_input_values": torch.zeros(3, 4000), "perturbed_attention_mask": None},
+         "hold 2 and 3 utterances"),
         ({"output_attentions": True}, "of one view: pass one view"),
         ({"perturbed_input_values": None, "lower_states": torch.zeros(1)}, "leave them out"),
     ],

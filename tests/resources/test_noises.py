@@ -82,3 +82,9 @@ def swell(noise: np.ndarray) -> float:
     """Spread of the level over windows of 64 ms above 500 Hz, relative to its mean."""
     level = np.sqrt(power_spectra(noise)[:, 32:].sum(1))
     return float(level.std() / level.mean())
+
+
+@pytest.mark.parametrize("options", [{"takes": 0}, {"seconds": 0.0}, {"seconds": float("nan")}])
+def test_noises_of_no_takes_or_no_length_are_refused(options):
+    with pytest.raises(ValueError, match="expected 1 or more of 0.1 s or more"):
+        sample_noises("seen", **options)

@@ -6,7 +6,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from hf_rspin.data.preflight import PreflightError
-from hf_rspin.models import LaserHubertModel
+from hf_rspin.models import LaserModel
 from hf_rspin.training import FrameCollapseMonitor, LaserTrainer, LaserTrainingArguments
 from hf_rspin.training.arguments import LaserModelArguments, LaserViewArguments
 from hf_rspin.training.callbacks import LossCheck
@@ -202,7 +202,7 @@ def test_methods_of_the_command_line(tiny_encoder, tmp_path):
     assert score.config.frozen_teacher and score.config.idm_weight == 0
     score.save_pretrained(tmp_path)
     again = LaserModelArguments(str(tmp_path)).build()
-    assert isinstance(again, LaserHubertModel) and again.config.idm_weight == 0.4
+    assert isinstance(again, LaserModel) and again.config.idm_weight == 0.4
     assert not again.config.frozen_teacher and not again.config.length_normalization
     with pytest.raises(ValueError, match="method is 'core'; expected laser or score"):
         LaserModelArguments(method="core")

@@ -63,7 +63,7 @@ def test_another_run_is_refused_although_it_is_finished(tiny, audio, folders, ch
 def test_other_views_and_labels_are_refused(tiny, audio, folders):
     trainer = trainer_of(tiny, audio, folders / "run", folders / "a")
     trainer.train_dataset.views = SpinViews()
-    with pytest.raises(PreflightError, match="views was .*RSpinViews"):
+    with pytest.raises(PreflightError, match="views: .*change_voice was False and is True"):
         trainer.train(resume_from_checkpoint=True)
     key = str(trainer.train_dataset.corpus["id"][0])
     labels = [FrameLabels.from_sequences({key: [0, value]}, 3) for value in (1, 2)]

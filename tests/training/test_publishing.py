@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 
 from hf_rspin.adapters import AdapterArguments
 from hf_rspin.hub import check_folder
-from hf_rspin.models.card_file import is_untouched
+from hf_rspin.publishing.card_file import is_untouched
 from hf_rspin.training import TwoViewTrainer
 from hf_rspin.training.builders import pieces_of_labels
 from hf_rspin.training.run import train_and_save
@@ -37,7 +37,7 @@ def test_checkpoints_and_the_end_have_cards_and_code(make, tmp_path):
     train_and_save(make())
     for name, count in (("checkpoint-2", 2), ("checkpoint-4", 4), (".", 4)):
         folder = tmp_path / "run" / name
-        assert updates(folder) == count and (folder / "modeling_rspin.py").is_file()
+        assert updates(folder) == count and (folder / "modeling_spin.py").is_file()
         check_folder(folder)
     card = ModelCard.load(tmp_path / "run" / "README.md")
     assert card.data.model_name is None and not card.data.eval_results  # nothing was evaluated

@@ -95,8 +95,17 @@ def test_draws_cover_their_ranges():
         ((10,), RATE, np.zeros(9), np.ones(10), r"gains_db of shape \(9,\)"),
         ((10,), RATE, np.zeros(10), np.zeros(10), "q above 0"),
         ((2, 10), RATE, np.zeros(10), np.ones(10), r"shape \(2, 10\)"),
+        ((10,), float("nan"), np.zeros(10), np.ones(10), "rate of nan Hz"),
+        ((10,), RATE, np.full(10, np.nan), np.ones(10), "finite gains_db"),
     ],
 )
 def test_wrong_input_is_refused(shape, rate, gains, q, message):
     with pytest.raises(ValueError, match=message):
         parametric_equalizer(np.zeros(shape), rate, gains, q)
+
+
+def test_no_samples_are_filtered_to_none_and_nan_is_refused():
+    options = (RATE, np.ones(10), np.ones(10))
+    assert parametric_equalizer(np.zeros(0, dtype=np.float32), *options).shape == (0,)
+    with pytest.raises(ValueError, match="The equaliser got a waveform with NaN"):
+        parametric_equalizer(np.array([0.0, np.nan]), *options)

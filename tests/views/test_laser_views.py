@@ -3,8 +3,11 @@ import pickle
 import numpy as np
 import pytest
 
-from hf_rspin.random import example_generator
+from hf_rspin.seeding import example_generator
 from hf_rspin.views import (
+    LATER_SNRS_DB,
+    LATER_SPEEDS,
+    WAVLM_SPEEDS,
     LaserViews,
     NoiseBank,
     ViewNoise,
@@ -12,7 +15,6 @@ from hf_rspin.views import (
     estimate_f0,
     time_scale,
 )
-from hf_rspin.views.laser import LATER_SNRS_DB, LATER_SPEEDS, WAVLM_SPEEDS
 
 RATE = 16_000
 
@@ -92,7 +94,7 @@ def test_nothing_asked_for_changes_nothing(speech):
 
 def test_every_speed_and_both_shifts_are_drawn_evenly():
     views = LaserViews(WAVLM_SPEEDS)
-    drawn = [views.draw(*generators(index=index), RATE) for index in range(1400)]
+    drawn = [views.draw(*generators(index=index), RATE).perturbed[0] for index in range(1400)]
     for speed in WAVLM_SPEEDS:
         assert 140 < sum(d.speed == speed for d in drawn) < 260
     assert {d.semitones for d in drawn} == {-2.0, 2.0}
@@ -104,12 +106,12 @@ def test_the_first_view_is_the_utterance_and_the_second_as_drawn(speech):
     lengths = set()
     for index in range(6):
         pair = views(speech, generators(index=index))
-        drawn = views.draw(*generators(index=index), len(speech))
+        drawn = views.draw(*generators(index=index), len(speech)).perturbed[0]
         np.testing.assert_array_equal(pair.clean, speech)
         wanted = change_speed_and_pitch(speech, RATE, drawn.speed, drawn.semitones)
         np.testing.assert_array_equal(pair.perturbed, wanted)
         assert drawn.speed == views.draw_speed(generators(index=index)[1])
-        assert pair.voice_changed and not pair.voice_skipped
+        assert pair.applied == ("speed_pitch",) and not pair.voice_skipped
         lengths.add(len(pair.perturbed))
     assert lengths == {round(len(speech) / speed) for speed in (0.8, 1.2)}
 
@@ -155,6 +157,8 @@ def test_the_noise_of_rspin_goes_on_both_views(speech, bank):
     [
         ({"speeds": ()}, r"speeds are \[\]; expected a list"),
         ({"speeds": (1.0, 0.0)}, r"speeds are \[1.0, 0.0\]; expected .* 0.5 to 2"),
+        ({"speeds": 0.9}, r"speeds are 0.9; expected a list"),
+        ({"speeds": "0.9"}, r"speeds are '0.9'; expected a list"),
         ({"semitones": -2.0}, r"semitones is -2.0; expected 0 \(none\) to 12"),
         ({"sampling_rate": 48_000}, "same rate"),
     ],
@@ -168,10 +172,32 @@ def test_noise_without_one_kind_of_level_is_refused(bank):
     for levels in ({}, {"snrs_db": [5.0], "snr_range_db": (0.0, 5.0)}):
         with pytest.raises(ValueError, match="give either snrs_db"):
             ViewNoise(bank, **levels)
-    with pytest.raises(ValueError, match="expected finite numbers"):
-        ViewNoise(bank, snrs_db=[])
+    for wrong in ([], 5.0, [float("nan")]):
+        with pytest.raises(ValueError, match="expected finite numbers"):
+            ViewNoise(bank, snrs_db=wrong)
+    with pytest.raises(TypeError, match="got 'noises' as a noise bank"):
+        ViewNoise("noises", snrs_db=[5.0])
     with pytest.raises(ValueError, match=r"expected \(least, greatest\)"):
         ViewNoise(bank, snr_range_db=(5.0, 0.0))
     for wrong in (0.1, 3.0):
         with pytest.raises(ValueError, match=f"stretch is {wrong}"):
             time_scale(np.zeros(10), RATE, wrong)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: time_scale(x, RATE, 1.1), lambda x: change_speed_and_pitch(x, RATE, 1.1, 2.0)],
+)
+def test_waveforms_that_are_none_are_refused(change):
+    for waveform, message in (
+        (np.array([0.0, np.nan]), "NaN"),
+        (np.zeros((2, 50)), r"shape \(2, 50\)"),
+        (np.zeros(50, dtype=np.int16), "int16"),
+    ):
+        with pytest.raises(ValueError, match=f"change of duration got a waveform .*{message}"):
+            change(waveform)
+    for semitones in (-12.5, 40.0, float("nan")):
+        with pytest.raises(ValueError, match=f"semitones is {semitones}; expected -12 to 12"):
+            change_speed_and_pitch(np.zeros(50), RATE, 1.0, semitones)
+    with pytest.raises(ValueError, match="sampling rate of 0 Hz"):
+        time_scale(np.zeros(50), 0, 1.1)

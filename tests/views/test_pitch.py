@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hf_rspin.views.pitch import estimate_f0, estimate_f0_range
+from hf_rspin.views import estimate_f0, estimate_f0_range
 
 RATE = 16_000
 
@@ -55,3 +55,18 @@ def test_the_range_is_the_widened_quartiles(vowel):
 def test_a_wrong_range_is_refused(limits):
     with pytest.raises(ValueError, match="expected 0 < floor < ceiling"):
         estimate_f0(np.zeros(RATE), RATE, *limits)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "rate", "message"),
+    [
+        (np.array([0.0, np.nan]), RATE, "NaN"),
+        (np.zeros((2, 9000)), RATE, r"shape \(2, 9000\)"),
+        (np.zeros(9000, dtype=np.int16), RATE, "int16"),
+        (np.zeros(9000), 0, "sampling rate of 0 Hz"),
+    ],
+)
+def test_waveforms_that_are_none_are_refused(waveform, rate, message):
+    for track in (estimate_f0, estimate_f0_range):
+        with pytest.raises(ValueError, match=f"^The F0 track got a .*{message}"):
+            track(waveform, rate)

@@ -1,0 +1,285 @@
+"""Configurations of models with heads: any encoder's config, and the fields of an objective.
+
+`model_type` stays that of the encoder, so that the same folder loads as a plain encoder. A class is
+made for every family and objective: `RSpinHubertConfig`, `LaserWavLMConfig`, `RSpinSEWDConfig`, ...
+"""
+
+# no postponed annotations here: @strict checks types, and cannot read them from strings
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from huggingface_hub.dataclasses import strict
+from transformers import CONFIG_MAPPING, PreTrainedConfig
+
+from hf_rspin.models.encoder import FAMILIES
+
+logger = logging.getLogger(__name__)
+
+# What the methods train with; the defaults of plain encoders differ. Applied when heads are added
+# to a plain encoder; a folder saved with heads keeps what it was saved with.
+TRAINING_DEFAULTS = {
+    "hidden_dropout": 0.1,
+    "attention_dropout": 0.1,
+    "feat_proj_dropout": 0.1,
+    "activation_dropout": 0.0,
+    "layerdrop": 0.0,
+    "apply_spec_augment": False,
+}
+# anything else would be fetched from the Hub and run
+ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+
+
+@dataclass(kw_only=True)
+class HeadFields:
+    """What the configs of all models with heads share: how they read a plain encoder's.
+
+    Attributes:
+        apply_spec_augment: mask frames in training; not part of any objective here.
+        untrained_heads: the heads were never trained; written when such a model is saved.
+    """
+
+    head_field: ClassVar[str] = ""  # a field that a config with these heads has
+    prefix: ClassVar[str] = ""  # of the names of its classes
+
+    apply_spec_augment: bool = False
+    untrained_heads: bool = False
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self:
+        """Read a config; a plain encoder's gets the dropout of training and no masking.
+
+        Those are `TRAINING_DEFAULTS`. Keyword arguments win over both.
+
+        Raises:
+            ValueError: the config of another type of encoder.
+        """
+        config_dict = without_foreign_code(config_dict)
+        found = config_dict.get("model_type", cls.model_type)
+        if found != cls.model_type:
+            raise ValueError(
+                f"the folder holds a {found!r} encoder, and {cls.__name__} reads "
+                f"{cls.model_type!r}: use the class of that encoder."
+            )
+        if cls.head_field not in config_dict:
+            known = cls.__dataclass_fields__
+            config_dict |= {n: v for n, v in TRAINING_DEFAULTS.items() if n in known}
+            # the plain encoder's class would be saved as this model's
+            config_dict.pop("architectures", None)
+            config_dict.pop("untrained_heads", None)
+        known = {name for name in kwargs if name in cls.__dataclass_fields__}
+        config_dict.update({name: kwargs.pop(name) for name in known})
+        return super().from_dict(config_dict, **kwargs)
+
+    def validate_frame_rate(self) -> None:
+        """Refuse the layers that wav2vec 2.0 may put on top for another frame rate."""
+        if getattr(self, "add_adapter", False):
+            raise ValueError("add_adapter is True; expected False: adapters change the frame rate.")
+
+
+@dataclass(kw_only=True)
+class SpinFields(HeadFields):
+    """The fields of the Spin and auxiliary heads, and the rules they obey.
+
+    Attributes:
+        projection_size: dimension of the normalised projections and of the codes.
+        codebook_size: number of codes K.
+        num_pseudo_labels: outputs of the auxiliary head; None for plain Spin, without that head.
+        spin_layer: index into `hidden_states` of the layer the projection reads; -1 or
+            `num_hidden_layers` is the encoder's output `last_hidden_state`.
+        auxiliary_layer: the same for the auxiliary head.
+        spin_loss_weight: weight of Equation 1; 0 switches it off.
+        auxiliary_loss_weight: lambda of Equation 3; 0 switches it off.
+        temperature: divides the cosines of the prediction.
+        sinkhorn_epsilon: entropy weight of the targets.
+        sinkhorn_iterations: iterations of the targets.
+    """
+
+    head_field: ClassVar[str] = "codebook_size"
+    prefix: ClassVar[str] = "RSpin"
+
+    projection_size: int = 256
+    codebook_size: int = 32
+    num_pseudo_labels: int | None = None
+    spin_layer: int = -1
+    auxiliary_layer: int = -1
+    spin_loss_weight: float | int = 1.0
+    auxiliary_loss_weight: float | int = 5.0
+    temperature: float | int = 0.1
+    sinkhorn_epsilon: float | int = 0.02
+    sinkhorn_iterations: int = 3
+
+    @property
+    def objective(self) -> str:
+        """Name of the method: Spin without pseudo-labels, else R-Spin."""
+        return "Spin" if self.num_pseudo_labels is None else "R-Spin"
+
+    def validate_rspin(self) -> None:
+        """Refuse heads that cannot be built or trained; called when a config is made."""
+        for name in ("projection_size", "codebook_size", "sinkhorn_iterations"):
+            _check_count(name, getattr(self, name))
+        _check_count("num_pseudo_labels", self.num_pseudo_labels, optional=True)
+        for name in ("temperature", "sinkhorn_epsilon"):
+            _check_number(name, getattr(self, name), allow_zero=False)
+        for name in ("spin_loss_weight", "auxiliary_loss_weight"):
+            _check_number(name, getattr(self, name), allow_zero=True)
+        if self.codebook_size < 2:
+            raise ValueError(f"codebook_size is {self.codebook_size}; expected at least 2 codes.")
+        for name in ("spin_layer", "auxiliary_layer"):
+            self._check_layer(name, getattr(self, name))
+
+    def _check_layer(self, name: str, layer: int) -> None:
+        count = self.num_hidden_layers
+        if isinstance(layer, bool) or not -(count + 1) <= layer <= count:
+            raise ValueError(
+                f"{name} is {layer}; expected an index into the {count + 1} hidden states of this "
+                f"encoder: 0 (encoder input) to {count} (last layer), or -1 for the last."
+            )
+        if getattr(self, "layerdrop", 0) > 0 and layer not in (-1, count):
+            raise ValueError(
+                f"{name} is {layer} and layerdrop is {self.layerdrop}: dropped layers have no "
+                "hidden state to read; set layerdrop=0 or read the last layer."
+            )
+
+
+@dataclass(kw_only=True)
+class LaserFields(HeadFields):
+    """The fields of the projection and of the loss, and the rules they obey.
+
+    The defaults are those of LASER for HuBERT; WavLM's differ in idm_weight 0.15 and idm_margin
+    1.0. `SCORE_SETTINGS` has the fields of SCORE.
+
+    Attributes:
+        projection_size: dimension of the normalised projections.
+        projection_layers: linear layers of the projection, a ReLU between two: 1 or 2.
+        soft_dtw_gamma: smoothing of soft-DTW, in units of the squared distance of unit vectors.
+        idm_weight: alpha, the weight of Contrastive-IDM of both views; 0 switches it off.
+        idm_margin: distance of unit vectors up to which frames repel each other, below 2.
+        idm_sigma: frames up to this many apart attract each other; 0: none do.
+        length_normalization: divide the divergence by the frames of both views.
+        frozen_teacher: SCORE: one view is encoded by a frozen copy of the encoder.
+    """
+
+    head_field: ClassVar[str] = "soft_dtw_gamma"
+    prefix: ClassVar[str] = "Laser"
+
+    projection_size: int = 256
+    projection_layers: int = 1
+    soft_dtw_gamma: float | int = 0.1
+    idm_weight: float | int = 0.4
+    idm_margin: float | int = 1.1
+    idm_sigma: int = 0
+    length_normalization: bool = False
+    frozen_teacher: bool = False
+
+    @property
+    def objective(self) -> str:
+        """Name of the method: SCORE with a frozen teacher, else LASER."""
+        return "SCORE" if self.frozen_teacher else "LASER"
+
+    def validate_laser(self) -> None:
+        """Refuse what cannot be built or trained; called when a config is made."""
+        _check_count("projection_size", self.projection_size)
+        _check_count("idm_sigma", self.idm_sigma, least=0)
+        if isinstance(self.projection_layers, bool) or self.projection_layers not in (1, 2):
+            raise ValueError(
+                f"projection_layers is {self.projection_layers}; expected 1 (Linear) or 2 "
+                "(Linear, ReLU, Linear)."
+            )
+        _check_number("soft_dtw_gamma", self.soft_dtw_gamma, allow_zero=False)
+        _check_number("idm_weight", self.idm_weight, allow_zero=True)
+        if not (_is_number(self.idm_margin) and 0 < self.idm_margin <= 2):
+            raise ValueError(
+                f"idm_margin is {self.idm_margin}; expected a number above 0 and up to 2, the "
+                "largest distance of unit vectors."
+            )
+
+    def validate_layer_drop(self) -> None:
+        """Refuse layer drop, which LASER trains without."""
+        if getattr(self, "layerdrop", 0) > 0:
+            raise ValueError(
+                f"layerdrop is {self.layerdrop}; expected 0: the two views must go through the "
+                "same layers."
+            )
+
+
+def _check_count(name: str, value: int | None, optional: bool = False, least: int = 1) -> None:
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or value < least:
+        wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        wanted += ", or None for no auxiliary head" if optional else ""
+        raise ValueError(f"{name} is {value}; expected {wanted}.")
+
+
+def _check_number(name: str, value: float, allow_zero: bool) -> None:
+    if not _is_number(value) or value < 0 or (value == 0 and not allow_zero):
+        wanted = "a finite number of at least 0" if allow_zero else "a positive, finite number"
+        raise ValueError(f"{name} is {value}; expected {wanted}.")
+
+
+def _is_number(value: float) -> bool:
+    return not isinstance(value, bool) and math.isfinite(value)
+
+
+def without_foreign_code(config_dict: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of a config's fields without an attention that would come from the Hub."""
+    config_dict = dict(config_dict)
+    for name in ("attn_implementation", "_attn_implementation"):
+        value = config_dict.get(name)
+        if value is not None and value not in ATTENTIONS:
+            logger.warning("%s of the config is %r, which is not followed; expected one of %s.",
+                           name, value, ", ".join(ATTENTIONS))  # fmt: skip
+            del config_dict[name]
+    return config_dict
+
+
+# by `model_type`, where LASER's constants differ from those of HuBERT
+_LASER_DEFAULTS = {"wavlm": {"idm_weight": 0.15, "idm_margin": 1.0}}
+_SCORE = {
+    "frozen_teacher": True,
+    "idm_weight": 0.0,
+    "length_normalization": True,
+    "projection_layers": 1,
+}
+# SCORE, by type of encoder: a frozen teacher, no regulariser, and the divergence over the frames.
+SCORE_SETTINGS = {
+    family: _SCORE | ({"projection_layers": 2} if family == "wavlm" else {}) for family in FAMILIES
+}
+
+
+def _make_class(fields: type[HeadFields], family: str) -> type[PreTrainedConfig]:
+    """Return the config class of an objective on a family: the encoder's config and the fields."""
+    base = CONFIG_MAPPING[family]
+    known = base.__dataclass_fields__
+    defaults = {name: value for name, value in TRAINING_DEFAULTS.items() if name in known}
+    defaults |= _LASER_DEFAULTS.get(family, {}) if fields is LaserFields else {}
+    types = {name: field.type for name, field in known.items()}
+    types |= {name: field.type for name, field in fields.__dataclass_fields__.items()}
+    changed = {n: v for n, v in defaults.items() if n not in known or known[n].default != v}
+    text = ", ".join(f"{n} {v} ({known[n].default})" for n, v in changed.items() if n in known)
+    namespace = {
+        "__doc__": f"{base.__name__} with the fields of `{fields.__name__}`.\n\n"
+        f"    Defaults that differ from `{base.__name__}`: {text}.\n    ",
+        "__module__": __name__,
+        "__annotations__": {name: types[name] for name in defaults},
+        "model_type": family,
+        **defaults,
+    }
+    return strict(type(base)(f"{fields.prefix}{base.__name__}", (fields, base), namespace))
+
+
+# by (fields, `model_type`)
+CONFIG_CLASSES = {
+    (fields, family): _make_class(fields, family)
+    for fields in (SpinFields, LaserFields)
+    for family in FAMILIES
+}
+globals().update({made.__name__: made for made in CONFIG_CLASSES.values()})
+HEAD_FIELDS = frozenset(
+    name
+    for (fields, family), made in CONFIG_CLASSES.items()
+    for name in fields.__dataclass_fields__
+    if name not in CONFIG_MAPPING["hubert"].__dataclass_fields__
+)

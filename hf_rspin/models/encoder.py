@@ -1,0 +1,262 @@
+"""Families of speech encoders: everything that differs between them, one row each.
+
+To add a family, add a row to `FAMILIES`; the rest of the package asks the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
+
+from hf_rspin.models.wavlm_attention import use_sdpa_attention
+
+SAMPLING_RATE = 16_000
+FRAME_SHIFT, FRAME_WINDOW = 320, 400  # samples; what labels, units and windows count in
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
+_FEED_FORWARD = ("intermediate_dense", "output_dense")
+
+
+@dataclass(frozen=True)
+class EncoderFamily:
+    """How the encoders of one `model_type` are built; the defaults are those of HuBERT.
+
+    Attributes:
+        title: its name in text.
+        layers: path of the list of transformer layers in the encoder.
+        lower: paths of the modules that run before the layers; those that are absent are skipped.
+        norm: path of the encoder's layer norm; None if there is none.
+        norm_is_last: whether that norm comes after all layers; None: as `do_stable_layer_norm`.
+        attention: names of the linear layers of attention, which LoRA adapts.
+        feed_forward: names of those of the feed-forward blocks.
+        normalized: whether waveforms are read at zero mean and unit variance; None: where the
+            convolutions have layer norms (`feat_extract_norm`).
+        splits: whether the layers can be run in two parts (see `layer_range`).
+        squeezes: whether the layers see `squeeze_factor` times fewer frames than the output has.
+        own_attention: whether our attention replaces the stock one, see `wavlm_attention`.
+    """
+
+    title: str
+    layers: str = "encoder.layers"
+    lower: tuple[str, ...] = (
+        "feature_extractor", "feature_projection", "encoder.pos_conv_embed", "encoder.dropout",
+    )  # fmt: skip
+    norm: str | None = "encoder.layer_norm"
+    norm_is_last: bool | None = None
+    attention: tuple[str, ...] = _ATTENTION
+    feed_forward: tuple[str, ...] = _FEED_FORWARD
+    normalized: bool | None = None
+    splits: bool = True
+    squeezes: bool = False
+    own_attention: bool = False
+
+
+FAMILIES = {
+    "hubert": EncoderFamily("HuBERT"),
+    "wavlm": EncoderFamily("WavLM", own_attention=True),
+    "wav2vec2": EncoderFamily("wav2vec 2.0"),
+    "data2vec-audio": EncoderFamily("data2vec", norm_is_last=False, normalized=True),
+    "unispeech-sat": EncoderFamily("UniSpeech-SAT"),
+    "sew-d": EncoderFamily(
+        "SEW-D",
+        layers="encoder.encoder.layer",
+        lower=(
+            "feature_extractor", "layer_norm", "feature_projection", "feature_dropout",
+            "encoder.pos_conv_embed", "encoder.encoder.rel_embeddings",
+            "encoder.encoder.LayerNorm", "encoder.encoder.conv",
+        ),
+        norm=None,
+        attention=("query_proj", "key_proj", "value_proj"),
+        # `output` alone is also the name of the layer behind attention
+        feed_forward=("intermediate.dense", "output.dense"),
+        splits=False,
+        squeezes=True,
+    ),
+    "wav2vec2-conformer": EncoderFamily(
+        "wav2vec 2.0 Conformer",
+        lower=(
+            "feature_extractor", "feature_projection", "encoder.pos_conv_embed",
+            "encoder.embed_positions", "encoder.dropout",
+        ),
+        norm_is_last=True,
+        attention=("linear_q", "linear_k", "linear_v", "linear_out"),
+        splits=False,
+    ),
+}  # fmt: skip
+
+
+def family_of(config: PreTrainedConfig | str | None) -> EncoderFamily:
+    """Return the row of an encoder's config, or of its `model_type`.
+
+    Raises:
+        ValueError: a type of encoder that is not known here.
+    """
+    model_type = config.model_type if isinstance(config, PreTrainedConfig) else config
+    if model_type not in FAMILIES:
+        raise ValueError(
+            f"got a {model_type!r} model; expected an encoder of one of these types: "
+            f"{', '.join(FAMILIES)}."
+        )
+    return FAMILIES[model_type]
+
+
+def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """Return a plain encoder of the config's family, with an attention that LoRA can adapt."""
+    family = family_of(config)
+    plain = next(c for c in type(config).__mro__ if c in MODEL_MAPPING)
+    encoder = MODEL_MAPPING[plain](config)
+    return use_sdpa_attention(encoder) if family.own_attention else encoder
+
+
+def layers_of(encoder: PreTrainedModel) -> nn.ModuleList:
+    """Return the transformer layers of a plain encoder, the lowest first."""
+    return encoder.get_submodule(family_of(encoder.config).layers)
+
+
+def lower_modules(encoder: PreTrainedModel, num_layers: int) -> list[nn.Module]:
+    """Return the modules that run before layer `num_layers`, and the layers below it."""
+    family, layers = family_of(encoder.config), layers_of(encoder)
+    modules = [module for path in family.lower if (module := _module(encoder, path)) is not None]
+    modules += layers[:num_layers]
+    if family.norm and (not norm_is_last(encoder.config) or num_layers == len(layers)):
+        modules.append(encoder.get_submodule(family.norm))
+    return modules
+
+
+def norm_of(encoder: PreTrainedModel) -> nn.Module | None:
+    """Return the layer norm of a plain encoder, before or behind its layers; None: has none."""
+    path = family_of(encoder.config).norm
+    return encoder.get_submodule(path) if path else None
+
+
+def norm_is_last(config: PreTrainedConfig) -> bool:
+    """Return whether the encoder's layer norm comes after all layers."""
+    family = family_of(config)
+    if family.norm_is_last is None:
+        return family.norm is not None and config.do_stable_layer_norm
+    return family.norm_is_last
+
+
+def _module(encoder: PreTrainedModel, path: str) -> nn.Module | None:
+    found: Any = encoder
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+# What an encoder reads
+
+
+def reads_normalized(config: PreTrainedConfig) -> bool:
+    """Return whether the encoder was trained on waveforms of zero mean and unit variance.
+
+    Convolutions with a layer norm each (`feat_extract_norm="layer"`: the large models) were, those
+    with one group norm read them as they are: `task.normalize` in fairseq's
+    hubert_base_librispeech.yaml and hubert_large_librivox.yaml.
+
+    Args:
+        config: of an encoder of `FAMILIES`.
+    """
+    normalized = family_of(config).normalized
+    return config.feat_extract_norm == "layer" if normalized is None else normalized
+
+
+def averages_over_time(config: PreTrainedConfig) -> bool:
+    """Return whether the convolutions hold a group norm, which counts padding."""
+    return getattr(config, "feat_extract_norm", None) == "group"
+
+
+def default_feature_extractor(config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
+    """Return the feature extractor of an encoder, its `do_normalize` said explicitly.
+
+    Args:
+        config: of an encoder of `FAMILIES`; see `reads_normalized`.
+    """
+    return Wav2Vec2FeatureExtractor(
+        feature_size=1,
+        sampling_rate=SAMPLING_RATE,
+        padding_value=0.0,
+        do_normalize=reads_normalized(config),
+        return_attention_mask=True,
+    )
+
+
+# Frames
+
+
+def num_output_frames(samples: Any, config: PreTrainedConfig) -> Any:
+    """Return the number of frames of `samples` (an int or a long tensor), at least 0.
+
+    That is the length of `last_hidden_state`; see also `num_valid_frames`.
+    """
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        samples = (samples - kernel) // stride + 1
+    return samples.clamp_min(0) if isinstance(samples, Tensor) else max(samples, 0)
+
+
+def num_valid_frames(samples: Any, config: PreTrainedConfig) -> Any:
+    """Return the number of frames that say something, at least 0.
+
+    SEW-D sees pairs of frames: of an odd number the last frame of its output is all zeros.
+    """
+    frames = num_output_frames(samples, config)
+    return frames - frames % _squeeze(config)
+
+
+def frame_mask(
+    waveforms: Tensor, attention_mask: Tensor | None, config: PreTrainedConfig
+) -> Tensor | None:
+    """Return (batch, frames) bool, True on frames that say something; None if all do.
+
+    Unlike the encoder's own mask, an utterance too short for one frame has none.
+
+    Args:
+        waveforms: (batch, samples).
+        attention_mask: (batch, samples), 1 on samples, 0 on padding at the end; or None.
+        config: of the encoder.
+    """
+    batch, samples = waveforms.shape
+    frames = num_output_frames(samples, config)
+    if attention_mask is None:
+        valid = num_valid_frames(samples, config)
+        if valid == frames:
+            return None
+        return (torch.arange(frames, device=waveforms.device) < valid).expand(batch, -1)
+    lengths = num_valid_frames(attention_mask.sum(dim=-1).to(torch.long), config)  # (batch,)
+    return torch.arange(frames, device=attention_mask.device)[None, :] < lengths[:, None]
+
+
+def spread_over_frames(states: Tensor, frames: int, config: PreTrainedConfig) -> Tensor:
+    """Return the hidden states (batch, frames, hidden) of a layer at the rate of the output.
+
+    SEW-D's layers see half as many frames: each state is repeated, and a last odd frame is zero.
+    """
+    if _squeeze(config) == 1:
+        return states
+    states = states.repeat_interleave(_squeeze(config), dim=1)
+    return nn.functional.pad(states, (0, 0, 0, frames - states.shape[1]))
+
+
+def check_frame_rate(config: PreTrainedConfig) -> None:
+    """Refuse an encoder whose frames are not those that labels, units and windows count in.
+
+    Raises:
+        ValueError: frames that are not of 400 samples every 320.
+    """
+    shift, window = 1, 1
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        window += (kernel - 1) * shift
+        shift *= stride
+    if (window, shift) != (FRAME_WINDOW, FRAME_SHIFT):
+        raise ValueError(
+            f"got an encoder with a frame of {window} samples every {shift}; expected "
+            f"{FRAME_WINDOW} samples every {FRAME_SHIFT} (50 frames per second), as HuBERT, WavLM "
+            "and relatives have: use an encoder with conv_kernel and conv_stride of theirs."
+        )
+
+
+def _squeeze(config: PreTrainedConfig) -> int:
+    return config.squeeze_factor if family_of(config).squeezes else 1

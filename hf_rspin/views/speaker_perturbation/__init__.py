@@ -1,0 +1,24 @@
+"""Another speaker for the same words: F0 track, pulse marks, overlap-add, change of voice."""
+
+from .pitch import ANALYSIS_RATE, F0Track, estimate_f0, estimate_f0_range
+from .voice import (
+    SpeakerPerturbation,
+    VoiceParameters,
+    VoiceShift,
+    change_voice,
+    draw_voice,
+    shift_voice,
+)
+
+__all__ = [
+    "ANALYSIS_RATE",
+    "F0Track",
+    "SpeakerPerturbation",
+    "VoiceParameters",
+    "VoiceShift",
+    "change_voice",
+    "draw_voice",
+    "estimate_f0",
+    "estimate_f0_range",
+    "shift_voice",
+]
