@@ -31,6 +31,7 @@ def main(monkeypatch):
         spec = importlib.util.spec_from_file_location(script, SCRIPTS / f"{script}.py")
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, script, module)
+        monkeypatch.syspath_prepend(SCRIPTS)
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
         spec.loader.exec_module(module)
         module.main()
