@@ -30,15 +30,23 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: str | Path, text: str) -> None:
-    r"""Write a text file (UTF-8, line ends \n), whole or not at all."""
+def write_text(path: str | Path, text: str) -> Path:
+    r"""Write a text file (UTF-8, line ends \n), whole or not at all; its folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+    return path
 
 
-def write_json(path: str | Path, content: Any, indent: int | None = 2) -> None:
-    """Write a JSON file, whole or not at all."""
-    write_text(path, json.dumps(content, indent=indent) + "\n")
+def write_json(path: str | Path, content: Any, indent: int | None = None) -> Path:
+    """Write a JSON file, whole or not at all.
+
+    Raises:
+        TypeError: `content` is not made of JSON values; nothing is written.
+        ValueError: it holds NaN or infinity, which JSON has not.
+    """
+    return write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> dict[str, Any] | None:

@@ -1,14 +1,18 @@
 """Reading audio: rates, channels, formats and what cannot be read."""
 
+import io
+
 import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import HubertConfig, HubertModel
+from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from hf_rspin.audio import (
     AudioError,
     audio_duration,
+    is_recording,
+    normalize_waveforms,
     num_frames,
     num_samples,
     random_crop,
@@ -85,3 +89,70 @@ def test_crops_start_on_frames_and_cover_the_whole():
         starts.add(start)
     assert starts == {0, 320, 640, 960, 1280, 1600}
     assert random_crop(1000, 1600, generator) == (0, 1000)
+
+
+class Decoded:
+    """The audio of `datasets` 4 and later: no mapping, but it answers to two names."""
+
+    def __init__(self, array, rate):
+        self.values = {"array": array, "sampling_rate": rate}
+
+    def __getitem__(self, key):
+        return self.values[key]
+
+    def get_all_samples(self):
+        raise AssertionError("the two names are enough")
+
+
+def test_every_kind_of_source_gives_the_same_waveform(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(16000), 16000, "FLOAT")
+    expected = tone(16000)
+    for source in (
+        path, str(path), path.read_bytes(), bytearray(path.read_bytes()),
+        io.BytesIO(path.read_bytes()), expected, expected.tolist(), tuple(expected.tolist()),
+        torch.from_numpy(expected), {"array": expected, "sampling_rate": 16000},
+        {"array": expected.tolist(), "sampling_rate": 16000}, Decoded(expected, 16000),
+    ):  # fmt: skip
+        assert is_recording(source)
+        np.testing.assert_array_equal(read_audio(source), expected)
+        assert audio_duration(source) == 1.0
+    with open(path, "rb") as file:
+        for _ in range(2):  # it stays where it stands
+            np.testing.assert_array_equal(read_audio(file), expected)
+    assert not is_recording([path, path]) and not is_recording([]) and not is_recording(7)
+
+
+def test_floats_say_their_rate():
+    high = tone(48000)
+    for source in ({"array": high, "sampling_rate": 48000}, Decoded(high, 48000)):
+        assert len(read_audio(source)) == 16000
+    assert len(read_audio(high, array_rate=48000)) == 16000
+    np.testing.assert_array_equal(read_audio(high, start=5, stop=9), high[5:9])
+
+
+@pytest.mark.parametrize(
+    ("source", "match"),
+    [
+        (np.zeros((2, 100), "f4"), r"shape \(2, 100\)"),
+        (np.zeros(100, "i2"), "int16.*divide 16-bit"),
+        ([1, 2, 3], "int64"),
+        (7, "int; expected a path"),
+        (io.StringIO("text"), "opened as text"),
+        (np.array([np.nan], "f4"), "NaN"),
+        ([], "list; expected a path"),
+    ],
+)
+def test_what_is_no_waveform_is_refused(source, match):
+    with pytest.raises(AudioError, match=match):
+        read_audio(source)
+
+
+def test_normalised_waveforms_are_those_of_the_feature_extractor():
+    extractor = Wav2Vec2FeatureExtractor(do_normalize=True)
+    waveforms = np.random.default_rng(0).normal(0.3, 0.02, (3, 5000)).astype("f4")
+    expected = np.stack(extractor(list(waveforms), sampling_rate=16000)["input_values"])
+    np.testing.assert_allclose(normalize_waveforms(waveforms), expected, atol=1e-5)
+    tensor = normalize_waveforms(torch.from_numpy(waveforms))
+    np.testing.assert_allclose(tensor.numpy(), expected, atol=1e-5)
+    np.testing.assert_array_equal(normalize_waveforms(np.ones((1, 9), "f4")), np.zeros((1, 9)))

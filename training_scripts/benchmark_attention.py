@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from transformers import WavLMConfig, WavLMModel
 
-from hf_rspin.analysis.tables import markdown_table
 from hf_rspin.audio import SAMPLING_RATE, num_frames
+from hf_rspin.evaluation.table import markdown_table
 from hf_rspin.models import use_sdpa_attention
 from hf_rspin.training.hardware import check_device
 from hf_rspin.training.mistakes import mistakes_explained

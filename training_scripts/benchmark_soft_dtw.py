@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from hf_rspin.analysis.tables import markdown_table
+from hf_rspin.evaluation.table import markdown_table
 from hf_rspin.losses import soft_dtw, soft_dtw_divergence
 from hf_rspin.training.parsing import parse_arguments
 

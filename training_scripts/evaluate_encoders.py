@@ -1,37 +1,62 @@
-"""Compare encoders on one corpus: phones, similarity to clean speech, speakers; clean and noisy.
+"""Compare encoders on one corpus, clean and distorted: phones, similarity, speakers, units.
 
     cd training_scripts && python evaluate_encoders.py configs/evaluate_encoders_small.yaml \
         --encoders log-mel encoder_folder rspin_folder --corpus speech --noise noise --rooms rooms
 
-The corpus has `metadata.csv` with `split` (train, test), `speaker` and `phones`; what is missing is
-left out. Killed at any moment, the same command goes on where it stopped.
+A plain folder of audio is enough for what needs no label. `metadata.csv` with `split` (train,
+test), `speaker`, `phones` and `alignment` adds the rest; what is missing is said. Killed at any
+moment, the same command goes on where it stopped. The output folder gets `report.html`,
+`results.md`, and `results.csv`, one long table.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from hf_rspin.analysis.comparison import ComparisonSettings, EncoderComparison
-from hf_rspin.analysis.comparison_report import comparison_report
-from hf_rspin.analysis.results import ResultsFile, short_names
-from hf_rspin.analysis.tables import comparison_tables
 from hf_rspin.audio import AUDIO_SUFFIXES, read_audio
 from hf_rspin.data.corpus import load_corpus
-from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Rooms, simulate_rooms
-from hf_rspin.evaluation.featurizer import LOG_MEL, load_front_end
-from hf_rspin.evaluation.phone_recognition import ProbeArguments
-from hf_rspin.evaluation.utterances import Utterances
+from hf_rspin.evaluation import (
+    PROBES,
+    BackgroundNoise,
+    CkaProbe,
+    Evaluation,
+    GaussianNoise,
+    PhoneRecognition,
+    Probe,
+    ProbeArguments,
+    Rooms,
+    SpeakerIdentification,
+    UnitProbe,
+    Utterances,
+    load_front_end,
+    simulate_rooms,
+    to_table,
+)
+from hf_rspin.evaluation.evaluate import short_names
+from hf_rspin.evaluation.features import needs_no_model
+from hf_rspin.evaluation.report import evaluation_report
+from hf_rspin.evaluation.table import sections
 from hf_rspin.training.encoders import resolve_encoder
 from hf_rspin.training.hardware import check_device
 from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
 from hf_rspin.training.recipe import split_name
+from hf_rspin.utils import write_text
 from hf_rspin.views import NoiseBank
+
+logger = logging.getLogger(__name__)
+
+TITLE = "Frozen speech encoders, clean and distorted"
+SUMMARY = """Each encoder is frozen. What is trained on its features (a linear phone recogniser, a
+linear speaker recogniser, k-means units) is trained on clean speech, then tested on other
+recordings: clean, with noise added, or played in a room. Features that ignore noise and speaker
+keep the phone error rate low in every condition, a similarity (CKA) near 1, and a low speaker
+accuracy."""
 
 
 @dataclass
@@ -39,12 +64,24 @@ class EvaluationScriptArguments:
     """What to compare, on what."""
 
     encoders: list[str] = field(
-        default_factory=list, metadata={"help": "folders, Hub ids, log-mel or log-mel:3 (context)"}
+        default_factory=list, metadata={"help": "folders, Hub ids, log-mel, log-mel:3 or mfcc"}
     )
     names: list[str] = field(
         default_factory=list, metadata={"help": "how tables call them; default: folders"}
     )
-    corpus: str | None = field(default=None, metadata={"help": "folder with metadata.csv"})
+    corpus: str | None = field(
+        default=None, metadata={"help": "folder of audio, with metadata.csv for what needs labels"}
+    )
+    test_split: str | None = field(
+        default=None,
+        metadata={"help": "split to measure on; default test, or all of a corpus without splits"},
+    )
+    train_split: str | None = field(
+        default=None, metadata={"help": "split to learn on; default train, where there is one"}
+    )
+    probes: list[str] = field(
+        default_factory=lambda: list(PROBES), metadata={"help": "what to measure"}
+    )
     noise: str | None = field(default=None, metadata={"help": "folder of noise recordings"})
     seen_split: str = field(
         default="test", metadata={"help": "split of noise of seen kinds; none: all rows"}
@@ -54,12 +91,18 @@ class EvaluationScriptArguments:
     )
     rooms: str | None = field(default=None, metadata={"help": "folder of room responses"})
     simulated_rooms: int = field(default=5, metadata={"help": "room responses to simulate"})
-    snr_db: float = field(default=0.0, metadata={"help": "SNR of all noise conditions, dB"})
+    snr_db: list[float] = field(
+        default_factory=lambda: [0.0], metadata={"help": "SNRs of all noise conditions, dB"}
+    )
     train_utterances: int | None = field(default=None, metadata={"help": "subset; default all"})
     test_utterances: int | None = field(default=None, metadata={"help": "subset; default all"})
     cka_utterances: int = field(default=600, metadata={"help": "test utterances for CKA"})
+    num_units: int = field(default=64, metadata={"help": "k-means clusters of each layer"})
+    speakers_from: str = field(
+        default="test", metadata={"help": "train: the test speakers are those of the train split"}
+    )
     strip_stress: bool = field(default=True, metadata={"help": "39 phones instead of 69"})
-    output_dir: str = field(default="runs/evaluation", metadata={"help": "for results.json"})
+    output_dir: str = field(default="runs/evaluation", metadata={"help": "for results and report"})
     num_workers: int = field(default=os.cpu_count() or 1, metadata={"help": "threads"})
     bf16: bool = field(default=True, metadata={"help": "autocast the encoders to bfloat16"})
     device: str = field(default="cpu", metadata={"help": "cpu or cuda"})
@@ -67,12 +110,12 @@ class EvaluationScriptArguments:
 
 def make_conditions(arguments: EvaluationScriptArguments) -> list:
     """Build the test conditions that the given folders allow."""
-    conditions: list = [GaussianNoise(arguments.snr_db)]
+    conditions: list = [GaussianNoise(snr) for snr in arguments.snr_db]
     if arguments.noise:
         kinds = {"seen_noise": arguments.seen_split, "unseen_noise": arguments.unseen_split}
         for name, split in kinds.items():
             bank = NoiseBank(load_corpus(arguments.noise, split=split_name(split))["audio"])
-            conditions.append(BackgroundNoise(bank, arguments.snr_db, name=name))
+            conditions += [BackgroundNoise(bank, snr, name=name) for snr in arguments.snr_db]
     responses = simulate_rooms(arguments.simulated_rooms)
     if arguments.rooms:
         files = sorted(Path(arguments.rooms).rglob("*"))
@@ -82,28 +125,62 @@ def make_conditions(arguments: EvaluationScriptArguments) -> list:
     return conditions
 
 
+def make_probes(arguments: EvaluationScriptArguments, probe: ProbeArguments) -> list[Probe]:
+    """Build the probes that were asked for.
+
+    Raises:
+        ValueError: there is no such probe.
+    """
+    unknown = sorted(set(arguments.probes) - set(PROBES))
+    if unknown:
+        raise ValueError(f"got --probes {unknown[0]}; expected some of {', '.join(PROBES)}.")
+    made = {
+        PhoneRecognition.name: lambda: PhoneRecognition(probe, probe.seed),
+        CkaProbe.name: lambda: CkaProbe(arguments.cka_utterances),
+        SpeakerIdentification.name: lambda: SpeakerIdentification(arguments.speakers_from),
+        UnitProbe.name: lambda: UnitProbe(arguments.num_units),
+    }
+    return [made.get(name, PROBES[name])() for name in PROBES if name in arguments.probes]
+
+
+def read_test(arguments: EvaluationScriptArguments) -> tuple[Utterances, bool]:
+    """Return the utterances to measure on, and whether the corpus has splits.
+
+    Raises:
+        ValueError: there is no such split, or nothing usable.
+    """
+    count = arguments.test_utterances
+    if arguments.test_split is not None:
+        return read_split(arguments, split_name(arguments.test_split), count, keep=True), True
+    try:
+        return read_split(arguments, "test", count, keep=True), True
+    except ValueError:
+        if not Path(arguments.corpus).exists() or "split" in load_corpus(arguments.corpus).features:
+            raise
+    logger.info("The corpus has no column `split`: all of it is measured, nothing is trained.")
+    return read_split(arguments, None, count, keep=True), False
+
+
+def read_train(arguments: EvaluationScriptArguments) -> Utterances | None:
+    """Return the utterances to learn on; None where there are none and none were asked for."""
+    count = arguments.train_utterances
+    if arguments.train_split is not None:
+        split = split_name(arguments.train_split)
+        return read_split(arguments, split, count, keep=False) if split else None
+    try:
+        return read_split(arguments, "train", count, keep=False)
+    except ValueError as error:
+        logger.info("Nothing is trained: %s", error)
+        return None
+
+
 def read_split(
-    arguments: EvaluationScriptArguments, split: str, count: int | None, keep: bool
+    arguments: EvaluationScriptArguments, split: str | None, count: int | None, keep: bool
 ) -> Utterances:
     """Return one split of the corpus, or a deterministic subset of it."""
     # Decoding now leaves damaged and silent files out, instead of stopping at them later.
     corpus = load_corpus(arguments.corpus, split=split, decode=count is None)
     return Utterances.from_corpus(corpus, arguments.strip_stress, keep).subset(count)
-
-
-def open_results(
-    arguments: EvaluationScriptArguments, names: list[str], settings: dict
-) -> ResultsFile:
-    """Open the results before any work.
-
-    Raises:
-        ValueError: they are of other encoders or settings, or an encoder cannot be loaded.
-    """
-    results = ResultsFile(Path(arguments.output_dir) / "results.json", settings)
-    for path, name in zip(arguments.encoders, names, strict=True):
-        front_end = load_front_end(path, name, arguments.bf16)
-        results.check_encoder(name, front_end.fingerprint())
-    return results
 
 
 def name_encoders(arguments: EvaluationScriptArguments) -> list[str]:
@@ -115,42 +192,59 @@ def name_encoders(arguments: EvaluationScriptArguments) -> list[str]:
     if not arguments.encoders or not arguments.corpus:
         raise ValueError("give --encoders and --corpus; see the top of this file.")
     names = arguments.names or short_names(arguments.encoders)
-    if len(set(names)) != len(arguments.encoders) or any("/" in name for name in names):
-        raise ValueError(
-            f"the encoders are called {names}; give --names, one for each, all different, no slash."
-        )
+    if len(set(names)) != len(arguments.encoders):
+        raise ValueError(f"the encoders are called {names}; give --names, all different.")
     arguments.encoders = [
-        path if path.split(":")[0] == LOG_MEL else resolve_encoder(path)
-        for path in arguments.encoders
+        path if needs_no_model(path) else resolve_encoder(path) for path in arguments.encoders
     ]
     return names
 
 
+def prepare(
+    arguments: EvaluationScriptArguments, probe: ProbeArguments, names: list[str]
+) -> Evaluation:
+    """Read the corpus and check everything that can be checked before the first measurement.
+
+    Raises:
+        ValueError: a setting, the corpus or an encoder cannot be used.
+    """
+    check_device(arguments.device)
+    probes, conditions = make_probes(arguments, probe), make_conditions(arguments)
+    test, has_splits = read_test(arguments)
+    train = read_train(arguments) if has_splits else None
+    evaluation = Evaluation(
+        arguments.output_dir, test, conditions, probes, train, num_workers=arguments.num_workers
+    )
+    for path, name in zip(arguments.encoders, names, strict=True):
+        front_end = load_front_end(path, name, arguments.bf16)
+        evaluation.check_encoder(name, front_end.fingerprint())
+    return evaluation
+
+
+def write_results(evaluation: Evaluation, output: Path) -> str:
+    """Write the long table, the tables to read and the report; return the tables."""
+    table = to_table(evaluation.cells())
+    text = "\n\n".join(section.to_markdown() for section in sections(table))
+    text += "".join(f"\n\n{sentence}" for sentence in evaluation.left_out)
+    write_text(output / "results.csv", table.to_csv(index=False))
+    write_text(output / "results.md", text + "\n")
+    evaluation_report(table, TITLE, SUMMARY, evaluation.left_out).write(output / "report.html")
+    return text
+
+
 def main() -> None:
-    """Run the comparison and print its tables."""
+    """Run the evaluation and print its tables."""
     arguments, probe = parse_arguments(EvaluationScriptArguments, ProbeArguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)  # the workers are the parallelism
-    settings = ComparisonSettings(probe, arguments.cka_utterances, arguments.num_workers)
-    kept = {k: v for k, v in asdict(arguments).items() if k not in
-            ("encoders", "names", "output_dir", "num_workers", "device", "bf16")}
     with mistakes_explained():
         names = name_encoders(arguments)
-        check_device(arguments.device)
-        results = open_results(arguments, names, {"script": kept, "probe": asdict(probe)})
-        comparison = EncoderComparison(
-            results, read_split(arguments, "test", arguments.test_utterances, keep=True),
-            make_conditions(arguments),
-            read_split(arguments, "train", arguments.train_utterances, keep=False), settings,
-        )
+        evaluation = prepare(arguments, probe, names)
     for path, name in zip(arguments.encoders, names, strict=True):
         with mistakes_explained(WHILE_RUNNING):
-            comparison.run(load_front_end(path, name, arguments.bf16, arguments.device))
-        tables = comparison_tables(results)
-        (Path(arguments.output_dir) / "results.md").write_text(tables + "\n")
-        report = comparison_report(results, "Frozen speech encoders, clean and distorted")
-        report.write(Path(arguments.output_dir) / "report.html")
-        print(tables)
+            evaluation.run(load_front_end(path, name, arguments.bf16, arguments.device))
+        text = write_results(evaluation, Path(arguments.output_dir))
+    print(text)
 
 
 if __name__ == "__main__":

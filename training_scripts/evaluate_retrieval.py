@@ -18,7 +18,8 @@ import numpy as np
 
 from hf_rspin.audio import audio_name, read_audio
 from hf_rspin.data import load_corpus
-from hf_rspin.evaluation import EncoderFrontEnd, retrieve
+from hf_rspin.evaluation import load_front_end, retrieve
+from hf_rspin.evaluation.features import FrontEnd, needs_no_model
 from hf_rspin.training.encoders import resolve_encoder
 from hf_rspin.training.mistakes import mistakes_explained
 from hf_rspin.training.parsing import parse_arguments
@@ -31,7 +32,8 @@ class RetrievalArguments:
 
     corpus: str = field(default="", metadata={"help": "folder of takes, a folder per word"})
     encoders: list[str] = field(
-        default_factory=lambda: ["embedded"], metadata={"help": "folders or Hub ids, or embedded"}
+        default_factory=lambda: ["embedded"],
+        metadata={"help": "folders or Hub ids, embedded, log-mel or mfcc"},
     )
     layers: list[int] = field(
         default_factory=lambda: [-1], metadata={"help": "hidden states compared; -1 is the last"}
@@ -66,7 +68,7 @@ def choose(corpus: datasets.Dataset, arguments: RetrievalArguments) -> tuple[lis
     return rows, chosen
 
 
-def check_layers(front_end: EncoderFrontEnd, layers: list[int]) -> None:
+def check_layers(front_end: FrontEnd, layers: list[int]) -> None:
     """Refuse layers that an encoder does not have.
 
     Raises:
@@ -91,8 +93,9 @@ def main() -> None:
         corpus = load_corpus(arguments.corpus)
         rows, words = choose(corpus, arguments)
         front_ends = [
-            EncoderFrontEnd.from_pretrained(resolve_encoder(name), name, bf16=False)
+            load_front_end(path, name, bf16=False)
             for name in arguments.encoders
+            for path in [name if needs_no_model(name) else resolve_encoder(name)]
         ]
         for front_end in front_ends:
             check_layers(front_end, arguments.layers)

@@ -8,14 +8,14 @@ MFCC stand beside them.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 
-from hf_rspin.analysis.adaptation import measure_layers, mfcc_pnmi
-from hf_rspin.analysis.tables import markdown_table
-from hf_rspin.evaluation.featurizer import load_front_end
-from hf_rspin.evaluation.utterances import Utterances
+import torch
+
+from hf_rspin.evaluation import Evaluation, UnitProbe, Utterances, load_front_end, to_table
+from hf_rspin.evaluation.table import layer_summary, markdown_table
 from hf_rspin.resources import load_sample
-from hf_rspin.resources.phones import sample_phones
 from hf_rspin.training.encoders import resolve_encoder
 from hf_rspin.training.hardware import has_fast_bfloat16
 from hf_rspin.training.mistakes import mistakes_explained
@@ -36,23 +36,21 @@ def main() -> None:
     """Measure and print."""
     (arguments,) = parse_arguments(UnitArguments)
     with mistakes_explained():
-        folders = [resolve_encoder(name) for name in arguments.encoders]
+        probe = UnitProbe(arguments.num_units, max_utterances=None)
+        front_ends = [
+            load_front_end(resolve_encoder(name), name, has_fast_bfloat16())
+            for name in arguments.encoders
+        ]
     train, test = (
         Utterances.from_corpus(load_sample(split), keep_waveforms=True)
         for split in ("train", "test")
     )
-    phones = sample_phones()
-    rows = []
-    for name, folder in zip(arguments.encoders, folders, strict=True):
-        with mistakes_explained():
-            front_end = load_front_end(folder, name, has_fast_bfloat16())
-        figures = measure_layers(front_end, train, test, [], phones, arguments.num_units)
-        rows.append([name, *(f"{value:.3f}" for value in figures.pnmi)])
-    width = max(len(row) for row in rows)
-    baseline = f"{mfcc_pnmi(train, test, phones, arguments.num_units):.3f}"
-    rows.append(["MFCC", baseline])
-    rows = [row + [""] * (width - len(row)) for row in rows]
-    print(markdown_table(["PNMI", *(f"layer {i}" for i in range(width - 1))], rows))
+    with tempfile.TemporaryDirectory() as folder:
+        evaluation = Evaluation(folder, test, [], [probe], train, torch.float32)
+        for front_end in [*front_ends, load_front_end("mfcc", "MFCC")]:
+            evaluation.run(front_end)
+        summary = layer_summary(to_table(evaluation.cells()))
+    print(markdown_table(summary.headers, summary.rows))
 
 
 if __name__ == "__main__":

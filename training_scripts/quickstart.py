@@ -9,10 +9,9 @@ what needs them is left out.
 
 from __future__ import annotations
 
-import json
 import logging
+import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,17 +20,27 @@ import torch
 from transformers import AutoConfig, AutoModel, set_seed
 from transformers.utils import logging as transformers_logging
 
-from hf_rspin.analysis.adaptation import LayerFigures, measure_layers, mfcc_pnmi
-from hf_rspin.analysis.adaptation_report import adaptation_report, adaptation_table
-from hf_rspin.analysis.recordings import cut_recordings
 from hf_rspin.data import SkipLog, TwoViewDataset, load_corpus
-from hf_rspin.evaluation.distortions import BackgroundNoise, GaussianNoise, Rooms, simulate_rooms
-from hf_rspin.evaluation.featurizer import load_front_end
-from hf_rspin.evaluation.utterances import Utterances
+from hf_rspin.data.recordings import cut_recordings
+from hf_rspin.evaluation import (
+    BackgroundNoise,
+    CkaProbe,
+    Evaluation,
+    GaussianNoise,
+    Rooms,
+    SpeakerIdentification,
+    UnitProbe,
+    Utterances,
+    load_front_end,
+    simulate_rooms,
+    to_table,
+)
+from hf_rspin.evaluation.conditions import CLEAN
+from hf_rspin.evaluation.report import evaluation_report
+from hf_rspin.evaluation.table import layer_summary, markdown_table
 from hf_rspin.models.encoder import reads_normalized
 from hf_rspin.publishing.model_card import CardFacts
 from hf_rspin.resources import encoder_folder, load_sample, sample_noises
-from hf_rspin.resources.phones import sample_phones
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.training.encoders import ModelArguments, resolve_encoder
 from hf_rspin.training.hardware import has_fast_bfloat16
@@ -46,7 +55,13 @@ from hf_rspin.units import (
     kmeans_units,
     layer_features,
 )
+from hf_rspin.utils import write_text
 from hf_rspin.views import NoiseBank, RSpinViews
+
+SUMMARY = """R-Spin adapted a speech encoder without labels: two noisy views of each utterance, one
+in another voice, must get the same code, and both must tell the acoustic piece of each frame. All
+figures are of utterances that were not trained on. "Unseen" distortions were not part of
+training."""
 
 
 @dataclass
@@ -184,18 +199,36 @@ def train_rspin(
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
-def measure(
-    name: str, encoder: str, train: Utterances, test: Utterances, phones: Mapping | None
-) -> LayerFigures:
-    """Measure one encoder under distortions that training saw, and others."""
+def make_evaluation(
+    output: Path, train: datasets.Dataset, test: datasets.Dataset
+) -> Evaluation:
+    """Return what measures encoders under distortions that training saw, and others.
+
+    Results of an earlier run are removed: its recordings may have been others.
+    """
+    folder = output / "evaluation"
+    shutil.rmtree(folder, ignore_errors=True)
     conditions = [
         BackgroundNoise(NoiseBank(list(sample_noises(kind, seed=2).values())), name=f"{kind} noise")
         for kind in ("seen", "unseen")
     ]
     conditions += [GaussianNoise(name="Gaussian (unseen)")]
     conditions += [Rooms(simulate_rooms(5), name="rooms (unseen)")]
-    front_end = load_front_end(encoder, name, bf16=has_fast_bfloat16())
-    return measure_layers(front_end, train, test, conditions, phones)
+    utterances = [Utterances.from_corpus(part, keep_waveforms=True) for part in (test, train)]
+    probes = [CkaProbe(), SpeakerIdentification("train"), UnitProbe(max_utterances=None)]
+    return Evaluation(folder, utterances[0], conditions, probes, utterances[1], torch.float32)
+
+
+def write_results(evaluation: Evaluation, history: list[dict], output: Path) -> str:
+    """Write the long table and the report; return the table before / after as markdown."""
+    table = to_table(evaluation.cells())
+    write_text(output / "results.csv", table.to_csv(index=False))
+    report = evaluation_report(
+        table, "What R-Spin changed", SUMMARY, evaluation.left_out, history
+    )
+    report.write(output / "report.html")
+    summary = layer_summary(table)
+    return "\n\n".join([markdown_table(summary.headers, summary.rows), *evaluation.left_out])
 
 
 def run(
@@ -204,9 +237,9 @@ def run(
     """Measure, make pseudo-labels, adapt, measure again, report."""
     minutes = (sum(train["duration"]) / 60, sum(test["duration"]) / 60)
     print(f"[1/4] {minutes[0]:.1f} min to adapt to, {minutes[1]:.1f} min held out to measure on")
-    utterances = [Utterances.from_corpus(part, keep_waveforms=True) for part in (train, test)]
-    phones = sample_phones() if arguments.audio is None else None
-    before = measure("before", arguments.encoder, *utterances, phones)
+    evaluation = make_evaluation(output, train, test)
+    bf16 = has_fast_bfloat16()
+    evaluation.run(load_front_end(arguments.encoder, "before", bf16))
     print("[2/4] units and acoustic pieces: the pseudo-labels")
     labels, pieces = make_labels(arguments, train, output)
     print(
@@ -216,15 +249,10 @@ def run(
     print(f"[3/4] R-Spin: {arguments.steps} updates")
     history = train_rspin(arguments, train, labels, output)
     print("[4/4] what changed")
-    after = measure("after", str(output / "model"), *utterances, phones)
-    figures = {"before": before, "after": after}
-    baseline = mfcc_pnmi(*utterances, phones) if phones is not None else None
-    table = adaptation_table(figures, baseline)
-    report = adaptation_report(figures, history, baseline)
-    report.write(output / "report.html")
-    (output / "results.json").write_text(
-        json.dumps({name: value.to_dict() for name, value in figures.items()}, indent=1)
-    )
+    evaluation.run(load_front_end(str(output / "model"), "after", bf16))
+    if evaluation.test.alignments is not None:
+        evaluation.run(load_front_end("mfcc", "MFCC"), [UnitProbe.name], [CLEAN])
+    table = write_results(evaluation, history, output)
     print(f"\n{table}\n")
     print(f"model:  {output / 'model'}\nreport: {output / 'report.html'}")
 

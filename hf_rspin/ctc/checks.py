@@ -13,7 +13,7 @@ from hf_rspin.adapters import adapted_model
 from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.ctc.splits import EvaluationSplit, TrainSplit
 from hf_rspin.ctc.vocabulary import frames_needed, outside_vocabulary
-from hf_rspin.data.preflight import check_batches
+from hf_rspin.data.checks import check_batches
 from hf_rspin.training.trainer import SpeechTrainer
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import numpy as np
 from hf_rspin.ctc.arguments import CtcCorpusArguments
 from hf_rspin.ctc.transcripts import TranscriptRules, choose_target
 from hf_rspin.data import SkipLog, load_corpus
-from hf_rspin.evaluation.phone_recognition import hold_out_speakers
+from hf_rspin.evaluation.splits import hold_out_speakers
 from hf_rspin.evaluation.utterances import Utterances
 
 logger = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 import datasets
 
 from hf_rspin.ctc.arguments import TARGETS
-from hf_rspin.evaluation.phone_labels import parse_phones
+from hf_rspin.evaluation.phone_labels import SPECIAL_TOKENS, parse_phones
 
 APOSTROPHES = str.maketrans("\u2019\u02bc\u2018\u00b4`", "'''''")
+VARIANTS = frozenset(map(chr, range(0xFE00, 0xFE10)))  # they choose the shape of a character
 WORD_DELIMITER = "|"
 
 
@@ -20,7 +22,8 @@ class TranscriptRules:
     """Turn a cell of the corpus into tokens separated by blanks.
 
     Phones: word separators are dropped, and the stress of ARPAbet vowels where `strip_stress` says
-    so. Text, in this order: Unicode form NFC; typographic apostrophes become "'"; without
+    so. Text, in this order: tokens like <pad> are dropped; Unicode form NFC; characters that cannot
+    be seen are dropped; typographic apostrophes become "'"; without
     `keep_punctuation`, every punctuation mark and symbol becomes a blank, but for an apostrophe
     between two letters; "|" always does; `case`; one blank between words. Numbers stay as digits.
 
@@ -42,12 +45,13 @@ class TranscriptRules:
             return ""
         if self.target == "phones":
             return " ".join(parse_phones(str(cell), self.strip_stress))
-        text = unicodedata.normalize("NFC", str(cell)).translate(APOSTROPHES)
+        text = without_invisible(without_special_tokens(str(cell)))
+        text = unicodedata.normalize("NFC", text).translate(APOSTROPHES)
         if not self.keep_punctuation:
             text = _without_punctuation(text)
         text = text.replace(WORD_DELIMITER, " ")
         if self.case != "keep":
-            text = text.lower() if self.case == "lower" else text.upper()
+            text = lower(text) if self.case == "lower" else text.upper().translate(APOSTROPHES)
         return " ".join(unicodedata.normalize("NFC", text).split())
 
     def read(self, corpus: datasets.Dataset) -> list[str]:
@@ -80,6 +84,30 @@ def choose_target(columns: Sequence[str], wanted: str = "auto") -> str:
         f"the corpus has {missing}; it has {', '.join(columns)}: add the transcripts, or rename "
         "their column."
     )
+
+
+def without_special_tokens(text: str) -> str:
+    """Drop <pad>, <unk> and the like: nobody says them, and tokenizers take them for their own."""
+    return re.sub("|".join(map(re.escape, sorted(SPECIAL_TOKENS))), " ", text)
+
+
+def without_invisible(text: str) -> str:
+    """Drop what has no sound and no width: zero-width and soft characters, marks of direction.
+
+    A zero-width space separates words.
+    """
+    text = re.sub("[\u200b\u2028\u2029]", " ", text)
+    return "".join(
+        character
+        for character in text
+        if character.isspace()
+        or not (unicodedata.category(character) in ("Cf", "Cc") or character in VARIANTS)
+    )
+
+
+def lower(text: str) -> str:
+    """Lower the case; the Turkish capital I with a dot gives i, without a dot of its own."""
+    return text.replace("\u0130", "i").lower()
 
 
 def _without_punctuation(text: str) -> str:

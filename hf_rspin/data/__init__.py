@@ -3,8 +3,7 @@
 from hf_rspin.data.collator import BatchInfo, TwoViewCollator
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.data.dataset import TwoViewDataset, TwoViewExample
-from hf_rspin.data.pair_sampler import PairBatchSampler
-from hf_rspin.data.sampler import DurationBatchSampler
+from hf_rspin.data.samplers import DurationBatchSampler, PairBatchSampler
 from hf_rspin.data.skipped import SkipLog, SkippedFile
 
 __all__ = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from hf_rspin.audio import SAMPLING_RATE, num_frames
+from hf_rspin.audio import SAMPLING_RATE, normalize_waveforms, num_frames
 from hf_rspin.data.dataset import TwoViewExample
 from hf_rspin.data.skipped import SkippedFile
 
@@ -72,7 +72,7 @@ class TwoViewCollator:
         mask = torch.zeros(len(waveforms), longest, dtype=torch.long)
         for row, waveform in enumerate(waveforms):
             if self.do_normalize:
-                waveform = (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
+                waveform = normalize_waveforms(waveform)
             values[row, : len(waveform)] = torch.from_numpy(np.ascontiguousarray(waveform))
             mask[row, : len(waveform)] = 1
         return values, mask

@@ -14,23 +14,25 @@ from torch.utils.data import Dataset
 from hf_rspin.audio import (
     FRAME_SHIFT,
     SAMPLING_RATE,
+    SILENCE,
     AudioError,
+    audio_length,
     audio_name,
+    check_audible,
     num_frames,
     random_crop,
     read_audio,
 )
-from hf_rspin.data.corpus import check_audible
+from hf_rspin.data.f0_ranges import F0_COLUMNS, check_f0_ranges, f0_range
 from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
 from hf_rspin.seeding import example_generator
-from hf_rspin.views import ANALYSIS_RATE, ViewPair
+from hf_rspin.views import ViewPair
 
 logger = logging.getLogger(__name__)
 
 CLEAN_VIEW, PERTURBED_VIEW, CROP = 0, 1, 2  # last number of the key of each random generator
-F0_COLUMNS = ("f0_floor", "f0_ceiling")  # Hz; optional, else estimated from the utterance
-HIGHEST_F0 = ANALYSIS_RATE // 4  # Hz
 NAMES_SHOWN = 10
+LONGER = 1.02  # times the announced duration: what rounded headers and resamplers may add
 SUBSTITUTES = 20  # utterances tried in place of a batch without a single usable one
 
 
@@ -72,7 +74,8 @@ class TwoViewDataset(Dataset):
 
     What is drawn depends on (seed, epoch, index, view) alone. Crops start on a multiple of 320
     samples and both views share them, so that frame labels stay aligned. `dataset[epoch, index]`
-    raises on a bad file; a whole batch, as a `DataLoader` asks for it, skips it.
+    raises on a bad file; a whole batch, as a `DataLoader` asks for it, skips it. Of files longer
+    than a crop only the crop is decoded, where their format allows it.
 
     Args:
         corpus: columns `id`, `audio` (undecoded) and `duration` in seconds, see `load_corpus`;
@@ -115,7 +118,7 @@ class TwoViewDataset(Dataset):
         self._warn_short(corpus, np.flatnonzero(seconds < min_seconds))
         columns = ["id", "audio", *(name for name in F0_COLUMNS if name in corpus.column_names)]
         self.corpus = corpus.select_columns(columns).select(kept)
-        _check_f0_ranges(self.corpus)
+        check_f0_ranges(self.corpus)
         self.full_durations = seconds[kept]
         self.durations = np.minimum(self.full_durations, max_seconds)
 
@@ -129,7 +132,7 @@ class TwoViewDataset(Dataset):
         Raises:
             AudioError: the file is damaged, silent, or does not fit its labels.
         """
-        return self._example(key, *self._load(int(key[1])))
+        return self._example(key, *self._load(key))
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[TwoViewExample | SkippedFile]:
         """Return a batch in which every bad file is a `SkippedFile`.
@@ -144,51 +147,88 @@ class TwoViewDataset(Dataset):
 
     def _try(self, key: tuple[int, int]) -> TwoViewExample | SkippedFile:
         try:
-            loaded = self._load(int(key[1]))
+            loaded = self._load(key)
         except AudioError as error:
             if self.strict:
                 raise
             row = self.corpus[int(key[1])]
-            name = _name(row)
-            return SkippedFile(name, str(error).replace(audio_name(row["audio"]), name))
+            name, start = _name(row), row["audio"].get("start")
+            place = name if start is None else f"{name} at {start:.1f} s"  # of a part
+            return SkippedFile(name, str(error).replace(audio_name(row["audio"]), place))
         return self._example(key, *loaded)
 
-    def _load(self, index: int) -> tuple[dict, np.ndarray, np.ndarray | None]:
-        """Return the row, the whole waveform (samples,) and the whole labels (frames,)."""
+    def _load(self, key: tuple[int, int]) -> tuple[dict, np.ndarray, np.ndarray | None]:
+        """Return the row, the crop (samples,) and its labels (frames,)."""
+        index = int(key[1])
         row = self.corpus[index]
-        waveform = read_audio(row["audio"])
-        name, seconds = _name(row), self.full_durations[index]
-        if num_frames(len(waveform)) < 1 or len(waveform) < seconds * SAMPLING_RATE / 2:
-            raise AudioError(
-                f"{name} decodes to {len(waveform) / SAMPLING_RATE:.3f} s but {seconds:.3f} s were "
-                "announced: the file is damaged; replace or remove it."
-            )
-        check_audible(waveform, name)
+        length, start, waveform = self._read_crop(row, key) or self._crop_of_whole(row, key)
         if self.frame_labels is None:
             return row, waveform, None
-        labels, frames = self.frame_labels[row["id"]], num_frames(len(waveform))
+        labels, frames = self.frame_labels[row["id"]], num_frames(length)
         if abs(len(labels) - frames) > 1:  # resamplers may differ by one frame
             raise AudioError(
-                f"{name} has {frames} frames but {len(labels)} labels: make the pseudo-labels "
-                "again from this audio."
+                f"{_name(row)} has {frames} frames but {len(labels)} labels: make the "
+                "pseudo-labels again from this audio."
             )
+        first = start // FRAME_SHIFT
+        labels = labels[first : first + num_frames(len(waveform))]
         return row, waveform, np.asarray(labels, dtype=np.int64)
+
+    def _read_crop(self, row: dict, key: tuple[int, int]) -> tuple[int, int, np.ndarray] | None:
+        """Seek to the crop; return the samples of the whole, the start and the crop (samples,).
+
+        None where the whole must be read: it is no longer than a crop, cannot be sought in, ends
+        before its header says so, or the crop is silent, which the whole need not be.
+        """
+        if self.full_durations[int(key[1])] <= self.max_seconds:
+            return None
+        length, seekable = audio_length(row["audio"])
+        if not seekable:
+            return None
+        self._check_length(row, length, int(key[1]))
+        start, stop = self._draw_crop(length, key)
+        waveform = read_audio(row["audio"], start=start, stop=stop)
+        if len(waveform) < stop - start or np.ptp(waveform) < SILENCE:
+            return None
+        return length, start, waveform
+
+    def _crop_of_whole(self, row: dict, key: tuple[int, int]) -> tuple[int, int, np.ndarray]:
+        whole = read_audio(row["audio"])
+        self._check_length(row, len(whole), int(key[1]))
+        check_audible(whole, _name(row))
+        start, stop = self._draw_crop(len(whole), key)
+        return len(whole), start, whole[start:stop]
+
+    def _draw_crop(self, length: int, key: tuple[int, int]) -> tuple[int, int]:
+        epoch, index = int(key[0]), int(key[1])
+        if length <= self.max_seconds * SAMPLING_RATE:
+            return 0, length
+        limit = round(self.max_seconds * SAMPLING_RATE)
+        return random_crop(length, limit, example_generator(self.seed, epoch, index, CROP))
+
+    def _check_length(self, row: dict, length: int, index: int) -> None:
+        """Refuse audio of another length than the corpus says: labels and batches rest on it.
+
+        Raises:
+            AudioError: see above.
+        """
+        seconds, announced = length / SAMPLING_RATE, float(self.full_durations[index])
+        longer = min(seconds, self.max_seconds) > announced * LONGER + 0.5
+        if num_frames(length) < 1 or seconds < announced / 2 or longer:
+            raise AudioError(
+                f"{_name(row)} decodes to {seconds:.3f} s but {announced:.3f} s were announced: "
+                "the file is damaged or was changed; replace or remove it, or load the corpus anew."
+            )
 
     def _example(
         self, key: tuple[int, int], row: dict, waveform: np.ndarray, labels: np.ndarray | None
     ) -> TwoViewExample:
         epoch, index = int(key[0]), int(key[1])
-        limit = round(self.max_seconds * SAMPLING_RATE)
-        crop_generator = example_generator(self.seed, epoch, index, CROP)
-        start, stop = random_crop(len(waveform), limit, crop_generator)
-        if labels is not None:
-            first = start // FRAME_SHIFT
-            labels = labels[first : first + num_frames(stop - start)]
         generators = (
             example_generator(self.seed, epoch, index, CLEAN_VIEW),
             example_generator(self.seed, epoch, index, PERTURBED_VIEW),
         )
-        pair = self.views(waveform[start:stop], generators, _f0_range(row), str(row["id"]))
+        pair = self.views(waveform, generators, f0_range(row), str(row["id"]))
         return TwoViewExample(pair.clean, pair.perturbed, labels, pair.voice_skipped)
 
     def _substitute(self, epoch: int, index: int) -> list[TwoViewExample | SkippedFile]:
@@ -224,31 +264,3 @@ class TwoViewDataset(Dataset):
 
 def _name(row: dict) -> str:
     return utterance_name(row["audio"], row["id"])
-
-
-def _f0_range(row: dict) -> tuple[float, float] | None:
-    """Return the range of the voice in Hz; None where a number is left out."""
-    floor, ceiling = (row.get(name) for name in F0_COLUMNS)
-    if floor is None or ceiling is None or np.isnan(floor) or np.isnan(ceiling):
-        return None
-    return float(floor), float(ceiling)
-
-
-def _check_f0_ranges(corpus: datasets.Dataset) -> None:
-    """Refuse ranges now that the views would refuse hours later.
-
-    Raises:
-        ValueError: a range is not of numbers, or not one that `estimate_f0` takes.
-    """
-    if not set(F0_COLUMNS) <= set(corpus.column_names):
-        return
-    columns = (corpus[name][:] for name in F0_COLUMNS)
-    for index, values in enumerate(zip(*columns, strict=True)):
-        numbers = all(value is None or isinstance(value, int | float) for value in values)
-        known = _f0_range(dict(zip(F0_COLUMNS, values, strict=True))) if numbers else None
-        if not numbers or (known and not 0 < known[0] < known[1] <= HIGHEST_F0):
-            raise ValueError(
-                f"f0_floor and f0_ceiling of {corpus['id'][index]} are {values[0]} and "
-                f"{values[1]}; expected Hz, 0 < floor < ceiling <= {HIGHEST_F0}: correct the row, "
-                "or leave both empty."
-            )

@@ -1,178 +1,163 @@
-"""Read a folder, a table or a Hub dataset into rows with an undecoded `audio` column."""
+"""Read a csv, tab-separated, jsonl or parquet table; refuse rows whose cells moved."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import csv
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import datasets
 import pandas
 from datasets.exceptions import DatasetsError
 
-from hf_rspin.audio import AUDIO_SUFFIXES
-
-METADATA_FILES = ("metadata.csv", "metadata.parquet", "metadata.jsonl")
 PATH_COLUMNS = ("file_name", "path", "file")  # relative to the table's folder
 TEXT_COLUMNS = (*PATH_COLUMNS, "audio", "id", "speaker", "speaker_id", "text", "split")
-UNDECODED = datasets.Audio(decode=False)
 TEXT_TYPES = (datasets.Value("string"), datasets.Value("large_string"))  # the latter: of pandas
+SHOWN = 60  # characters of a row in a message
 
 
-def read_table(
-    source: str | Path, split: str | None = None
-) -> tuple[datasets.Dataset, list[int]]:
-    """Return all rows of `source`, their `audio` column undecoded, and which are of the split.
+def parse_table(file: Path, text_columns: Sequence[str] = ()) -> datasets.Dataset | None:
+    """Return the rows of a table; None for a file that is none.
 
-    The rows are not selected yet: `datasets` writes a table anew, all audio in it too, when a
-    column is added after a selection.
+    Args:
+        file: csv (commas, semicolons or tabs), tsv, jsonl, json or parquet, in any case.
+        text_columns: more columns whose cells stay text, such as "007".
 
     Raises:
-        ValueError: nothing there, no audio column, or an unknown split; the message says which.
+        ValueError: it is damaged, or a row has more or fewer cells than the header.
     """
-    path = Path(source)
-    if path.is_dir():
-        rows = _read_folder(path)
-        return rows, _rows_of_split(rows, split, source)
-    if path.is_file():
-        rows = _read_file(path)
-        return rows, _rows_of_split(rows, split, source)
-    if str(source).count("/") == 1 and not path.is_absolute():
-        rows = _read_hub(str(source), split)
-        return rows, list(range(len(rows)))
-    raise ValueError(
-        f"{source} does not exist; expected a folder of audio, a metadata.csv / .parquet / .jsonl, "
-        "or a Hub dataset as owner/name or owner/name:configuration."
-    )
-
-
-def _read_folder(folder: Path) -> datasets.Dataset:
-    for name in METADATA_FILES:
-        if (folder / name).is_file():
-            return _read_file(folder / name)
-    shards = sorted(str(file) for file in folder.rglob("*.parquet"))
-    if shards:
-        with _damage_named(folder):
-            rows = _load_parquet(shards)
-        return _with_audio(rows, folder)
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
-    if not files:
-        raise ValueError(
-            f"{folder} holds no audio ({', '.join(AUDIO_SUFFIXES)}), no parquet and none of "
-            f"{', '.join(METADATA_FILES)}."
-        )
-    names = [file.relative_to(folder).as_posix() for file in files]
-    return _with_audio(datasets.Dataset.from_dict({"file_name": names}), folder)
-
-
-def _read_file(file: Path) -> datasets.Dataset:
-    with _damage_named(file):
-        rows = _parse_file(file)
-    if rows is None:
-        raise ValueError(f"{file} is neither a csv, parquet or jsonl table nor audio.")
-    return _with_audio(rows, file.parent)
-
-
-@contextlib.contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Say which table is damaged."""
-    try:
-        yield
-    except (ValueError, DatasetsError) as error:
-        raise ValueError(
-            f"{path} could not be read as a table ({' '.join(str(error).split())}); expected a "
-            "csv with commas, parquet, or one JSON object per line: repair the file."
-        ) from error
-
-
-def _parse_file(file: Path) -> datasets.Dataset | None:
-    """Return the rows of a table or of one recording; None for any other kind of file."""
-    if file.suffix == ".parquet":
-        return _load_parquet([str(file)])
-    if file.suffix == ".csv":
-        text = {name: str for name in TEXT_COLUMNS}
-        # Only an empty cell is missing: "null" or "None" may be what somebody said.
-        # Without an index the first column stays one where rows are longer than the header.
-        frame = pandas.read_csv(
-            file, dtype=text, keep_default_na=False, na_values=[""], index_col=False
-        )
-        return datasets.Dataset.from_pandas(frame, preserve_index=False)
-    if file.suffix in (".jsonl", ".json"):
-        # No guessing: ids keep their zeros, and what looks like a date stays text.
-        frame = pandas.read_json(file, lines=True, dtype=False, convert_dates=False)
-        return datasets.Dataset.from_pandas(frame, preserve_index=False)
-    if file.suffix.lower() in AUDIO_SUFFIXES:
-        return datasets.Dataset.from_dict({"file_name": [file.name]})
+    suffix = file.suffix.lower()
+    if suffix == ".parquet":
+        return load_parquet([file])
+    if suffix in (".csv", ".tsv"):
+        return _parse_csv(file, (*TEXT_COLUMNS, *text_columns))
+    if suffix in (".jsonl", ".json"):
+        with damage_named(file):
+            # No guessing: ids keep their zeros, and what looks like a date stays text.
+            lines = not file.read_text(encoding="utf-8-sig").lstrip().startswith("[")
+            frame = pandas.read_json(file, lines=lines, dtype=False, convert_dates=False)
+            return datasets.Dataset.from_pandas(frame, preserve_index=False)
     return None
 
 
-def _load_parquet(files: list[str]) -> datasets.Dataset:
-    return datasets.load_dataset("parquet", data_files=files, split="train")
+def load_parquet(files: Sequence[Path]) -> datasets.Dataset:
+    """Load parquet files as one table, from the disk.
+
+    Raises:
+        ValueError: one is damaged.
+    """
+    with damage_named(files[0] if len(files) == 1 else files[0].parent):
+        names = sorted(str(file) for file in files)
+        return datasets.load_dataset("parquet", data_files=names, split="train")
 
 
-def _read_hub(name: str, split: str | None) -> datasets.Dataset:
-    name, _, configuration = name.partition(":")
-    if split is None:
-        raise ValueError(f"{name} is a Hub dataset: say which split, e.g. train.clean.100.")
+@contextlib.contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Say which table is damaged."""
     try:
-        rows = datasets.load_dataset(name, configuration or None, split=split)
-    except (OSError, ValueError, DatasetsError) as error:
+        yield
+    except CellError:
+        raise
+    except (ValueError, DatasetsError, csv.Error) as error:
         raise ValueError(
-            f"{name} is no folder or file here and could not be loaded from the Hub "
-            f"({' '.join(str(error).split()).rstrip('.')}): correct the path, the id or the split."
-        ) from error
-    return _with_audio(rows, Path())
-
-
-def _with_audio(rows: datasets.Dataset, folder: Path) -> datasets.Dataset:
-    """Make `audio` from the column that names files, unless it is there already."""
-    if "audio" not in rows.column_names:
-        column = next((name for name in PATH_COLUMNS if name in rows.column_names), None)
-        if column is None:
-            raise ValueError(
-                f"The table has the columns {', '.join(rows.column_names)}; expected `file_name` "
-                "(relative to its folder) or `audio`."
-            )
-        return rows.add_column("audio", _cells(rows[column], folder), feature=UNDECODED)
-    held = rows.features["audio"]
-    if held in TEXT_TYPES:
-        cells = _cells(rows["audio"], folder)
-        return rows.remove_columns("audio").add_column("audio", cells, feature=UNDECODED)
-    try:
-        return rows.cast_column("audio", UNDECODED)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"The column `audio` holds {held}; expected paths, or `bytes` and `path` as the Hub "
-            "has them."
+            f"{path} could not be read as a table ({' '.join(str(error).split())}); expected a "
+            "csv with commas or tabs, parquet, or one JSON object per line: repair the file."
         ) from error
 
 
-def _cells(names: Iterable[str | None], folder: Path) -> list[dict[str, str | None]]:
-    """Return what an undecoded audio column holds; an empty name has no path."""
-    paths = (None if name is None else str(folder / str(name)) for name in names)
-    return [{"bytes": None, "path": path} for path in paths]
-
-
-def _rows_of_split(
-    rows: datasets.Dataset, split: str | None, source: str | Path
-) -> list[int]:
-    if split is None:
-        return list(range(len(rows)))
-    if "split" not in rows.column_names:
-        raise ValueError(
-            f"{source} has no `split` column, but the split {split!r} was asked for: leave the "
-            "split out to use all of it (none on a command line, such as --corpus_split none)."
-        )
-    values = [_as_text(value) for value in rows["split"]]
-    kept = [index for index, value in enumerate(values) if value == str(split)]
-    if not kept:
-        known = ", ".join(sorted({value or "empty cells" for value in values}))
-        raise ValueError(f"{source} has no row with split {split!r}; it has {known}.")
-    return kept
-
-
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
     """Write a cell as a person would: 1 also where empty cells beside it made it 1.0."""
     if value is None or value != value:  # NaN
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _parse_csv(file: Path, text_columns: Sequence[str]) -> datasets.Dataset:
+    with damage_named(file):
+        text = file.read_text(encoding="utf-8-sig")
+    delimiter, quoting = _dialect(file, text)
+    header = _check_cells(file, text, delimiter, quoting)
+    with damage_named(file):
+        # Only an empty cell is missing: "null" or "None" may be what somebody said.
+        frame = pandas.read_csv(
+            io.StringIO(text), sep=delimiter, quoting=quoting, index_col=False,
+            usecols=range(len(header)), dtype={name: str for name in text_columns},
+            keep_default_na=False, na_values=[""],
+        )  # fmt: skip
+        frame.columns = [str(name).strip() for name in frame.columns]
+        if quoting == csv.QUOTE_NONE:
+            for name in frame.select_dtypes(["object", "str"]):
+                frame[name] = frame[name].map(_unquoted)
+        return datasets.Dataset.from_pandas(frame, preserve_index=False)
+
+
+def _dialect(file: Path, text: str) -> tuple[str, int]:
+    """Return the delimiter and how quotes are read.
+
+    Tables with tabs often hold quotes that are part of the text (Common Voice): they are read as
+    such where every line has as many cells as the header then.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    header = lines[0] if lines else ""
+    if file.suffix.lower() == ".csv" and "," in header and "\t" not in header:
+        return ",", csv.QUOTE_MINIMAL
+    if "\t" in header or file.suffix.lower() == ".tsv":
+        tabs = header.count("\t")
+        same = all(line.count("\t") == tabs for line in lines)
+        return "\t", csv.QUOTE_NONE if same else csv.QUOTE_MINIMAL
+    return (";" if ";" in header else ","), csv.QUOTE_MINIMAL
+
+
+def _check_cells(file: Path, text: str, delimiter: str, quoting: int) -> list[str]:
+    """Return the header; empty cells after the last column of a row do not count.
+
+    Raises:
+        ValueError: a row has more or fewer cells.
+    """
+    header: list[str] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+    with damage_named(file):
+        rows = ((reader.line_num, row) for row in reader)
+        for line, row in rows:
+            if not any(cell.strip() for cell in row) and len(row) <= 1:
+                continue
+            if not header:
+                header = row
+            elif len(row) < len(header) or any(row[len(header) :]):
+                if "\n" in row[-1] and next(rows, None) is None:
+                    raise ValueError(f"a double quote in {row[0][:SHOWN]!r} is never closed")
+                raise CellError(file, line, row, header, delimiter)
+    return header
+
+
+class CellError(ValueError):
+    """A row of a table has more or fewer cells than the header."""
+
+    def __init__(self, file: Path, line: int, row: list[str], header: list[str], delimiter: str):
+        shown = delimiter.join(row)
+        shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+        what = {"\t": "a tab", ";": "a semicolon"}.get(delimiter, "a comma")
+        super().__init__(
+            f"{file}, line {line} has {len(row)} cells ({shown!r}); expected {len(header)} "
+            f"({', '.join(header)}): put a cell that holds {what} in double quotes, and leave no "
+            "cell out."
+        )
+
+
+def _unquoted(cell: object) -> object:
+    """Take off quotes that only enclose a cell, and halve the doubled ones within."""
+    if not isinstance(cell, str) or len(cell) < 2 or not cell[0] == cell[-1] == '"':
+        return cell
+    inner = cell[1:-1]
+    return inner.replace('""', '"') if '"' not in inner.replace('""', "") else cell
+
+
+def set_column(
+    rows: datasets.Dataset, name: str, values: list, feature: datasets.Value | None = None
+) -> datasets.Dataset:
+    """Add a column, or put it in the place of the one of that name."""
+    if name in rows.column_names:
+        rows = rows.remove_columns(name)
+    return rows.add_column(name, values, feature=feature)

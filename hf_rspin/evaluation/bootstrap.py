@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hf_rspin.evaluation.metrics import ErrorCounts
 
-_CHUNK = 200
+NUM_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A rate and its bootstrap interval (percentiles)."""
+    """A rate and its bootstrap interval (percentiles); nan where one unit cannot tell."""
 
     value: float
     low: float
@@ -38,17 +38,26 @@ def bootstrap_interval(
     counts: ErrorCounts,
     groups: Sequence | None = None,
     confidence: float = 0.95,
-    num_resamples: int = 2000,
+    num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> Interval:
     """Resample utterances with replacement; the rate of each resample is corpus-level.
 
     Args:
-        groups: resample whole groups instead, e.g. speakers, whose utterances are not
-            independent; one label per utterance. Wider, and honest about new speakers.
+        counts: errors and lengths, (utterances,) each.
+        groups: resample whole groups instead (cluster bootstrap), e.g. speakers, whose utterances
+            are not independent; one label per utterance. Wider, and honest about new speakers.
+        confidence: share of the resamples inside the interval.
+        num_resamples: number of resamples.
+        seed: of the resamples.
     """
-    sums = _resampled_sums(_stack(groups, counts.errors, counts.lengths), num_resamples, seed)
-    return Interval(counts.rate, *_percentiles(sums[:, 0] / sums[:, 1], confidence))
+
+    def rate(errors: np.ndarray, lengths: np.ndarray, axis: int) -> np.ndarray:
+        return errors.sum(axis) / lengths.sum(axis)
+
+    columns = _grouped(groups, counts.errors, counts.lengths)
+    low, high, _ = _bootstrap(columns, rate, confidence, num_resamples, seed)
+    return Interval(counts.rate, low, high)
 
 
 def paired_difference(
@@ -56,10 +65,18 @@ def paired_difference(
     second: ErrorCounts,
     groups: Sequence | None = None,
     confidence: float = 0.95,
-    num_resamples: int = 2000,
+    num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> PairedDifference:
     """Compare two systems on the same utterances, resampled together (paired bootstrap).
+
+    Args:
+        first: the system that differences refer to.
+        second: the other system.
+        groups: see `bootstrap_interval`.
+        confidence: see `bootstrap_interval`.
+        num_resamples: see `bootstrap_interval`.
+        seed: see `bootstrap_interval`.
 
     Raises:
         ValueError: the two were not scored against the same references.
@@ -69,44 +86,43 @@ def paired_difference(
             "the two systems have different reference lengths; a paired comparison needs the same "
             "utterances in the same order: score both on one corpus."
         )
-    columns = _stack(groups, first.errors, second.errors, first.lengths)
-    sums = _resampled_sums(columns, num_resamples, seed)
-    differences = (sums[:, 1] - sums[:, 0]) / sums[:, 2]
-    below, above = (differences <= 0).mean(), (differences >= 0).mean()
-    return PairedDifference(
-        second.rate - first.rate,
-        *_percentiles(differences, confidence),
-        p_value=float(max(min(1.0, 2 * min(below, above)), 1 / num_resamples)),
-    )
+
+    def difference(one: np.ndarray, two: np.ndarray, lengths: np.ndarray, axis: int) -> np.ndarray:
+        return (two.sum(axis) - one.sum(axis)) / lengths.sum(axis)
+
+    columns = _grouped(groups, first.errors, second.errors, first.lengths)
+    low, high, found = _bootstrap(columns, difference, confidence, num_resamples, seed)
+    smaller = min((found <= 0).mean(), (found >= 0).mean()) if len(found) else 0.5
+    p_value = max(min(1.0, 2 * smaller), 1 / num_resamples)
+    return PairedDifference(second.rate - first.rate, low, high, float(p_value))
 
 
-def _stack(groups: Sequence | None, *columns: np.ndarray) -> np.ndarray:
-    """Return the columns side by side, (units, columns), summed within groups where given."""
-    table = np.stack(columns, axis=1).astype(np.float64)
+def _grouped(groups: Sequence | None, *columns: np.ndarray) -> list[np.ndarray]:
+    """Return the columns (units,), summed within groups where given."""
     if groups is None:
-        return table
-    if len(groups) != len(table):
-        raise ValueError(f"{len(groups)} group labels came for {len(table)} utterances.")
+        return [np.asarray(column, dtype=np.float64) for column in columns]
+    if len(groups) != len(columns[0]):
+        raise ValueError(f"got {len(groups)} group labels for {len(columns[0])} utterances.")
     _, members = np.unique(np.asarray(groups), return_inverse=True)
-    return np.stack([np.bincount(members, column) for column in table.T], axis=1)
+    return [np.bincount(members, column) for column in columns]
 
 
-def _resampled_sums(table: np.ndarray, num_resamples: int, seed: int) -> np.ndarray:
-    """Column sums of each resample, (resamples, columns)."""
-    return np.concatenate(
-        [counts @ table for counts in _multiplicities(len(table), num_resamples, seed)]
-    )
+def _bootstrap(
+    columns: Sequence[np.ndarray],
+    statistic: Callable[..., np.ndarray],
+    confidence: float,
+    num_resamples: int,
+    seed: int,
+) -> tuple[float, float, np.ndarray]:
+    """Return low, high and the statistic of each resample; nan and nothing for a single unit."""
+    from scipy.stats import bootstrap
 
-
-def _multiplicities(size: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each of `size` units is drawn, in chunks (resamples, size) of bounded memory."""
-    rng = np.random.default_rng(seed)
-    for start in range(0, num_resamples, _CHUNK):
-        rows = min(_CHUNK, num_resamples - start)
-        yield rng.multinomial(size, np.full(size, 1 / size), size=rows).astype(np.float64)
-
-
-def _percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return float(low), float(high)
+    if len(columns[0]) < 2:
+        return float("nan"), float("nan"), np.empty(0)
+    found = bootstrap(
+        columns, statistic, paired=True, vectorized=True, method="percentile",
+        confidence_level=confidence, n_resamples=num_resamples, batch=100,
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    interval = found.confidence_interval
+    return float(interval.low), float(interval.high), found.bootstrap_distribution

@@ -1,24 +1,26 @@
-"""Frozen features, computed once and kept on disk in half precision."""
+"""Frozen features, computed once and kept on disk."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap, write_array_header_1_0
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from hf_rspin.evaluation.featurizer import FrontEnd
+from hf_rspin.evaluation.features import FrontEnd
+from hf_rspin.utils import write_json
 
 WaveformReader = Callable[[int], np.ndarray]
-_INDEX, _FEATURES = "index.json", "features.f16"
+_INDEX, _FEATURES = "index.json", "features.npy"
 
 
 def stream_features(
@@ -26,55 +28,68 @@ def stream_features(
     read: WaveformReader,
     count: int,
     num_workers: int = 1,
-    description: str = "features",
+    bar: tqdm | None = None,
 ) -> Iterator[Tensor]:
     """Yield the features (layers, frames, dim) of examples 0 .. count - 1, in order.
 
     Args:
+        front_end: waveform (samples,) -> (layers, frames, dim).
         read: index -> waveform (samples,); reading and distorting run in the workers as well.
+        count: number of examples.
         num_workers: threads; each runs whole utterances, which scales better on a CPU than
             several threads inside one short utterance.
-        description: the label of the progress bar.
+        bar: a progress bar, moved on by one per example.
     """
-    with ThreadPoolExecutor(num_workers) as pool, tqdm(total=count, desc=description) as bar:
-        pending: deque = deque()
-        for index in range(count):
-            pending.append(pool.submit(lambda i: front_end(read(i)), index))
-            if len(pending) > 2 * num_workers:
-                yield pending.popleft().result()
-                bar.update()
-        while pending:
-            yield pending.popleft().result()
+
+    def finish(job) -> Tensor:
+        features = job.result()
+        if bar is not None:
             bar.update()
+        return features
+
+    with ThreadPoolExecutor(num_workers) as pool:
+        pending: deque = deque()
+        try:
+            for index in range(count):
+                pending.append(pool.submit(lambda i: front_end(read(i)), index))
+                if len(pending) > 2 * num_workers:
+                    yield finish(pending.popleft())
+            while pending:
+                yield finish(pending.popleft())
+        finally:  # an error or a kill: what has not begun need not be waited for
+            for job in pending:
+                job.cancel()
 
 
 class FeatureStore:
-    """Features of a corpus: a float16 file of shape (all frames, layers, dim), memory-mapped.
+    """Features of a corpus: an .npy file of shape (all frames, layers, dim), memory-mapped.
 
     The index is written last, so a folder without one is an interrupted extraction.
+
+    Attributes:
+        key: what was computed.
+        lengths: frames per utterance.
+        num_layers: number of layers.
+        dim: dimensions of each.
+        layer_norms: mean L2 norm per layer, (layers,).
+
+    Raises:
+        FileNotFoundError: the folder holds no finished store.
     """
 
     def __init__(self, folder: str | Path) -> None:
-        """Open a finished store.
-
-        Raises:
-            FileNotFoundError: the folder holds no finished store.
-        """
         self.folder = Path(folder)
         if not (self.folder / _INDEX).is_file():
             raise FileNotFoundError(f"{folder} holds no finished features; extract them again.")
         index = json.loads((self.folder / _INDEX).read_text())
         self.key: str = index["key"]
-        self.lengths: list[int] = index["lengths"]  # frames per utterance
-        self.num_layers, self.dim = index["num_layers"], index["dim"]
-        self.layer_norms = torch.tensor(index["layer_norms"])  # mean L2 norm per layer
+        self.lengths: list[int] = index["lengths"]
+        self.layer_norms = torch.tensor(index["layer_norms"])
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(int)
-        shape = (int(self._starts[-1]), self.num_layers, self.dim)
-        # Mapped, not read; torch converts half precision several times faster than numpy.
-        mapped = torch.from_file(
-            str(self.folder / _FEATURES), size=math.prod(shape), dtype=torch.float16
-        )
-        self._values = mapped.view(shape)
+        # Mapped, not read; torch converts half precision several times faster than numpy. Mode "c"
+        # (copy on write) is what torch asks for: it does not know read-only memory.
+        self._values = torch.from_numpy(open_memmap(self.folder / _FEATURES, mode="c"))
+        _, self.num_layers, self.dim = self._values.shape
         self._buffer = torch.empty(0)
 
     def __len__(self) -> int:
@@ -84,6 +99,14 @@ class FeatureStore:
     def __getitem__(self, index: int) -> Tensor:
         """Return the features of one utterance, (layers, frames, dim) float32."""
         return self.gather([index])[0]
+
+    def layer(self, index: int, layer: int) -> Tensor:
+        """Return one layer of one utterance, (frames, dim) float32."""
+        return self._values[self._starts[index] : self._starts[index + 1], layer].float()
+
+    def means(self) -> np.ndarray:
+        """Return the mean over frames of every utterance, (utterances, layers, dim) float32."""
+        return np.stack([self[index].mean(1).numpy() for index in range(len(self))])
 
     def gather(
         self, indices: Sequence[int], reuse: bool = False
@@ -117,14 +140,19 @@ def open_store(folder: str | Path, key: str) -> FeatureStore | None:
     return store if store.key == key else None
 
 
-def write_store(folder: str | Path, features: Iterator[Tensor], key: str) -> FeatureStore:
+def write_store(
+    folder: str | Path, features: Iterable[Tensor], key: str, dtype: torch.dtype = torch.float16
+) -> FeatureStore:
     """Write a stream of (layers, frames, dim) to `folder` and open it.
 
     Args:
+        folder: made here; an older store in it is replaced.
+        features: one tensor per utterance.
         key: identifies what was computed; `open_store` refuses another.
+        dtype: float16 halves the space; float32 keeps every bit.
 
     Raises:
-        ValueError: a feature is not finite in float16, or there were none.
+        ValueError: a feature is not finite in `dtype`, or there were none.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,20 +160,26 @@ def write_store(folder: str | Path, features: Iterator[Tensor], key: str) -> Fea
     lengths, norms, shape = [], 0.0, None
     with open(folder / _FEATURES, "wb") as file:
         for index, values in enumerate(features):
-            halved = values.transpose(0, 1).half().contiguous()  # (frames, layers, dim)
-            if not torch.isfinite(halved).all():
-                raise ValueError(f"utterance {index} has features beyond float16; clip its audio.")
-            file.write(halved.numpy().tobytes())
-            lengths.append(halved.shape[0])
+            stored = values.transpose(0, 1).to(dtype).contiguous()  # (frames, layers, dim)
+            if not torch.isfinite(stored).all():
+                raise ValueError(
+                    f"utterance {index} has features that are not finite numbers of "
+                    f"{str(dtype).removeprefix('torch.')}; clip its audio."
+                )
+            if shape is None:
+                shape = tuple(stored.shape[1:])
+                _write_header(file, stored.numpy().dtype, (0, *shape))
+            file.write(stored.numpy().tobytes())
+            lengths.append(len(stored))
             norms = norms + values.norm(dim=-1).sum(dim=1)  # (layers,)
-            shape = halved.shape[1:]
-    if shape is None:
-        raise ValueError("no utterance came; expected at least one to extract features from.")
-    index = {
-        "key": key, "lengths": lengths, "num_layers": shape[0], "dim": shape[1],
-        "layer_norms": (norms / sum(lengths)).tolist(),
-    }
-    temporary = folder / (_INDEX + ".part")
-    temporary.write_text(json.dumps(index))
-    os.replace(temporary, folder / _INDEX)
+        if shape is None:
+            raise ValueError("no utterance came; expected at least one to extract features from.")
+        file.seek(0)  # numpy leaves room in the header for the first axis to grow
+        _write_header(file, stored.numpy().dtype, (sum(lengths), *shape))
+    index = {"key": key, "lengths": lengths, "layer_norms": (norms / sum(lengths)).tolist()}
+    write_json(folder / _INDEX, index)
     return FeatureStore(folder)
+
+
+def _write_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    write_array_header_1_0(file, {"descr": dtype.str, "fortran_order": False, "shape": shape})

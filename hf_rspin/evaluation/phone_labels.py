@@ -7,16 +7,24 @@ from dataclasses import dataclass
 
 WORD_SEPARATOR = "|"
 BLANK = 0
+ARPABET_VOWELS = frozenset("AA AE AH AO AW AX AY EH ER EY IH IY OW OY UH UW".split())
+SPECIAL_TOKENS = frozenset("<pad> <unk> <s> </s> <blank> [PAD] [UNK]".split())  # of tokenizers
 
 
 def parse_phones(text: str, strip_stress: bool = True) -> list[str]:
-    """Split "W IY0 | K AO0 L" into phones; word separators are dropped.
+    """Split "W IY0 | K AO0 L" into phones; word separators and tokens like <pad> are dropped.
 
     Args:
+        text: phones separated by blanks.
         strip_stress: drop the digit of ARPAbet vowels (IY0 -> IY), 39 phones instead of 69.
     """
-    phones = [phone for phone in text.split() if phone != WORD_SEPARATOR]
-    return [phone.rstrip("012") or phone for phone in phones] if strip_stress else phones
+    phones = [p for p in text.split() if p != WORD_SEPARATOR and p not in SPECIAL_TOKENS]
+    return [without_stress(phone) for phone in phones] if strip_stress else phones
+
+
+def without_stress(phone: str) -> str:
+    """Drop the stress of an ARPAbet vowel; the tones of a1 and a2 are no stress, and stay."""
+    return phone[:-1] if phone[-1:] in "012" and phone[:-1] in ARPABET_VOWELS else phone
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,10 @@ def retrieve(
     Raises:
         ValueError: not one word per take, or no word with two takes.
     """
+    from sklearn.metrics import average_precision_score
+
     if len(features) != len(words):
-        raise ValueError(f"{len(features)} takes came with {len(words)} words; expected as many.")
+        raise ValueError(f"got {len(features)} takes with {len(words)} words; expected as many.")
     labels = np.asarray(words)
     precisions, first, chance = [], [], []
     for index, query in enumerate(features):
@@ -81,20 +83,13 @@ def retrieve(
         if not relevant.any():
             continue
         scores = np.array([match(query, features[other]) for other in others])
-        ranked = relevant[np.argsort(-scores, kind="stable")]
-        precisions.append(average_precision(ranked))
-        first.append(bool(ranked[0]))
+        precisions.append(average_precision_score(relevant, scores))
+        first.append(bool(relevant[scores.argmax()]))
         chance.append(relevant.mean())
     if not precisions:
         raise ValueError("no word has two takes: nothing can be found.")
     means = (float(np.mean(values)) for values in (precisions, first, chance))
     return RetrievalScores(*means, num_queries=len(precisions))
-
-
-def average_precision(ranked: np.ndarray) -> float:
-    """Return the mean precision at each relevant place of `ranked` (places,) bool."""
-    hits = np.cumsum(ranked)
-    return float((hits / np.arange(1, len(ranked) + 1))[ranked].mean())
 
 
 def _unit(frames: np.ndarray) -> np.ndarray:

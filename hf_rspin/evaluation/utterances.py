@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import datasets
 import numpy as np
 
-from hf_rspin.audio import FRAME_WINDOW, AudioError, num_frames, num_samples, read_audio
+from hf_rspin.audio import (
+    FRAME_SHIFT,
+    FRAME_WINDOW,
+    AudioError,
+    num_frames,
+    num_samples,
+    read_audio,
+)
 from hf_rspin.evaluation.phone_labels import parse_phones
+from hf_rspin.resources.alignment import SILENCE, frame_phones
 
 
 class AudioRows(Sequence):
@@ -37,7 +47,7 @@ class AudioRows(Sequence):
 
 @dataclass
 class Utterances:
-    """Test or training utterances; `speakers` and `phones` are None where not known.
+    """Test or training utterances; what is not known of them is None.
 
     `from_corpus` sorts by duration, and `read` leaves out the samples after the last whole frame
     (less than 20 ms): on a CPU every new length costs as much as encoding four seconds, because
@@ -49,6 +59,7 @@ class Utterances:
             read when asked for.
         speakers: who speaks.
         phones: the phones of each utterance, word separators dropped.
+        alignments: phones with their starts in seconds, see `resources.parse_alignment`.
         keep_waveforms: keep decoded audio in memory (230 MB per hour) for the next condition.
     """
 
@@ -56,6 +67,7 @@ class Utterances:
     audio: Sequence[dict]
     speakers: list[str] | None = None
     phones: list[list[str]] | None = None
+    alignments: list[str] | None = None
     keep_waveforms: bool = False
     _kept: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
@@ -63,7 +75,14 @@ class Utterances:
     def from_corpus(
         cls, corpus: datasets.Dataset, strip_stress: bool = True, keep_waveforms: bool = False
     ) -> Utterances:
-        """Take the columns `id`, `audio` and, where present, `speaker`, `phones` and `duration`.
+        """Take the columns `id`, `audio` and, where present, those that hold labels.
+
+        These are `speaker`, `phones` and `alignment`; `duration` sorts.
+
+        Args:
+            corpus: audio not decoded.
+            strip_stress: of phones; see `parse_phones`.
+            keep_waveforms: see the class.
 
         Raises:
             ValueError: the corpus has no row.
@@ -74,12 +93,16 @@ class Utterances:
         if "duration" in columns:
             order = np.argsort(np.asarray(corpus["duration"], dtype=float), kind="stable")
             corpus = corpus.select(order.tolist())
-        speakers = [str(s) for s in corpus["speaker"]] if "speaker" in columns else None
-        phones = None
-        if "phones" in columns:
-            phones = [parse_phones(text or "", strip_stress) for text in corpus["phones"]]
+
+        def texts(column: str) -> list[str] | None:
+            return [str(x or "") for x in corpus[column]] if column in columns else None
+
+        phones = texts("phones")
+        if phones is not None:
+            phones = [parse_phones(text, strip_stress) for text in phones]
         ids = [str(i) for i in corpus["id"]]
-        return cls(ids, AudioRows(corpus), speakers, phones, keep_waveforms)
+        speakers = [str(s) for s in corpus["speaker"]] if "speaker" in columns else None
+        return cls(ids, AudioRows(corpus), speakers, phones, texts("alignment"), keep_waveforms)
 
     def __len__(self) -> int:
         """Return the number of utterances."""
@@ -112,9 +135,27 @@ class Utterances:
 
         audio = self.audio
         audio = audio.select(indices) if isinstance(audio, AudioRows) else pick(audio)
-        return Utterances(
-            pick(self.ids), audio, pick(self.speakers), pick(self.phones), self.keep_waveforms
-        )
+        labels = (pick(column) for column in (self.speakers, self.phones, self.alignments))
+        return Utterances(pick(self.ids), audio, *labels, self.keep_waveforms)
+
+    def frame_labels(self) -> list[np.ndarray] | None:
+        """Return a phone index per frame, (frames,) int64 each; None without alignments.
+
+        Silence is -1, which measurements leave out. The audio is read for its length.
+        """
+        if self.alignments is None:
+            return None
+        # What `read` left out may hold the start of the last phone; it makes no further frame.
+        lengths = [len(self.read(i)) + FRAME_SHIFT - 1 for i in range(len(self))]
+        named = [frame_phones(*row) for row in zip(self.alignments, lengths, strict=True)]
+        phones = sorted({phone for row in named for phone in row} - {SILENCE})
+        index = {SILENCE: -1} | {phone: number for number, phone in enumerate(phones)}
+        return [np.array([index[phone] for phone in row], dtype=np.int64) for row in named]
+
+    def fingerprint(self) -> str:
+        """Return a hash of the names and labels; the audio itself is not read."""
+        columns = [self.ids, self.speakers, self.phones, self.alignments]
+        return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
     def subset(self, count: int | None, seed: int = 0) -> Utterances:
         """Return `count` utterances spread evenly over the speakers; all for None.

@@ -91,7 +91,7 @@ def _load(source: str) -> PreTrainedModel:
 def _extractor(source: str | None, config: PreTrainedConfig) -> AutoFeatureExtractor:
     if source is not None:
         try:
-            return AutoFeatureExtractor.from_pretrained(source)
+            return AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
         except OSError:  # there is none
             pass
     return default_feature_extractor(config)

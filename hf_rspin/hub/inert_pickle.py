@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 MOST_OPCODES = 5_000_000  # a checkpoint of 24 layers with its optimiser has about 50,000
 MOST_BYTES = 1 << 26
+MOST_COPIED = 2_000_000  # items that calls may copy out of containers, such as OrderedDict(list)
 
 Builder = Callable[[tuple], Any]
 
@@ -110,6 +111,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.copied = 0
 
     def step(self, name: str, argument: Any) -> None:
         if name in _PLAIN_ARGUMENTS:
@@ -178,6 +180,12 @@ class _Machine:
     def call(self, function: Any, arguments: Any) -> None:
         name = function.name if isinstance(function, Global) else "?"
         if name in self.builders and type(arguments) is tuple:
+            # one list may be handed to thousands of calls, each of which would copy it
+            self.copied += sum(len(a) for a in arguments if type(a) in (list, dict, tuple))
+            if self.copied > MOST_COPIED:
+                raise CheckpointError(
+                    f"its pickle copies more than {MOST_COPIED} items; no checkpoint does."
+                )
             self.stack.append(self.builders[name](arguments))
         else:
             self.stack.append(Inert(name))

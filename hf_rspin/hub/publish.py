@@ -79,7 +79,8 @@ def push_to_hub(
             save_for_hub(model, folder, pieces, card)
             return upload(folder, repo_id, **options)
     if pieces is not None or card is not None:
-        save_companions(model, AutoConfig.from_pretrained(model), pieces, card)
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+        save_companions(model, config, pieces, card)
     check_folder(model)
     return upload(model, repo_id, **options)
 

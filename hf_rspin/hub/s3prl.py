@@ -32,11 +32,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
-from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW
+from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, normalize_waveforms
+from hf_rspin.models.encoder import FAMILIES
 from hf_rspin.units.saved_models import fetch, load_whole, read_config, wants_normalized
 
 # encoders with the same parts under the same names
-ENCODERS = ("hubert", "wavlm", "wav2vec2", "unispeech-sat", "data2vec-audio")
+ENCODERS = tuple(name for name, family in FAMILIES.items() if family.splits)
 
 
 class UpstreamExpert(nn.Module):
@@ -121,7 +122,7 @@ class UpstreamExpert(nn.Module):
     def _convolve(self, wav: Tensor) -> Tensor:
         """(samples,) -> (frames, channels)."""
         if self.normalize:
-            wav = nn.functional.layer_norm(wav, wav.shape, eps=1e-7)
+            wav = normalize_waveforms(wav)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_convolutions):
             return self.model.feature_extractor(wav[None])[0].T
 
@@ -173,7 +174,7 @@ def _find_folder(ckpt: str | Path | None, model_config: str | None) -> Path:
             f"{folder} holds a {config.get('model_type')!r} model; expected one of "
             f"{', '.join(ENCODERS)}."
         )
-    shift = math.prod(AutoConfig.from_pretrained(str(folder)).conv_stride)
+    shift = math.prod(AutoConfig.from_pretrained(str(folder), trust_remote_code=False).conv_stride)
     if shift != FRAME_SHIFT:
         raise ValueError(
             f"{folder} has a frame every {shift} samples; expected {FRAME_SHIFT}, 20 ms at 16 kHz."

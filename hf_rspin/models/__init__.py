@@ -1,6 +1,10 @@
 """Models: any speech encoder with the heads of an objective."""
 
-from hf_rspin.models.configuration import CONFIG_CLASSES, SCORE_SETTINGS, LaserFields, SpinFields
+from typing import Any
+
+from hf_rspin.models import configuration
+from hf_rspin.models.configuration import SCORE_SETTINGS, LaserFields, SpinFields
+from hf_rspin.models.loading import load_encoder
 from hf_rspin.models.modeling_laser import LaserModel, LaserOutput
 from hf_rspin.models.modeling_spin import RSpinModel, RSpinOutput
 from hf_rspin.models.named import (
@@ -10,10 +14,6 @@ from hf_rspin.models.named import (
     RSpinWavLMModel,
 )
 from hf_rspin.models.wavlm_attention import WavLMSdpaAttention, use_sdpa_attention
-
-# RSpinHubertConfig, LaserWavLMConfig, RSpinSEWDConfig, ...: one for every family and objective
-_CONFIGS = {made.__name__: made for made in CONFIG_CLASSES.values()}
-globals().update(_CONFIGS)
 
 __all__ = [
     "SCORE_SETTINGS",
@@ -28,6 +28,11 @@ __all__ = [
     "RSpinWavLMModel",
     "SpinFields",
     "WavLMSdpaAttention",
+    "load_encoder",
     "use_sdpa_attention",
-    *_CONFIGS,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return a config class by its name, such as `RSpinHubertConfig`; see `configuration`."""
+    return getattr(configuration, name)

@@ -18,11 +18,10 @@ import torch
 from torch import nn
 from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
 
-from hf_rspin.models.configuration import CONFIG_CLASSES, HEAD_FIELDS, HeadFields
+from hf_rspin.models.configuration import HEAD_FIELDS, HeadFields, config_class
 from hf_rspin.models.encoder import (
     build_encoder,
     default_feature_extractor,
-    family_of,
     layers_of,
     lower_modules,
     norm_is_last,
@@ -96,10 +95,7 @@ class EncoderWithHeads(PreTrainedModel):
         if isinstance(config, cls.fields) and not changes:
             return config
         content = config if isinstance(config, dict) else config.to_dict()
-        wanted = cls.config_class
-        if wanted is None:
-            family_of(content.get("model_type"))  # refuses one that is not known
-            wanted = CONFIG_CLASSES[cls.fields, content["model_type"]]
+        wanted = cls.config_class or config_class(cls.fields, content.get("model_type"))
         return wanted.from_dict(content, **changes)
 
     @classmethod
@@ -129,8 +125,9 @@ class EncoderWithHeads(PreTrainedModel):
         if not isinstance(config, PreTrainedConfig):
             options = {key: kwargs[key] for key in HUB_OPTIONS if key in kwargs}
             config, _ = PreTrainedConfig.get_config_dict(config or name, **options)
-        known = set(CONFIG_CLASSES[cls.fields, "hubert"].__dataclass_fields__)
-        changes = {key: kwargs.pop(key) for key in known & kwargs.keys() if key != "dtype"}
+        content = config if isinstance(config, dict) else config.to_dict()
+        known = cls.with_fields(content).__dataclass_fields__.keys() - {"dtype"}
+        changes = {key: kwargs.pop(key) for key in known & kwargs.keys()}
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
         anew = kwargs.pop("ignore_mismatched_sizes", False)

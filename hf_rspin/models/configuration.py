@@ -5,6 +5,7 @@ made for every family and objective: `RSpinHubertConfig`, `LaserWavLMConfig`, `R
 """
 
 # no postponed annotations here: @strict checks types, and cannot read them from strings
+import functools
 import logging
 import math
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Self
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 
-from hf_rspin.models.encoder import FAMILIES
+from hf_rspin.models.encoder import FAMILIES, family_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class HeadFields:
 
     head_field: ClassVar[str] = ""  # a field that a config with these heads has
     prefix: ClassVar[str] = ""  # of the names of its classes
+    family_defaults: ClassVar[dict] = {}  # by `model_type`, where they differ from HuBERT's
 
     apply_spec_augment: bool = False
     untrained_heads: bool = False
@@ -163,6 +165,7 @@ class LaserFields(HeadFields):
 
     head_field: ClassVar[str] = "soft_dtw_gamma"
     prefix: ClassVar[str] = "Laser"
+    family_defaults: ClassVar[dict] = {"wavlm": {"idm_weight": 0.15, "idm_margin": 1.0}}
 
     projection_size: int = 256
     projection_layers: int = 1
@@ -235,8 +238,6 @@ def without_foreign_code(config_dict: dict[str, Any]) -> dict[str, Any]:
     return config_dict
 
 
-# by `model_type`, where LASER's constants differ from those of HuBERT
-_LASER_DEFAULTS = {"wavlm": {"idm_weight": 0.15, "idm_margin": 1.0}}
 _SCORE = {
     "frozen_teacher": True,
     "idm_weight": 0.0,
@@ -244,42 +245,54 @@ _SCORE = {
     "projection_layers": 1,
 }
 # SCORE, by type of encoder: a frozen teacher, no regulariser, and the divergence over the frames.
-SCORE_SETTINGS = {
-    family: _SCORE | ({"projection_layers": 2} if family == "wavlm" else {}) for family in FAMILIES
-}
+SCORE_SETTINGS = dict.fromkeys(FAMILIES, _SCORE) | {"wavlm": _SCORE | {"projection_layers": 2}}
 
 
-def _make_class(fields: type[HeadFields], family: str) -> type[PreTrainedConfig]:
-    """Return the config class of an objective on a family: the encoder's config and the fields."""
-    base = CONFIG_MAPPING[family]
+@functools.cache
+def config_class(fields: type[HeadFields], model_type: str) -> type[PreTrainedConfig]:
+    """Return the config class of an objective on a family: the encoder's config and the fields.
+
+    Args:
+        fields: `SpinFields` or `LaserFields`.
+        model_type: of an encoder of `encoder.FAMILIES`.
+
+    Raises:
+        ValueError: a type of encoder that is not known.
+    """
+    family_of(model_type)
+    base = CONFIG_MAPPING[model_type]
     known = base.__dataclass_fields__
     defaults = {name: value for name, value in TRAINING_DEFAULTS.items() if name in known}
-    defaults |= _LASER_DEFAULTS.get(family, {}) if fields is LaserFields else {}
+    defaults |= fields.family_defaults.get(model_type, {})
     types = {name: field.type for name, field in known.items()}
     types |= {name: field.type for name, field in fields.__dataclass_fields__.items()}
-    changed = {n: v for n, v in defaults.items() if n not in known or known[n].default != v}
-    text = ", ".join(f"{n} {v} ({known[n].default})" for n, v in changed.items() if n in known)
+    text = ", ".join(
+        f"{name} {value} ({known[name].default})"
+        for name, value in defaults.items()
+        if name in known and known[name].default != value
+    )
     namespace = {
         "__doc__": f"{base.__name__} with the fields of `{fields.__name__}`.\n\n"
         f"    Defaults that differ from `{base.__name__}`: {text}.\n    ",
         "__module__": __name__,
         "__annotations__": {name: types[name] for name in defaults},
-        "model_type": family,
+        "model_type": model_type,
         **defaults,
     }
     return strict(type(base)(f"{fields.prefix}{base.__name__}", (fields, base), namespace))
 
 
-# by (fields, `model_type`)
-CONFIG_CLASSES = {
-    (fields, family): _make_class(fields, family)
-    for fields in (SpinFields, LaserFields)
-    for family in FAMILIES
-}
-globals().update({made.__name__: made for made in CONFIG_CLASSES.values()})
+# of all objectives
 HEAD_FIELDS = frozenset(
-    name
-    for (fields, family), made in CONFIG_CLASSES.items()
-    for name in fields.__dataclass_fields__
-    if name not in CONFIG_MAPPING["hubert"].__dataclass_fields__
+    (SpinFields.__dataclass_fields__.keys() | LaserFields.__dataclass_fields__.keys())
+    - CONFIG_MAPPING["hubert"].__dataclass_fields__.keys()
 )
+
+
+def __getattr__(name: str) -> type[PreTrainedConfig]:
+    """Make a class by its name: `RSpinHubertConfig`, `LaserWavLMConfig`, `RSpinSEWDConfig`, ..."""
+    for fields in (SpinFields, LaserFields):
+        for model_type in FAMILIES if name.startswith(fields.prefix) else ():
+            if name == f"{fields.prefix}{CONFIG_MAPPING[model_type].__name__}":
+                return config_class(fields, model_type)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """Models with heads named after their encoder, for code that was written for one family."""
 
-from hf_rspin.models.configuration import CONFIG_CLASSES, LaserFields, SpinFields
+from hf_rspin.models.configuration import LaserFields, SpinFields, config_class
 from hf_rspin.models.modeling_laser import LaserModel
 from hf_rspin.models.modeling_spin import RSpinModel
 
@@ -8,22 +8,22 @@ from hf_rspin.models.modeling_spin import RSpinModel
 class RSpinHubertModel(RSpinModel):
     """`RSpinModel` of a HuBERT; refuses other encoders."""
 
-    config_class = CONFIG_CLASSES[SpinFields, "hubert"]
+    config_class = config_class(SpinFields, "hubert")
 
 
 class RSpinWavLMModel(RSpinModel):
     """`RSpinModel` of a WavLM; refuses other encoders."""
 
-    config_class = CONFIG_CLASSES[SpinFields, "wavlm"]
+    config_class = config_class(SpinFields, "wavlm")
 
 
 class LaserHubertModel(LaserModel):
     """`LaserModel` of a HuBERT; refuses other encoders."""
 
-    config_class = CONFIG_CLASSES[LaserFields, "hubert"]
+    config_class = config_class(LaserFields, "hubert")
 
 
 class LaserWavLMModel(LaserModel):
     """`LaserModel` of a WavLM; refuses other encoders."""
 
-    config_class = CONFIG_CLASSES[LaserFields, "wavlm"]
+    config_class = config_class(LaserFields, "wavlm")

@@ -17,11 +17,6 @@ from transformers import PreTrainedConfig
 SAMPLING_RATE = 16_000
 ADDRESS = "owner/name-or-folder"  # stands for the repository until one is known
 NOT_RECORDED = "not recorded"
-FAMILY_TITLES = {
-    "hubert": "HuBERT", "wavlm": "WavLM", "wav2vec2": "wav2vec 2.0", "data2vec-audio": "data2vec",
-    "unispeech-sat": "UniSpeech-SAT", "sew-d": "SEW-D",
-    "wav2vec2-conformer": "wav2vec 2.0 Conformer",
-}  # fmt: skip
 PAPERS = {
     "Spin": "[arXiv 2305.11072](https://arxiv.org/abs/2305.11072)",
     "R-Spin": "[arXiv 2311.09117](https://arxiv.org/abs/2311.09117)",
@@ -132,7 +127,7 @@ def _metadata(config: PreTrainedConfig, facts: CardFacts, title: str) -> ModelCa
 def _summary(config: PreTrainedConfig, facts: CardFacts) -> str:
     """Say in one sentence which encoder this is, made how, from what."""
     encoder = f"{config.num_hidden_layers} layers of {config.hidden_size}"
-    family = FAMILY_TITLES.get(config.model_type, config.model_type)
+    family = {"hubert": "HuBERT", "wavlm": "WavLM"}.get(config.model_type, config.model_type)
     text = f"{family} ({encoder})"
     method = facts.method or method_of(config)
     if facts.adapter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,19 +18,29 @@ from huggingface_hub.errors import (
 
 from hf_rspin.publishing.card_file import (
     CARD,
-    CARD_BESIDE,
     addressed,
     is_empty,
     is_untouched,
     with_metadata,
 )
+from hf_rspin.publishing.code import MARK
 
 logger = logging.getLogger(__name__)
 
-# Pickles (training_args.bin) are left out: they hold local paths, and nobody should load them.
-SUFFIXES = (".json", ".safetensors", ".py", ".md", ".txt", ".model", ".npz")
-LEFT_OUT = ("trainer_state.json", "made_from.json", CARD_BESIDE)
-FOLDERS = ("acoustic_pieces", "kmeans")  # of a unit tokenizer
+# What a saved model consists of, by name; whatever else lies in a folder (notes, tokens,
+# pickles) stays there.
+NAMES = frozenset((
+    CARD, "config.json", "generation_config.json", "preprocessor_config.json",
+    "processor_config.json", "acoustic_pieces.json", "unit_tokenizer.json", "adapter_config.json",
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "results.json", "history.json",
+))  # fmt: skip
+WEIGHTS = re.compile(r"(adapter_)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
+# folders of a unit tokenizer, and what is in them
+FOLDERS = {
+    "acoustic_pieces": {"acoustic_pieces.json"},
+    "kmeans": {"kmeans.json", "kmeans.safetensors"},
+}
 # The class of the HTTP library's errors; the library itself changes between versions of the Hub's.
 NETWORK_ERROR = HfHubHTTPError.__bases__[0]
 
@@ -93,18 +104,31 @@ def upload(
 
 
 def files_to_upload(folder: str | Path) -> list[str]:
-    """Return the names of the files of a saved model, the card among them, relative to `folder`."""
-    places = [Path(folder), *(Path(folder) / name for name in FOLDERS)]
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for place in places
-        if place.is_dir()
-        for path in place.iterdir()
-        if path.is_file()
-        and path.suffix in SUFFIXES
-        and path.name not in LEFT_OUT
-        and not path.name.startswith(".")
-    )
+    """Return the names of the files of a saved model, the card among them, relative to `folder`.
+
+    Only what is written by this package or `transformers` is taken: see `NAMES` and `WEIGHTS`, and
+    code that `save_pretrained` copied.
+
+    Raises:
+        ValueError: one of them is a link to a file outside of the folder.
+    """
+    folder = Path(folder)
+    found = [path for path in folder.iterdir() if path.is_file() and _belongs(path)]
+    for name, files in FOLDERS.items():
+        found += [folder / name / file for file in files if (folder / name / file).is_file()]
+    for path in found:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(
+                f"{path} is a link to {path.resolve()}, outside of the folder, and is not "
+                "uploaded; expected a file: copy what it points to."
+            )
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def _belongs(path: Path) -> bool:
+    if path.suffix == ".py":
+        return path.read_text(encoding="utf-8", errors="replace").startswith(MARK)
+    return path.name in NAMES or WEIGHTS.fullmatch(path.name) is not None
 
 
 def _operations(

@@ -18,8 +18,8 @@ from transformers import TrainingArguments
 
 from hf_rspin.adapters import adapted_model
 from hf_rspin.audio import SAMPLING_RATE
+from hf_rspin.data.checks import check_batches, check_examples, check_labels, raise_problems
 from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.data.preflight import check_batches, check_examples, check_labels, raise_problems
 from hf_rspin.models.configuration import SpinFields
 from hf_rspin.models.encoder import num_output_frames
 from hf_rspin.training.checkpoints import WEIGHT_FILES, checkpoints, is_torn

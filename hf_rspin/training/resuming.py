@@ -11,7 +11,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, TrainerState, TrainingArguments
 
 from hf_rspin.adapters import adapted_model, untrained_heads
-from hf_rspin.data.preflight import raise_problems
+from hf_rspin.data.checks import raise_problems
 from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.training.callbacks import ResumedCallback
 from hf_rspin.training.checkpoints import (

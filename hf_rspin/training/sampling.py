@@ -11,8 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import TrainingArguments
 
 from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.data.pair_sampler import PairBatchSampler, drawn_speeds
-from hf_rspin.data.sampler import DurationBatchSampler
+from hf_rspin.data.samplers import DurationBatchSampler, PairBatchSampler, drawn_speeds
 from hf_rspin.training.training_arguments import LaserTrainingArguments, SpeechTrainingArguments
 
 

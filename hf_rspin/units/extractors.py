@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from hf_rspin.audio import normalize_waveforms
 from hf_rspin.models.encode import encode
 from hf_rspin.units.features import FrameFeatures
 from hf_rspin.units.kmeans import KMeans
@@ -92,7 +93,7 @@ def _model_units(
     def extract(waveforms: np.ndarray) -> np.ndarray:
         values = torch.from_numpy(waveforms).to(parameter.device)  # (batch, samples)
         if normalize:
-            values = torch.nn.functional.layer_norm(values, values.shape[-1:], eps=1e-7)
+            values = normalize_waveforms(values)
         with torch.autocast(parameter.device.type, torch.bfloat16, enabled=bf16):
             return run_in_windows(classify, values, axis=1).cpu().numpy()
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from hf_rspin.audio import normalize_waveforms
 from hf_rspin.units.mfcc import mfcc
 from hf_rspin.units.windows import run_in_windows
 
@@ -50,7 +51,7 @@ def layer_features(
         device = next(model.parameters()).device
         values = torch.from_numpy(np.asarray(waveform, dtype=np.float32))[None].to(device)
         if normalize:
-            values = torch.nn.functional.layer_norm(values, values.shape[-1:], eps=1e-7)
+            values = normalize_waveforms(values)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             return run_in_windows(state_of, values, axis=0).numpy()
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hf_rspin.audio import read_segment, segment_length
+
 from ..audio import AudioError, AudioSource, audio_name, read_audio
-from ..audio_segments import read_segment, segment_length
 from .noise import SILENT_POWER, babble, fit_length, mean_power
 from .noise_sources import as_sources, places_of_names
 from .transform import check_rate

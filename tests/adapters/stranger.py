@@ -1,4 +1,4 @@
-"""Load models with their heads in a process that has no hf_rspin; print the names of the folders."""
+"""Load models with their heads in a process that has no hf_rspin; print their folders."""
 
 import sys
 from pathlib import Path

@@ -15,7 +15,7 @@ from hf_rspin.adapters import (
     load_adapted,
     save_config,
 )
-from hf_rspin.data.preflight import PreflightError
+from hf_rspin.data.checks import PreflightError
 from hf_rspin.evaluation import EncoderFrontEnd
 from hf_rspin.resources import encoder_folder
 from hf_rspin.training.builders import resolve_encoder

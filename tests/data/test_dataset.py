@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from hf_rspin.audio import AudioError, num_frames
+from hf_rspin.audio import AudioError, num_frames, random_crop, read_audio
 from hf_rspin.data import (
     DurationBatchSampler,
     SkipLog,
@@ -14,7 +14,9 @@ from hf_rspin.data import (
     TwoViewDataset,
     load_corpus,
 )
-from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
+from hf_rspin.data.dataset import CROP
+from hf_rspin.seeding import example_generator
+from hf_rspin.views import LaserViews, NoiseBank, RSpinViews, SpinViews
 
 PLAIN = SpinViews(change_voice=False, equalize=False)
 
@@ -109,12 +111,58 @@ def test_collator_pads_views_masks_and_labels(ramps):
 
 
 def test_normalised_views_ignore_padding(ramps):
-    dataset = TwoViewDataset(ramps, PLAIN, min_seconds=0.1)
+    dataset = TwoViewDataset(ramps, LaserViews((0.5,)), min_seconds=0.1)
     batch = TwoViewCollator(do_normalize=True)(dataset.__getitems__([(0, 0), (0, 3)]))
-    for row, mask in zip(batch["input_values"], batch["attention_mask"].bool(), strict=True):
-        assert row[mask].mean().item() == pytest.approx(0, abs=1e-4)
-        assert row[mask].std().item() == pytest.approx(1, abs=1e-2)
-        assert (row[~mask] == 0).all()
+    for view in ("", "perturbed_"):
+        masks = batch[f"{view}attention_mask"].bool()
+        for row, mask in zip(batch[f"{view}input_values"], masks, strict=True):
+            assert row[mask].mean().item() == pytest.approx(0, abs=1e-4)
+            assert row[mask].std().item() == pytest.approx(1, abs=1e-2)
+            assert (row[~mask] == 0).all()
+
+
+def test_each_view_has_a_mask_of_its_own_length(ramps):
+    dataset = TwoViewDataset(ramps, LaserViews((0.5,)), min_seconds=0.1)
+    batch = TwoViewCollator()(dataset.__getitems__([(0, 0), (0, 2)]))
+    lengths = [320 * 30 + 80, 320 * 90 + 80]
+    assert batch["attention_mask"].sum(1).tolist() == lengths
+    assert batch["perturbed_attention_mask"].sum(1).tolist() == [2 * n for n in lengths]
+    for view in ("", "perturbed_"):
+        mask = batch[f"{view}attention_mask"]
+        assert mask.shape == batch[f"{view}input_values"].shape
+        assert (mask.diff(dim=1) <= 0).all()  # ones first
+
+
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "wav"])
+def test_a_crop_of_a_long_file_is_that_of_the_whole(write, tmp_path, suffix, monkeypatch):
+    path = write(f"long.{suffix}", 9.0)
+    dataset = TwoViewDataset(load_corpus(tmp_path), PLAIN, seed=3, max_seconds=2.6)
+    whole = read_audio(path)
+    monkeypatch.setattr(TwoViewDataset, "_crop_of_whole", None)  # the rest is not decoded
+    for epoch in range(4):
+        start, stop = random_crop(len(whole), 41_600, example_generator(3, epoch, 0, CROP))
+        np.testing.assert_array_equal(dataset[epoch, 0].clean, whole[start:stop])
+
+
+def test_a_silent_crop_of_a_recording_that_is_not_is_used(write, tmp_path):
+    samples = np.zeros(16_000 * 20)
+    samples[:1000] = 0.1
+    write("pauses.flac", samples=samples)
+    write("silent.flac", samples=np.zeros(16_000 * 20))
+    dataset = TwoViewDataset(load_corpus(tmp_path), PLAIN, max_seconds=3.0)
+    for epoch in range(3):
+        assert len(dataset[epoch, 0].clean) == 48_000
+        with pytest.raises(AudioError, match=r"silent\.flac is silent"):
+            dataset[epoch, 1]
+
+
+def test_audio_longer_than_announced_does_not_break_the_batch(write, tmp_path):
+    corpus = load_corpus(write("u.flac", 3.0).parent)
+    write("u.flac", 96.0)
+    with pytest.raises(AudioError, match=r"96\.000 s but 3\.000 s were announced"):
+        TwoViewDataset(corpus, PLAIN)[0, 0]
+    dataset = TwoViewDataset(corpus, PLAIN, max_seconds=3.0)  # the crop is as long as announced
+    assert len(dataset[0, 0].clean) == 48_000
 
 
 @pytest.fixture

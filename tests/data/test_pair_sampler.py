@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hf_rspin.data import PairBatchSampler, TwoViewDataset, load_corpus
-from hf_rspin.data.pair_sampler import drawn_speeds
+from hf_rspin.data.samplers import drawn_speeds
 from hf_rspin.views import LaserViews
 
 SPEEDS = (0.8, 1.0, 1.2)

@@ -68,5 +68,22 @@ def test_other_utterances_are_refused():
     rng = np.random.default_rng(7)
     with pytest.raises(ValueError, match="same utterances"):
         paired_difference(draw_counts(rng, 10, 0.3, 20), draw_counts(rng, 10, 0.3, 21))
-    with pytest.raises(ValueError, match="3 group labels came for 10"):
+    with pytest.raises(ValueError, match="got 3 group labels for 10"):
         bootstrap_interval(draw_counts(rng, 10, 0.3), groups=[1, 2, 3])
+
+
+def test_groups_are_resampled_whole():
+    errors, lengths = np.array([9, 9, 0, 0]), np.full(4, 10)
+    counts, groups = ErrorCounts(errors, lengths), ["a", "a", "b", "b"]
+    found = bootstrap_interval(counts, groups, num_resamples=500)
+    assert (found.low, found.high) == (0, 0.9)  # one speaker twice is as likely as not
+    summed = ErrorCounts(np.array([18, 0]), np.array([20, 20]))
+    assert found == bootstrap_interval(summed, num_resamples=500)
+
+
+def test_one_utterance_has_a_rate_but_no_interval():
+    counts = ErrorCounts(np.array([3]), np.array([10]))
+    found = bootstrap_interval(counts)
+    assert found.value == 0.3 and np.isnan([found.low, found.high]).all()
+    gap = paired_difference(counts, ErrorCounts(np.array([5]), np.array([10])))
+    assert gap.value == pytest.approx(0.2) and np.isnan(gap.low) and gap.p_value == 1

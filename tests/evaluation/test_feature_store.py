@@ -62,6 +62,18 @@ def test_an_interrupted_or_other_store_is_not_opened(tmp_path):
         FeatureStore(tmp_path)
 
 
+def test_single_precision_keeps_every_bit_and_layers_are_read_alone(tmp_path):
+    features = make_features()
+    store = write_store(tmp_path, iter(features), "key", torch.float32)
+    for index, expected in enumerate(features):
+        torch.testing.assert_close(store[index], expected, rtol=0, atol=0)
+        torch.testing.assert_close(store.layer(index, 2), expected[2], rtol=0, atol=0)
+    means = np.stack([values.mean(1).numpy() for values in features])
+    np.testing.assert_array_equal(store.means(), means)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")  # a file of numpy's own
+    assert mapped.shape == (sum(store.lengths), 3, 4) and mapped.dtype == np.float32
+
+
 def test_values_beyond_half_precision_are_refused(tmp_path):
     with pytest.raises(ValueError, match="utterance 0"):
         write_store(tmp_path, iter([torch.full((1, 2, 3), 1e6)]), "key")

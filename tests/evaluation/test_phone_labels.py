@@ -30,3 +30,9 @@ def test_ids_start_after_the_blank_and_come_back():
 )
 def test_best_path_merges_repeats_before_it_drops_blanks(path, phones):
     assert PhoneVocabulary(("AA", "B")).decode_greedy(path) == phones
+
+
+def test_only_the_stress_of_arpabet_vowels_is_dropped():
+    assert parse_phones("a1 a2 ma0 ER0 er2 T1 AX0 2 AA12") == [
+        "a1", "a2", "ma0", "ER", "er2", "T1", "AX", "2", "AA12",
+    ]  # fmt: skip

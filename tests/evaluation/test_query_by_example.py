@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hf_rspin.evaluation import match_score, retrieve
-from hf_rspin.evaluation.query_by_example import average_precision
 
 
 def by_enumeration(query, document):
@@ -41,9 +40,18 @@ def test_a_query_inside_the_document_costs_nothing():
     assert match_score(generator.standard_normal((9, 8)), document) < -0.05
 
 
-def test_average_precision_by_hand():
-    ranked = np.array([True, False, True, False])
-    assert average_precision(ranked) == pytest.approx((1 + 2 / 3) / 2)
+def test_rankings_are_scored_by_hand():
+    features = [np.full((1, 1), float(i + 1)) for i in range(5)]
+    # as a query, each take prefers the takes after it, in order, then those before
+    order = {0: [1, 2, 3, 4], 1: [2, 3, 4, 0], 2: [3, 4, 0, 1], 3: [4, 0, 1, 2], 4: [0, 1, 2, 3]}
+
+    def match(query, document):
+        return -order[int(query.item()) - 1].index(int(document.item()) - 1)
+
+    found = retrieve(features, ["a", "b", "a", "b", "a"], match)
+    precisions = [(1 / 2 + 2 / 4) / 2, 1 / 2, (1 / 2 + 2 / 3) / 2, 1 / 3, (1 + 2 / 3) / 2]
+    assert found.mean_average_precision == pytest.approx(np.mean(precisions))
+    assert (found.precision_at_1, found.num_queries) == (pytest.approx(1 / 5), 5)
 
 
 def test_words_are_found_where_features_tell_them_apart():
@@ -79,7 +87,7 @@ def test_bad_input_is_refused():
         match_score(frames, np.full((4, 3), np.nan))
     with pytest.raises(ValueError, match="3 and 2 dimensions"):
         match_score(frames, frames[:, :2])
-    with pytest.raises(ValueError, match="2 takes came with 1 words"):
+    with pytest.raises(ValueError, match="got 2 takes with 1 words"):
         retrieve([frames, frames], ["a"])
     with pytest.raises(ValueError, match="no word has two takes"):
         retrieve([frames, frames], ["a", "b"])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hf_rspin.audio import AudioError
+from hf_rspin.audio import AudioError, num_frames
 from hf_rspin.evaluation.utterances import Utterances
 
 
@@ -64,3 +64,26 @@ def test_subsets_spread_over_speakers_nest_and_repeat():
     assert make().subset(None).ids == make().subset(99).ids == make().ids
     with pytest.raises(ValueError, match="subset of 0"):
         make().subset(0)
+
+
+def test_phones_of_frames_come_from_the_alignment(tmp_path):
+    for name, samples in (("a", 1999), ("b", 16000)):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(samples, 0.1), 16000)
+    rows = {
+        "id": ["a", "b"], "audio": [{"path": str(tmp_path / f"{x}.wav")} for x in "ab"],
+        "alignment": ["0.0:SIL 0.04:CH 0.11:SIL", None],
+    }  # fmt: skip
+    found = Utterances.from_corpus(datasets.Dataset.from_dict(rows))
+    first, second = found.frame_labels()
+    # centres at 12.5, 32.5, ... 92.5 ms; the last phone begins after the last whole frame
+    assert first.tolist() == [-1, -1, 0, 0, 0] and len(found.read(0)) == 1680
+    assert second.tolist() == [-1] * num_frames(16000)
+    assert Utterances(found.ids, found.audio).frame_labels() is None
+    assert found.select([1]).alignments == [""]
+
+
+def test_the_fingerprint_follows_names_and_labels():
+    found = make()
+    assert found.fingerprint() == make().fingerprint()
+    changed = [make(count=39), make(speakers=7), make().select([1, 0, *range(2, 40)])]
+    assert len({found.fingerprint(), *(other.fingerprint() for other in changed)}) == 4

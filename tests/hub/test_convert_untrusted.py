@@ -7,6 +7,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tracemalloc
 import types
 import zipfile
 from io import BytesIO
@@ -370,3 +371,15 @@ def test_numbers_that_are_no_weights(tmp_path):
         content["model"]["mask_emb"] = value
         torch.save(content, tmp_path / "a.pt")
         refused(tmp_path / "a.pt", message)
+
+
+def test_one_list_copied_by_thousands_of_calls_is_refused():
+    items = pickle.dumps([(index, 0) for index in range(100_000)], 2)[2:-1]
+    calls = b"ccollections\nOrderedDict\nh\x7f\x85R" * 2000
+    program = b"\x80\x02" + items + b"q\x7f" + calls + b"."
+    assert len(program) < 1_500_000
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="copies more than 2000000 items"):
+        read(program)
+    assert tracemalloc.get_traced_memory()[1] < 500e6
+    tracemalloc.stop()

@@ -1,6 +1,7 @@
 """Uploads by the real client to a Hub on loopback: complete or not at all, and refused clearly."""
 
 import json
+import shutil
 
 import pytest
 from huggingface_hub import ModelCard
@@ -8,6 +9,7 @@ from huggingface_hub import ModelCard
 from hf_rspin.hub import UploadError, push_to_hub
 from hf_rspin.publishing.card_file import is_untouched
 from hf_rspin.publishing.model_card import ADDRESS
+from hf_rspin.publishing.upload import files_to_upload
 
 from .conftest import HAND_WRITTEN, TOKEN
 
@@ -107,3 +109,17 @@ def test_offline_is_said_to_be_offline(models_folder):
         push_to_hub(models_folder / "spin", "user/x")
     with pytest.raises(ValueError, match="Repo id must"):
         push_to_hub(models_folder / "spin", "not a name/at/all")
+
+
+def test_only_what_belongs_to_a_model_is_taken(models_folder, tmp_path):
+    shutil.copytree(models_folder / "rspin_hubert", tmp_path / "model")
+    folder = tmp_path / "model"
+    wanted = files_to_upload(folder)
+    assert {"README.md", "config.json", "model.safetensors", "modeling_spin.py"} <= set(wanted)
+    for name in ("notes.txt", "secrets.json", "mine.py", "diary.md", "training_args.bin"):
+        (folder / name).write_text("private")
+    assert files_to_upload(folder) == wanted
+    (tmp_path / "passwd").write_text("private")
+    (folder / "vocab.json").symlink_to(tmp_path / "passwd")
+    with pytest.raises(ValueError, match="vocab.json is a link to .*passwd, outside of the folder"):
+        files_to_upload(folder)

@@ -70,6 +70,7 @@ def make_inputs():
         "feat_proj_dropout": 0.0,
     }
     names = {"clean": clean, "perturbed": clean + 0.3 * draw(23, 8), "codebook": codebook}
+    names |= {"pairs": draw(6, 7, 4), "others": draw(6, 9, 4)}
     return {**names, "cuts": CUTS, "batch": batch, "config": config}
 
 
@@ -93,3 +94,18 @@ def test_model_under_ddp(runs):
             torch.testing.assert_close(rank["figures"][name], value, msg=name)
         for name, gradient in one["gradients"].items():
             torch.testing.assert_close(rank["gradients"][name], gradient, msg=name)
+
+
+def test_laser_loss_of_one_and_five_pairs(runs):
+    one, first, second = (run["laser"] for run in runs)
+    for rank in (first, second):
+        torch.testing.assert_close(rank["loss"], one["loss"])
+    for view in range(2):
+        both = torch.cat([first["gradients"][view], second["gradients"][view]])
+        torch.testing.assert_close(both, one["gradients"][view])
+
+
+def test_every_rank_has_a_coin_of_its_own(runs):
+    one, first, second = (run["coins"] for run in runs)
+    assert first[:-1] != second[:-1] and 4 < sum(second[:-1]) < 16
+    assert first[-1] == second[-1]  # and their generators stay alike

@@ -9,9 +9,10 @@ import torch
 import torch.distributed as distributed
 from torch.nn.functional import normalize
 from torch.nn.parallel import DistributedDataParallel
+from transformers import HubertConfig
 
-from hf_rspin.losses import spin_loss
-from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel
+from hf_rspin.losses import laser_loss, spin_loss
+from hf_rspin.models import LaserModel, RSpinHubertConfig, RSpinHubertModel
 
 
 def main(rank: int, world_size: int, rendezvous: str, inputs: str, output: str) -> None:
@@ -23,6 +24,8 @@ def main(rank: int, world_size: int, rendezvous: str, inputs: str, output: str) 
     data = torch.load(inputs, weights_only=True)
     results = {"losses": [losses(data, cut, rank, world_size) for cut in data["cuts"]]}
     results["model"] = model_step(data, rank, world_size)
+    results["laser"] = laser_step(data, rank, world_size)
+    results["coins"] = coins(data)
     torch.save(results, output)
     if world_size > 1:  # gloo's threads may abort a process that just exits
         distributed.barrier()
@@ -65,6 +68,25 @@ def model_step(data: dict, rank: int, world_size: int) -> dict:
         if parameter.grad is not None
     }
     return {"figures": {name: output[name].detach() for name in figures}, "gradients": gradients}
+
+
+def laser_step(data: dict, rank: int, world_size: int) -> dict:
+    """One pair on rank 0 and five on rank 1; all six on a single process."""
+    share = slice(None) if world_size == 1 else (slice(1), slice(1, None))[rank]
+    views = [data[name][share].clone().requires_grad_() for name in ("pairs", "others")]
+    found = laser_loss(*(normalize(view, dim=-1) for view in views))
+    found.loss.backward()
+    return {"loss": found.loss.detach(), "gradients": [view.grad / world_size for view in views]}
+
+
+def coins(data: dict) -> list[bool]:
+    """Which view the teacher of SCORE encoded, twenty times; then a number of the generator."""
+    model = LaserModel(HubertConfig(**data["config"]))
+    model.config.frozen_teacher = True
+    model.make_teacher()
+    torch.manual_seed(0)
+    model.train()
+    return [*(model._encoders()[0] is model.teacher for _ in range(20)), torch.rand(()).item()]
 
 
 if __name__ == "__main__":

@@ -185,3 +185,30 @@ def test_bfloat16_autocast_keeps_the_losses_in_float32(family):
     assert output.spin_loss.item() == pytest.approx(wanted.spin_loss.item(), rel=0.5)
     output.loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_frames_that_are_valid_in_one_view_only_take_no_part():
+    model = build("hubert", **STABLE)
+    batch = make_batch(model)
+    alone = {n: v for n, v in batch.items() if "mask" not in n}
+    for clean, perturbed in ((3000, 2000), (2000, 3000)):
+        masks = {}
+        for name, samples in (("attention_mask", clean), ("perturbed_attention_mask", perturbed)):
+            masks[name] = torch.zeros(2, 4000, dtype=torch.long)
+            masks[name][:, :samples] = 1
+        output = model(**(alone | masks))
+        frames = (2000 - 400) // 320 + 1  # those of the shorter view
+        assert output.num_frames == 2 * frames
+        cut = {n: v[:, :frames] if n == "labels" else v for n, v in alone.items()}
+        # every view is encoded under its own mask
+        states = [
+            model.base_model(alone[prefix + "input_values"], masks[prefix + "attention_mask"])
+            .last_hidden_state[:, :frames]
+            .flatten(0, 1)
+            for prefix in ("", "perturbed_")
+        ]
+        wanted = model._spin_loss(*states)["spin_loss"]
+        torch.testing.assert_close(output.spin_loss, wanted)
+        scores = model.auxiliary_head(torch.cat(states))
+        wanted = cross_entropy(scores, cut["labels"].flatten().repeat(2))
+        torch.testing.assert_close(output.auxiliary_loss, wanted)

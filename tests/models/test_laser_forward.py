@@ -209,3 +209,11 @@ def test_an_encoder_that_repeats_one_frame_shows_as_collapse():
     torch.testing.assert_close(mean.float(), torch.ones(2))
     assert (spread < 1e-3).all()
     assert pairwise_cosine(frames[:, :1])[0].isnan().all()
+
+
+def test_the_projection_of_score_for_wavlm_has_a_relu():
+    head = build_laser("wavlm", score=True).laser_head
+    states = torch.randn(2, 5, 16)
+    inner = (states @ head.projection.weight.T + head.projection.bias).clamp_min(0)
+    wanted = normalize(inner @ head.output.weight.T + head.output.bias, dim=-1)
+    torch.testing.assert_close(head(states), wanted)

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,6 +37,21 @@ def test_resources_lie_inside_the_package():
     package = ROOT / "hf_rspin" / "resources"
     assert sample_folder() == package / "sample"
     assert encoder_folder() == package / "encoder"
+
+
+def test_every_file_that_is_no_module_is_package_data():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = project["tool"]["setuptools"]["package-data"]
+    for file in (ROOT / "hf_rspin").rglob("*"):
+        if file.is_dir() or file.suffix in (".py", ".pyc", ".nbi", ".nbc"):
+            continue
+        named = [
+            fnmatch(file.relative_to(ROOT / package.replace(".", "/")).as_posix(), pattern)
+            for package, patterns in packed.items()
+            for pattern in patterns
+            if file.is_relative_to(ROOT / package.replace(".", "/"))
+        ]
+        assert any(named), file
 
 
 def normalized(name: str) -> str:

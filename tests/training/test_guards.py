@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from hf_rspin.adapters import AdapterArguments, add_lora
 from hf_rspin.adapters.gradients import AdapterGradientError
-from hf_rspin.data.preflight import PreflightError
+from hf_rspin.data.checks import PreflightError
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.training.schedule import adam_of_everything
 from hf_rspin.units import FrameLabels

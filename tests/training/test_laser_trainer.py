@@ -5,7 +5,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from hf_rspin.data.preflight import PreflightError
+from hf_rspin.data.checks import PreflightError
 from hf_rspin.models import LaserModel
 from hf_rspin.training import FrameCollapseMonitor, LaserTrainer, LaserTrainingArguments
 from hf_rspin.training.arguments import LaserModelArguments, LaserViewArguments

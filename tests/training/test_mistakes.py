@@ -5,7 +5,7 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
 
 from hf_rspin.audio import AudioError
-from hf_rspin.data.preflight import PreflightError
+from hf_rspin.data.checks import PreflightError
 from hf_rspin.models import RSpinHubertConfig
 from hf_rspin.training.cli import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.hardware import check_device

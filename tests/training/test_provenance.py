@@ -6,7 +6,7 @@ import datasets
 import pytest
 import torch
 
-from hf_rspin.data.preflight import PreflightError
+from hf_rspin.data.checks import PreflightError
 from hf_rspin.models import RSpinHubertModel
 from hf_rspin.training import LaserTrainer, TwoViewTrainer
 from hf_rspin.training.provenance import check_made_from, corpus_key, load_provenance, weights_key

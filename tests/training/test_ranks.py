@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from hf_rspin.data.sampler import DurationBatchSampler
+from hf_rspin.data.samplers import DurationBatchSampler
 
 SCRIPT = Path(__file__).with_name("laser_ranks.py")
 

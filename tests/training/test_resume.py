@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_rspin.data.preflight import PreflightError
+from hf_rspin.data.checks import PreflightError
 from hf_rspin.hub import check_folder
 from hf_rspin.training import TwoViewTrainer
 from hf_rspin.training.checkpoints import last_complete_checkpoint

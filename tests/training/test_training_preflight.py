@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from hf_rspin.data.preflight import PreflightError
+from hf_rspin.data.checks import PreflightError
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.views import NoiseBank, RSpinViews
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hf_rspin.analysis.voices import envelope_ratio, log_envelope
+from hf_rspin.evaluation.voices import envelope_ratio, log_envelope
 from hf_rspin.views import (
     VoiceParameters,
     change_voice,

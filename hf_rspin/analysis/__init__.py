@@ -1,1 +1,0 @@
-"""Measurements of representations and units, and their tables, plots and report."""

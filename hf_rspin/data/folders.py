@@ -1,0 +1,136 @@
+"""What lies in a folder of speech: audio, tables that describe it, and what cannot be read."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from hf_rspin.audio import AUDIO_SUFFIXES
+from hf_rspin.audio_files import FOREIGN_SUFFIXES, conversion_hint
+
+logger = logging.getLogger(__name__)
+
+METADATA_SUFFIXES = (".csv", ".parquet", ".jsonl", ".tsv")  # the first found is read
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")  # of other names: not read, but told
+SPLIT_NAMES = ("train", "dev", "valid", "val", "test", "eval")  # how names of splits begin
+NAMES_SHOWN = 10
+
+
+@dataclass
+class FolderContents:
+    """Files of a folder and its sub-folders, each list sorted.
+
+    Attributes:
+        audio: what can be read.
+        metadata: one `metadata.csv` or the like per folder that has one; only that of the folder
+            itself where there is one.
+        shards: parquet files of another name.
+        tables: tables of another name, which are not read.
+        foreign: audio of formats that cannot be read.
+        nameless: files whose names are not UTF-8, as text that can be printed.
+    """
+
+    audio: list[Path] = field(default_factory=list)
+    metadata: list[Path] = field(default_factory=list)
+    shards: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+    foreign: list[Path] = field(default_factory=list)
+    nameless: list[str] = field(default_factory=list)
+
+
+def list_folder(folder: Path) -> FolderContents:
+    """Sort the files below `folder`; hidden ones and hidden folders do not count."""
+    contents, metadata = FolderContents(), {}
+    for file in sorted(_files_below(folder)):
+        suffix = file.suffix.lower()
+        if not _is_text(file):
+            if suffix in AUDIO_SUFFIXES:
+                contents.nameless.append(os.fsencode(file).decode("utf-8", "backslashreplace"))
+        elif file.stem.lower() == "metadata" and suffix in METADATA_SUFFIXES:
+            metadata.setdefault(file.parent, []).append(file)
+        elif suffix in AUDIO_SUFFIXES:
+            contents.audio.append(file)
+        elif suffix == ".parquet":
+            contents.shards.append(file)
+        elif suffix in TABLE_SUFFIXES:
+            contents.tables.append(file)
+        elif suffix in FOREIGN_SUFFIXES:
+            contents.foreign.append(file)
+    chosen = {place: min(files, key=_preference) for place, files in metadata.items()}
+    places = [folder] if folder in chosen else sorted(chosen)
+    contents.metadata = [chosen[place] for place in places]
+    return contents
+
+
+def split_of(name: str) -> str | None:
+    """Return the first folder of a relative path where it is called as a split, such as train."""
+    parts = PurePath(name).parts
+    if len(parts) > 1 and parts[0].lower().startswith(SPLIT_NAMES):
+        return parts[0]
+    return None
+
+
+def describe_foreign(files: list[Path]) -> str:
+    """Say how many files of which formats cannot be read, and how to convert them."""
+    counts = Counter(file.suffix.lower() for file in files)
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+    return (
+        f"{len(files)} files are of formats that cannot be read here ({listed}): convert them, "
+        f"such as with {conversion_hint(str(files[0]))}"
+    )
+
+
+def nearby(path: Path) -> str:
+    """Say what lies where a path that does not exist was looked for; "" where nothing does."""
+    parent = path.parent
+    while not parent.is_dir() and parent != parent.parent:
+        parent = parent.parent
+    names = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
+    wanted = path.relative_to(parent).parts[0]
+    close = difflib.get_close_matches(wanted, names, n=3)
+    others = [name for name in names if name not in close]
+    shown = (close + others)[:NAMES_SHOWN]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return f"{parent} holds {', '.join(shown) or 'nothing'}{more}"
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files; each folder is entered once, by its own path before any link to it."""
+    entered: set[tuple[int, int]] = set()
+    waiting, links = deque([folder]), deque()
+    while waiting or links:
+        place = (waiting or links).popleft()
+        try:
+            status = place.stat()
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(place) as found:
+                entries = [entry for entry in found if not entry.name.startswith(".")]
+        except OSError as error:
+            logger.warning("%s cannot be entered and is left out (%s).", place, error.strerror)
+            continue
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if not entry.is_dir():
+                yield place / entry.name
+            elif entry.is_symlink():
+                links.append(place / entry.name)
+            else:
+                waiting.append(place / entry.name)
+
+
+def _is_text(file: Path) -> bool:
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _preference(file: Path) -> tuple[int, bool, str]:
+    return METADATA_SUFFIXES.index(file.suffix.lower()), file.name != file.name.lower(), file.name

@@ -1,0 +1,205 @@
+"""Folders, tables, Hub data sets and what is in memory become rows with an undecoded `audio`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pandas
+from datasets.exceptions import DatasetsError
+
+from hf_rspin.audio import AUDIO_SUFFIXES
+from hf_rspin.audio_files import FOREIGN_SUFFIXES, conversion_hint
+from hf_rspin.data.audio_column import ColumnNames, rename_columns, with_audio
+from hf_rspin.data.folders import (
+    METADATA_SUFFIXES,
+    FolderContents,
+    describe_foreign,
+    list_folder,
+    nearby,
+    split_of,
+)
+from hf_rspin.data.memory import read_list
+from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.tables import PATH_COLUMNS, as_text, load_parquet, parse_table
+
+logger = logging.getLogger(__name__)
+
+
+CorpusSource = str | Path | datasets.Dataset | datasets.DatasetDict | Sequence[Any]
+
+
+def read_source(
+    source: CorpusSource, split: str | None, columns: ColumnNames, skipped: SkipLog
+) -> tuple[datasets.Dataset, list[int]]:
+    """Return all rows of `source`, their `audio` column undecoded, and which are of the split.
+
+    The rows are not selected yet: `datasets` writes a table anew, all audio in it too, when a
+    column is added after a selection.
+
+    Raises:
+        ValueError: nothing there, no audio column, or an unknown column or split.
+    """
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if _saved_to_disk(path):
+            source = datasets.load_from_disk(str(path))
+        elif path.is_dir():
+            rows = _read_folder(path, columns, skipped)
+            return rows, _rows_of_split(rows, split, source)
+        elif path.is_file():
+            rows = _read_file(path, columns)
+            return rows, _rows_of_split(rows, split, source)
+        else:
+            rows = with_audio(_read_hub(str(source), split), Path(), columns)
+            return rows, list(range(len(rows)))
+    if isinstance(source, datasets.DatasetDict):
+        rows = with_audio(_choose_split(source, split), Path(), columns)
+        return rows, list(range(len(rows)))
+    rows = source if isinstance(source, datasets.Dataset) else read_list(source, columns.audio)
+    rows = with_audio(rows, Path(), columns)
+    return rows, _rows_of_split(rows, split, "the data set")
+
+
+def is_corpus(item: object) -> bool:
+    """Say whether an item of a list is a corpus itself: a folder, a table, a data set, a Hub id."""
+    if isinstance(item, datasets.Dataset | datasets.DatasetDict):
+        return True
+    if not isinstance(item, str | Path):
+        return False
+    return Path(item).suffix.lower() not in (*AUDIO_SUFFIXES, *FOREIGN_SUFFIXES)
+
+
+def _read_folder(folder: Path, columns: ColumnNames, skipped: SkipLog) -> datasets.Dataset:
+    contents = list_folder(folder)
+    if contents.metadata:
+        return _read_metadata(contents.metadata, folder, columns)
+    if contents.shards:
+        return with_audio(load_parquet(contents.shards), folder, columns)
+    _tell_left_out(contents, folder, skipped)
+    if columns.given():
+        raise ValueError(
+            f"{folder} has no table, so there is no column {next(iter(columns.given().values()))}; "
+            "expected a metadata.csv, .tsv, .jsonl or .parquet: name the table itself as corpus."
+        )
+    names = [file.relative_to(folder).as_posix() for file in contents.audio]
+    rows = {"file_name": names, **_splits(names)}
+    return with_audio(datasets.Dataset.from_dict(rows), folder, columns)
+
+
+def _tell_left_out(contents: FolderContents, folder: Path, skipped: SkipLog) -> None:
+    """Name what lies in a folder of audio and is not read.
+
+    Raises:
+        ValueError: there is no audio that can be read.
+    """
+    foreign = describe_foreign(contents.foreign) if contents.foreign else ""
+    if not contents.audio:
+        tables = ", ".join(f"metadata{suffix}" for suffix in METADATA_SUFFIXES)
+        raise ValueError(
+            f"{folder} holds no audio ({', '.join(AUDIO_SUFFIXES)}), no parquet and none of "
+            f"{tables}." + (f" {foreign}" if foreign else "")
+        )
+    if foreign:
+        logger.warning("%s: %s", folder, foreign)
+    for file in contents.foreign:
+        reason = f"{file} cannot be read: convert it with {conversion_hint(str(file))}"
+        (skipped.add if skipped.strict else skipped.note)(SkippedFile(str(file), reason))
+    for name in contents.nameless:
+        skipped.add(SkippedFile(name, f"{name} has a name that is not UTF-8; rename it."))
+    if contents.tables:
+        logger.warning(
+            "%s: the audio is read, but no table; name %s as the corpus to use it, or call it "
+            "metadata%s.", folder, contents.tables[0], contents.tables[0].suffix.lower(),
+        )  # fmt: skip
+
+
+def _splits(names: list[str]) -> dict[str, list[str | None]]:
+    """Return a `split` column from sub-folders such as train and test, if there are any."""
+    splits = [split_of(name) for name in names]
+    return {"split": splits} if any(splits) else {}
+
+
+def _read_metadata(files: list[Path], folder: Path, columns: ColumnNames) -> datasets.Dataset:
+    """Read the table of a folder, or those of its sub-folders as one."""
+    if len(files) == 1 and files[0].parent == folder:
+        return _read_file(files[0], columns)
+    frames = []
+    for file in files:
+        rows = rename_columns(parse_table(file, list(columns.given().values())), columns)
+        frame, inner = rows.to_pandas(), file.parent.relative_to(folder)
+        column = next((name for name in (*PATH_COLUMNS, "audio") if name in frame), None)
+        if column is not None:
+            frame[column] = [
+                name if name is None or name != name else (inner / str(name)).as_posix()
+                for name in frame[column]
+            ]
+        if "split" not in frame:
+            frame["split"] = split_of((inner / "x").as_posix())
+        frames.append(frame)
+    table = pandas.concat(frames, ignore_index=True)
+    table = table.drop(columns="split") if table["split"].isna().all() else table
+    return with_audio(datasets.Dataset.from_pandas(table), folder, ColumnNames())
+
+
+def _read_file(file: Path, columns: ColumnNames) -> datasets.Dataset:
+    rows = parse_table(file, list(columns.given().values()))
+    if rows is None and file.suffix.lower() in AUDIO_SUFFIXES:
+        rows = datasets.Dataset.from_dict({"file_name": [file.name]})
+    if rows is None:
+        raise ValueError(f"{file} is neither a csv, tsv, parquet or jsonl table nor audio.")
+    return with_audio(rows, file.parent, columns)
+
+
+def _saved_to_disk(path: Path) -> bool:
+    one = all((path / name).is_file() for name in ("dataset_info.json", "state.json"))
+    return one or (path / "dataset_dict.json").is_file()
+
+
+def _choose_split(parts: datasets.DatasetDict, split: str | None) -> datasets.Dataset:
+    if split is None and len(parts) == 1:
+        return next(iter(parts.values()))
+    if split not in parts:
+        raise ValueError(f"the data set has no split {split!r}; it has {', '.join(parts)}.")
+    return parts[split]
+
+
+def _read_hub(name: str, split: str | None) -> datasets.Dataset:
+    path = Path(name)
+    name, _, configuration = name.partition(":")
+    if name.count("/") != 1 or path.is_absolute() or path.parent.is_dir():
+        raise ValueError(
+            f"{path} does not exist; expected a folder of audio, a metadata.csv / .parquet / "
+            f".jsonl, or a Hub dataset as owner/name or owner/name:configuration: {nearby(path)}."
+        )
+    if split is None:
+        raise ValueError(
+            f"{name} is no folder or file here; of a Hub dataset say which split, e.g. "
+            "train.clean.100."
+        )
+    try:
+        return datasets.load_dataset(name, configuration or None, split=split)
+    except (OSError, ValueError, DatasetsError) as error:
+        raise ValueError(
+            f"{name} is no folder or file here and could not be loaded from the Hub "
+            f"({' '.join(str(error).split()).rstrip('.')}): correct the path, the id or the split."
+        ) from error
+
+
+def _rows_of_split(rows: datasets.Dataset, split: str | None, source: object) -> list[int]:
+    if split is None:
+        return list(range(len(rows)))
+    if "split" not in rows.column_names:
+        raise ValueError(
+            f"{source} has no `split` column, but the split {split!r} was asked for: leave the "
+            "split out to use all of it (none on a command line, such as --corpus_split none)."
+        )
+    values = [as_text(value) for value in rows["split"]]
+    kept = [index for index, value in enumerate(values) if value == str(split)]
+    if not kept:
+        known = ", ".join(sorted({value or "empty cells" for value in values}))
+        raise ValueError(f"{source} has no row with split {split!r}; it has {known}.")
+    return kept

@@ -1,0 +1,206 @@
+"""Frozen features: a waveform becomes one vector per layer and frame."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from hf_rspin.adapters import is_adapter, load_adapted
+from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
+from hf_rspin.models.encoder import check_frame_rate, reads_normalized, spread_over_frames
+from hf_rspin.models.loading import load_encoder
+from hf_rspin.units.mfcc import log_mel, mfcc
+from hf_rspin.units.windows import run_in_windows
+
+LOG_MEL, MFCC = "log-mel", "mfcc"
+# Mean and standard deviation of 80-band log-mel values over ordinary speech; one constant for
+# every corpus and condition, so that the front end stays a function of the waveform alone.
+_LOG_MEL_MEAN, _LOG_MEL_SCALE = -5.0, 4.0
+
+
+class FrontEnd(Protocol):
+    """What the probes need: `front_end(waveform)` gives (layers, frames, dim), float32."""
+
+    name: str
+    num_layers: int
+    dim: int
+
+    def __call__(self, waveform: np.ndarray) -> Tensor:
+        """Return the features (layers, frames, dim) of a waveform (samples,) at 16 kHz."""
+
+    def fingerprint(self) -> str:
+        """Return a text that changes when the features would."""
+
+
+class EncoderFrontEnd:
+    """All hidden states of a frozen encoder in eval mode: encoder input + every layer.
+
+    One utterance at a time: a GroupNorm front end sees padding (doubling a length with zeros
+    moved valid frames by a third), and on a CPU batches are no faster. The last entry is
+    `last_hidden_state`, which for "stable layer norm" encoders has the final LayerNorm that
+    `hidden_states[-1]` lacks. Above 30 s the windows of `run_in_windows` are encoded. Calls from
+    several threads are safe.
+
+    Args:
+        model: any HuBERT- or WavLM-like model, with or without heads.
+        name: how tables call it.
+        normalize: feed waveforms with mean 0 and variance 1 (large models), or as they are.
+        bf16: autocast the forward pass to bfloat16.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, name: str, normalize: bool = False, bf16: bool = True
+    ) -> None:
+        self.model = model.base_model.eval().requires_grad_(False)
+        self.name = name
+        self.normalize = normalize
+        self.bf16 = bf16
+        self.num_layers = model.config.num_hidden_layers + 1
+        self.dim = model.config.hidden_size
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, name: str | None = None, bf16: bool = True, device: str = "cpu"
+    ) -> EncoderFrontEnd:
+        """Load a model folder or Hub id as a plain encoder, in float32 however it is stored.
+
+        The folder of an adapter is loaded with the encoder that it adapts.
+        """
+        model = _load_encoder(path).to(device)
+        check_frame_rate(model.config)
+        return cls(model, name or Path(path).name, reads_normalized(model.config), bf16)
+
+    @torch.inference_mode()
+    def __call__(self, waveform: np.ndarray) -> Tensor:
+        """Return the hidden states (layers, frames, dim), float32, on the CPU.
+
+        Raises:
+            ValueError: the waveform is shorter than one frame.
+        """
+        if len(waveform) < FRAME_WINDOW:
+            raise ValueError(
+                f"the waveform has {len(waveform)} samples; one frame takes {FRAME_WINDOW}: "
+                "leave utterances this short out."
+            )
+        values = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))[None]
+        if self.normalize:
+            values = normalize_waveforms(values)
+        device = next(self.model.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+            return run_in_windows(self._states, values.to(device), axis=1)
+
+    def _states(self, values: Tensor) -> Tensor:
+        """(1, samples) -> (layers, frames, dim), float32, on the CPU."""
+        output = self.model(values, output_hidden_states=True)
+        last, config = output.last_hidden_state, self.model.config
+        inner = [spread_over_frames(s, last.shape[1], config) for s in output.hidden_states[:-1]]
+        states = [*inner, last]
+        return torch.stack([state[0].float() for state in states]).cpu()
+
+    def fingerprint(self) -> str:
+        """Hash the weights, the precision and the normalisation."""
+        digest = hashlib.sha256(f"{self.normalize} {self.bf16}".encode())
+        for name, value in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
+
+class LogMelFrontEnd:
+    """80 log-mel bands in the encoder's frames: the front end that learned nothing.
+
+    Has the interface of `EncoderFrontEnd`, with a single "layer". A linear probe that sees one
+    frame of it is weak by design; `context` frames either side are stacked to be fair to it.
+
+    Args:
+        num_mels: number of mel bands.
+        context: frames stacked either side (edges repeated); 0 is the bare spectrogram.
+    """
+
+    def __init__(self, num_mels: int = 80, context: int = 0, name: str = LOG_MEL) -> None:
+        if context < 0:
+            raise ValueError(f"context is {context}; expected a number of frames, 0 or more.")
+        self.name = name
+        self.num_mels, self.context = num_mels, context
+        self.num_layers = 1
+        self.dim = num_mels * (2 * context + 1)
+
+    def __call__(self, waveform: np.ndarray) -> Tensor:
+        """Return (1, frames, dim), float32.
+
+        Raises:
+            ValueError: the waveform is shorter than one frame.
+        """
+        bands = (log_mel(waveform, self.num_mels) - _LOG_MEL_MEAN) / _LOG_MEL_SCALE
+        frames, reach = len(bands), self.context
+        padded = np.pad(bands, ((reach, reach), (0, 0)), mode="edge")
+        stacked = np.hstack([padded[k : k + frames] for k in range(2 * reach + 1)])
+        return torch.from_numpy(stacked.astype(np.float32))[None]
+
+    def fingerprint(self) -> str:
+        """Name the number of bands and the context."""
+        return f"{LOG_MEL} {self.num_mels} {self.context}"
+
+
+class MfccFrontEnd:
+    """MFCC with first and second differences (39 dimensions): what needs no encoder."""
+
+    num_layers, dim = 1, 39
+
+    def __init__(self, name: str = MFCC) -> None:
+        self.name = name
+
+    def __call__(self, waveform: np.ndarray) -> Tensor:
+        """Return (1, frames, 39), float32.
+
+        Raises:
+            ValueError: the waveform is shorter than one frame.
+        """
+        return torch.from_numpy(mfcc(waveform))[None]
+
+    def fingerprint(self) -> str:
+        """Name the features."""
+        return MFCC
+
+
+def load_front_end(
+    path: str, name: str | None = None, bf16: bool = True, device: str = "cpu"
+) -> FrontEnd:
+    """Return what gives the features of `path`.
+
+    Args:
+        path: a model folder or Hub id, "log-mel" (or "log-mel:3": frames stacked either side), or
+            "mfcc".
+        name: how tables call it; default the folder.
+        bf16: autocast the encoder to bfloat16.
+        device: of the encoder.
+
+    Raises:
+        ValueError: the context of "log-mel:context" is not a whole number.
+    """
+    kind, _, context = path.partition(":")
+    if kind not in (LOG_MEL, MFCC):
+        return EncoderFrontEnd.from_pretrained(path, name, bf16, device)
+    if kind == MFCC:
+        return MfccFrontEnd(name or path)
+    if not (context or "0").isdigit():
+        raise ValueError(f"got front end {path!r}; expected log-mel, or log-mel:3 (context).")
+    return LogMelFrontEnd(context=int(context or 0), name=name or path)
+
+
+def needs_no_model(path: str) -> bool:
+    """Say whether `load_front_end` computes `path` from the audio alone."""
+    return path.partition(":")[0] in (LOG_MEL, MFCC)
+
+
+def _load_encoder(path: str | Path) -> PreTrainedModel:
+    """Load a plain encoder in float32, with its adapter merged where the folder is one."""
+    if is_adapter(path):
+        return load_adapted(path)
+    return load_encoder(path)

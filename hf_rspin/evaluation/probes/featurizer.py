@@ -1,0 +1,27 @@
+"""SUPERB's featurizer: a learned weighted sum of the layers of a frozen encoder."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightedLayerSum(nn.Module):
+    """The SUPERB featurizer: softmax over one learned weight per layer, zeros at the start."""
+
+    def __init__(self, num_layers: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(num_layers))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(layers, frames, dim) -> (frames, dim)."""
+        layers, frames, dim = features.shape
+        if layers != len(self.weights):
+            raise ValueError(f"features of {layers} layers came, expected {len(self.weights)}.")
+        return (self.weights.softmax(0) @ features.reshape(layers, -1)).view(frames, dim)
+
+    @torch.no_grad()
+    def normalized_weights(self, layer_norms: Tensor) -> Tensor:
+        """Weights for plots, (layers,): w_l * mean L2 norm of layer l, with sum 1 (B.2)."""
+        scaled = self.weights.softmax(0) * layer_norms.to(self.weights)
+        return scaled / scaled.sum()

@@ -1,0 +1,169 @@
+"""Units of each layer: what k-means clusters say about phones, and whether noise moves them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from hf_rspin.evaluation.conditions import CLEAN, Distortion
+from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
+from hf_rspin.evaluation.unit_quality import perplexity, unit_quality
+from hf_rspin.evaluation.utterances import Utterances
+from hf_rspin.resources.alignment import parse_alignment
+from hf_rspin.units import KMeans
+
+PASSES, BATCHES = 10, 8
+
+
+@dataclass(eq=False)
+class UnitProbe(Probe):
+    """Units of clean speech, learned per layer; phones and clean units tell how good they are.
+
+    Without a training split the clusters are learned on the clean test utterances. Without
+    alignments only what needs no label is measured.
+
+    Args:
+        num_units: clusters per layer.
+        max_utterances: clusters are learned on this many, spread over the speakers; None: all.
+        seed: of clusters and choice.
+    """
+
+    name = "units"
+    metrics = (
+        Metric(
+            "pnmi", "Phones: what is said", "phone information (PNMI)",
+            "Phone-normalised mutual information of k-means units of each layer: the share of what "
+            "there is to know about the phone that the unit tells. Higher is better.",
+            conditions="clean",
+        ),
+        Metric(
+            "unit_agreement", "Units that a distortion leaves as they are", "equal units",
+            "Share of frames whose unit is that of the same frame of clean speech. Higher is more "
+            "robust, but only if the units still tell phones apart.",
+            in_summary=False,
+        ),
+        Metric("phone_purity", "Phone purity of the units", "phone purity",
+               "Accuracy of naming each frame by its unit's most frequent phone.",
+               plotted=False, in_summary=False),
+        Metric("cluster_purity", "Cluster purity", "cluster purity",
+               "Share of each phone's frames in its most frequent unit.",
+               plotted=False, in_summary=False),
+        Metric("unit_perplexity", "Perplexity of the units", "perplexity of units",
+               "Exponential of the entropy of the units; at most the number of clusters.",
+               digits=1, plotted=False, in_summary=False),
+        Metric("units_used", "Units that occur", "units used",
+               "Number of clusters that occur in the test utterances.",
+               digits=0, plotted=False, in_summary=False),
+    )  # fmt: skip
+
+    num_units: int = 64
+    max_utterances: int | None = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.num_units < 2:
+            raise ValueError(f"got num_units {self.num_units}; expected 2 or more.")
+
+    def reason_to_skip(self, test: Utterances, train: Utterances | None) -> str | None:
+        """Check the alignments, where there are any; nothing is needed."""
+        for key, alignment in zip(test.ids, test.alignments or (), strict=False):
+            try:
+                parse_alignment(alignment, math.inf)
+            except ValueError as error:
+                raise ValueError(f"column alignment of {key}: {error}") from error
+        return None
+
+    def remark(self, test: Utterances) -> str | None:
+        """Name the missing alignments."""
+        if test.alignments is None:
+            return "Phone information is left out: the recordings have no phone alignment."
+        return None
+
+    def fit(self, features: CleanFeatures, state: Path) -> None:
+        """Cluster the frames of each layer, and name those of clean test speech."""
+        store, rows = features.to_learn_from(self.max_utterances, self.seed)
+        self._kmeans = [
+            fit_units([store.layer(i, layer).numpy() for i in rows], self.num_units, self.seed)
+            for layer in range(store.num_layers)
+        ]
+        self._phones = features.test.frame_labels()
+        if self._phones is not None:
+            lengths = features.test_store.lengths
+            self._phones = [
+                labels_at(labels, count)
+                for labels, count in zip(self._phones, lengths, strict=True)
+            ]
+        self._clean = [self._units(features.test_store[i]) for i in range(len(features.test))]
+
+    def begin(self, condition: Distortion) -> None:
+        """Forget the units."""
+        self._is_clean = condition.name == CLEAN
+        self._found: list[np.ndarray] = []
+
+    def update(self, index: int, features: Tensor) -> None:
+        """Name the units of one utterance."""
+        self._found.append(self._clean[index] if self._is_clean else self._units(features))
+
+    def rows(self) -> list[Row]:
+        """Return the numbers of each layer."""
+        rows = []
+        for layer in range(len(self._kmeans)):
+            units = [found[layer] for found in self._found]
+            everything = np.concatenate(units)
+            values = {
+                "unit_perplexity": perplexity(everything),
+                "units_used": len(np.unique(everything)),
+            }
+            if not self._is_clean:
+                clean = np.concatenate([found[layer] for found in self._clean])
+                values["unit_agreement"] = (everything == clean).mean()
+            if self._phones is not None:
+                quality = unit_quality(self._phones, units)
+                values["pnmi"] = quality.pnmi
+                values["phone_purity"] = quality.phone_purity
+                values["cluster_purity"] = quality.cluster_purity
+            rows += [Row(name, float(value), layer) for name, value in values.items()]
+        return rows
+
+    def _units(self, features: Tensor) -> np.ndarray:
+        """(layers, frames, dim) -> (layers, frames)."""
+        pairs = zip(self._kmeans, features, strict=True)
+        return np.stack([kmeans.predict(layer.numpy()) for kmeans, layer in pairs])
+
+
+def fit_units(frames: Sequence[np.ndarray], num_units: int, seed: int = 0) -> KMeans:
+    """Cluster the frames (frames, dim) of some utterances."""
+    everything = np.concatenate(frames)
+    if len(everything) < num_units * BATCHES:
+        raise ValueError(
+            f"got {len(everything)} frames for {num_units} units; expected {BATCHES} per unit or "
+            "more: give more speech, or ask for fewer units."
+        )
+    kmeans = KMeans(num_units, seed)
+    generator = np.random.default_rng(seed)
+    for _ in range(PASSES):
+        kmeans.forget()
+        order = generator.permutation(len(everything))
+        kmeans.fit_stream(np.array_split(everything[order], BATCHES))
+    return kmeans
+
+
+def labels_at(labels: np.ndarray, frames: int) -> np.ndarray:
+    """Return labels (at 50 Hz) at the frames of an encoder that has fewer by a whole factor.
+
+    Raises:
+        ValueError: the two numbers do not fit each other.
+    """
+    factor = max(1, round(len(labels) / frames))
+    if abs(len(labels) - factor * frames) > (factor if factor > 1 else 0):
+        raise ValueError(
+            f"got {len(labels)} phone labels for {frames} frames of the encoder; expected as many, "
+            "or a multiple: check the alignment."
+        )
+    places = np.arange(frames) * factor + factor // 2
+    return labels[np.minimum(places, len(labels) - 1)]

@@ -1,0 +1,132 @@
+"""Linear centred kernel alignment (CKA) between two sets of frames, in one pass."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class LinearCKA:
+    """Linear CKA of paired frames x, y (R-Spin, Figure 4), without keeping them, layer by layer.
+
+    CKA = |Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F) with centred columns. `debiased_value` removes the
+    bias of few frames in many dimensions (two unrelated sets gave 0.105 biased, 0.004 debiased):
+    the unbiased HSIC estimator of Song et al. (2012) with linear kernels, in feature space.
+
+    Sums are kept in float64 about the first batch's mean, so that large offsets cancel early.
+    Frames of one utterance are not independent; neither estimator knows that.
+
+    Example:
+        >>> cka = LinearCKA()
+        >>> for clean, noisy in pairs:        # (layers, frames, dim) each
+        ...     cka.update(clean, noisy)
+        >>> cka.debiased_value()              # one number per layer
+    """
+
+    def __init__(self) -> None:
+        self.num_frames = 0
+        self._origin: tuple[Tensor, Tensor] | None = None
+        # Sums over frames of phi(x) phi(y)^T, where phi(x) = [|x|^2, x, 1]: every moment needed.
+        self._moments: dict[str, Tensor | float] = {"xx": 0.0, "yy": 0.0, "xy": 0.0}
+
+    @torch.inference_mode()
+    def update(self, x: Tensor, y: Tensor) -> None:
+        """Add paired frames (layers, frames, dim); the two dims may differ.
+
+        Raises:
+            ValueError: the two do not pair.
+        """
+        if x.ndim != 3 or x.shape[:2] != y.shape[:2]:
+            raise ValueError(
+                f"got x {tuple(x.shape)} and y {tuple(y.shape)}; expected (layers, frames, dim) "
+                "with equal layers and frames: compare the same utterances, equally cropped."
+            )
+        if self._origin is None:
+            self._origin = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
+        x, y = _augmented(x - self._origin[0]), _augmented(y - self._origin[1])
+        for name, left, right in (("xx", x, x), ("yy", y, y), ("xy", x, y)):
+            self._moments[name] = self._moments[name] + (left.mT @ right).double()
+        self.num_frames += x.shape[1]
+
+    def value(self) -> list[float]:
+        """Return the biased (usual) CKA per layer; nan where a side is constant.
+
+        Raises:
+            ValueError: no frame came.
+        """
+        if self.num_frames == 0:
+            raise ValueError("got no frames; call update with paired frames first.")
+        return _ratio(*(_energy(self._centred(name)) for name in ("xy", "xx", "yy")))
+
+    def debiased_value(self) -> list[float]:
+        """Return the debiased CKA per layer; may be slightly negative.
+
+        Raises:
+            ValueError: fewer than four frames came.
+        """
+        n = self.num_frames
+        if n < 4:
+            raise ValueError(f"got {n} frames; debiased CKA needs four or more.")
+        trace = {side: _trace(self._centred(side * 2)) for side in "xy"}
+
+        def unbiased(pair: str) -> Tensor:
+            return (
+                _energy(self._centred(pair))
+                - n / (n - 2) * self._norm_products(pair)
+                + trace[pair[0]] * trace[pair[1]] / ((n - 1) * (n - 2))
+            )
+
+        return _ratio(unbiased("xy"), unbiased("xx"), unbiased("yy"))
+
+    def _mean(self, side: str) -> Tensor:
+        return self._moments[side * 2][:, -1, 1:-1] / self.num_frames  # (layers, dim)
+
+    def _centred(self, pair: str) -> Tensor:
+        """Sum over frames of (x - mean)(y - mean)^T, (layers, dim x, dim y)."""
+        means = self._mean(pair[0])[:, :, None] * self._mean(pair[1])[:, None, :]
+        return self._moments[pair][:, 1:-1, 1:-1] - self.num_frames * means
+
+    def _norm_products(self, pair: str) -> Tensor:
+        """Sum over frames of |x - mean|^2 |y - mean|^2, (layers,)."""
+        left, right = (self._norm_weights(side) for side in pair)
+        return (left[:, None, :] @ self._moments[pair] @ right[:, :, None])[:, 0, 0]
+
+    def _norm_weights(self, side: str) -> Tensor:
+        """Return w with |x - m|^2 = w . phi(x): [1, -2 m, |m|^2], (layers, dim + 2)."""
+        mean = self._mean(side)
+        square = mean.square().sum(-1, keepdim=True)
+        return torch.cat([torch.ones_like(square), -2 * mean, square], dim=-1)
+
+
+def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> float:
+    """Return the linear CKA of paired frames (frames, dim); the two dims may differ.
+
+    Args:
+        x: frames of one view.
+        y: the same frames of the other view.
+        debiased: without the bias of few frames in many dimensions; see `LinearCKA`.
+    """
+    stream = LinearCKA()
+    stream.update(x[None], y[None])
+    return (stream.debiased_value() if debiased else stream.value())[0]
+
+
+def _augmented(x: Tensor) -> Tensor:
+    """(layers, frames, dim) -> [|x|^2, x, 1], (layers, frames, dim + 2)."""
+    square = x.square().sum(-1, keepdim=True)
+    return torch.cat([square, x, torch.ones_like(square)], dim=-1)
+
+
+def _energy(product: Tensor) -> Tensor:
+    return product.square().sum((-2, -1))
+
+
+def _trace(product: Tensor) -> Tensor:
+    return product.diagonal(dim1=-2, dim2=-1).sum(-1)
+
+
+def _ratio(cross: Tensor, own_x: Tensor, own_y: Tensor) -> list[float]:
+    triples = zip(cross.tolist(), own_x.tolist(), own_y.tolist(), strict=True)
+    return [c / math.sqrt(x * y) if x > 0 and y > 0 else math.nan for c, x, y in triples]

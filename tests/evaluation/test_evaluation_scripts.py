@@ -1,0 +1,127 @@
+"""The scripts as a user runs them."""
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hf_rspin.resources import sample_folder
+
+SCRIPTS = Path(__file__).parents[2] / "training_scripts"
+
+
+@pytest.fixture
+def main(monkeypatch):
+    """Call the `main` of a script in this process, which is quicker than in one of its own."""
+
+    def call(script, *arguments):
+        spec = importlib.util.spec_from_file_location(script, SCRIPTS / f"{script}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, script, module)
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        spec.loader.exec_module(module)
+        module.main()
+
+    return call
+
+
+@pytest.fixture
+def folder(encoder, tmp_path):
+    encoder.save_pretrained(tmp_path / "encoder")
+    return tmp_path
+
+
+@pytest.fixture
+def speech(tmp_path):
+    """Ten utterances of two voices; metadata as in the sample."""
+    table = pd.read_csv(sample_folder() / "metadata.csv")
+    table = table[table["speaker"].isin(["Andrea", "f2"])]
+    for split in ("train", "test"):
+        (tmp_path / "speech" / split).mkdir(parents=True)
+    for name in table["file_name"]:
+        shutil.copy(sample_folder() / name, tmp_path / "speech" / name)
+    table.to_csv(tmp_path / "speech" / "metadata.csv", index=False)
+    return tmp_path / "speech"
+
+
+def options(folder, speech, *more):
+    return [
+        "--encoders", "mfcc", folder / "encoder", "--corpus", speech, "--output_dir",
+        folder / "out", "--num_units", 8, "--num_updates", 4, "--batch_size", 2,
+        "--num_workers", 1, "--simulated_rooms", 0, *more,
+    ]  # fmt: skip
+
+
+def test_a_plain_folder_of_audio_gives_what_needs_no_labels(main, folder, speech, capsys):
+    (speech / "metadata.csv").unlink()
+    main("evaluate_encoders", *options(folder, speech, "--snr_db", 0, 20))
+    out = capsys.readouterr().out
+    for sentence in ("Phone recognition is left out", "no speaker names", "no phone alignment"):
+        assert out.count(sentence) == 1
+    table = pd.read_csv(folder / "out" / "results.csv")
+    assert set(table["probe"]) == {"cka", "units", "geometry", "cost"}
+    assert {"cka_debiased", "unit_agreement", "alignment", "uniformity"} <= set(table["metric"])
+    cka = table[table["metric"] == "cka_debiased"].set_index(["encoder", "snr_db", "layer"])
+    assert len(cka) == 2 * (1 + 3)
+    assert cka["value"]["mfcc", 20.0, 0] > cka["value"]["mfcc", 0.0, 0]
+    page = (folder / "out" / "report.html").read_text()
+    assert "no phone alignment" in page and "gaussian, 20 dB" in page
+    assert "gaussian, 20 dB" in (folder / "out" / "results.md").read_text()
+
+
+def test_labels_add_what_needs_them_and_a_second_call_measures_nothing(
+    main, folder, speech, capsys, caplog
+):
+    arguments = options(folder, speech, "--speakers_from", "train")
+    main("evaluate_encoders", *arguments)
+    table = pd.read_csv(folder / "out" / "results.csv")
+    rates = table[table["metric"] == "phone_error_rate"]
+    assert len(rates) == 4 and rates[["low", "high"]].notna().all(axis=None)
+    assert {"pnmi", "speaker_accuracy", "layer_weight", "phone_error_rate_difference"} <= set(
+        table["metric"]
+    )
+    files = {file: file.stat().st_mtime_ns for file in (folder / "out" / "cells").iterdir()}
+    capsys.readouterr()
+    main("evaluate_encoders", *arguments)
+    assert files == {f: f.stat().st_mtime_ns for f in (folder / "out" / "cells").iterdir()}
+    pd.testing.assert_frame_equal(table, pd.read_csv(folder / "out" / "results.csv"))
+    assert "Phones recognised from frozen features" in capsys.readouterr().out
+
+
+def test_a_corpus_without_a_training_split_trains_nothing(main, folder, speech):
+    table = pd.read_csv(speech / "metadata.csv")
+    table[table["split"] == "test"].to_csv(speech / "metadata.csv", index=False)
+    main("evaluate_encoders", *options(folder, speech, "--probes", "cka", "units", "phones"))
+    table = pd.read_csv(folder / "out" / "results.csv")
+    assert set(table["probe"]) == {"cka", "units"} and "pnmi" in set(table["metric"])
+
+
+def test_mistakes_are_said_in_one_sentence(main, folder, speech):
+    for more, message in (
+        (["--probes", "cka", "wer"], "got --probes wer; expected some of phones, cka, speakers"),
+        (["--test_split", "gone"], "no row with split 'gone'"),
+        (["--train_split", "gone"], "no row with split 'gone'"),
+        (["--num_units", "1"], "got num_units 1"),
+        (["--names", "a", "a"], "give --names, all different"),
+        (["--speakers_from", "dev"], "got learn_from 'dev'"),
+        (["--device", "gpu"], "device 'gpu' cannot be used"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            main("evaluate_encoders", *options(folder, speech, *more))
+    with pytest.raises(SystemExit, match="give --encoders and --corpus"):
+        main("evaluate_encoders", "--corpus", speech)
+    assert not (folder / "out").exists()
+
+
+def test_features_without_a_model_are_retrieved_too(main, folder, speech, capsys):
+    table = pd.read_csv(speech / "metadata.csv")
+    table["word"] = table["speaker"]
+    table.to_csv(speech / "metadata.csv", index=False)
+    main("evaluate_retrieval", "--corpus", speech, "--encoders", "log-mel", folder / "encoder")
+    rows = [line for line in capsys.readouterr().out.split("\n") if line.startswith("|")]
+    assert rows[2].startswith("| log-mel | -1 |") and len(rows) == 4
+    with pytest.raises(SystemExit, match="--layers has 1; log-mel has hidden states 0 to 0"):
+        main("evaluate_retrieval", "--corpus", speech, "--encoders", "log-mel", "--layers", 1)

@@ -1,0 +1,124 @@
+"""The long table and its excerpts."""
+
+import numpy as np
+import pytest
+
+from hf_rspin.evaluation.evaluate import Cell
+from hf_rspin.evaluation.probes import PROBES, Row, layer_rows
+from hf_rspin.evaluation.table import (
+    COLUMNS,
+    METRICS,
+    layer_summary,
+    markdown_table,
+    sections,
+    to_table,
+)
+
+
+def phones(encoder, condition, errors, snr_db=None):
+    rate = np.mean(errors) / 10
+    return Cell(
+        encoder, "phones", condition, snr_db, {"settings": {"seed": 3}},
+        [Row("phone_error_rate", rate, None, rate - 0.1, rate + 0.1)],
+        {"errors": errors, "lengths": [10] * len(errors)},
+    )  # fmt: skip
+
+
+def layers(encoder, condition, metric, values, snr_db=None):
+    return Cell(encoder, "x", condition, snr_db, {"settings": {}}, layer_rows(metric, values))
+
+
+def test_one_line_per_number():
+    table = to_table([
+        phones("a", "noise", [3, 3], 0.0), layers("a", "clean", "pnmi", [0.5, 0.25]),
+    ])  # fmt: skip
+    assert tuple(table.columns) == COLUMNS and len(table) == 3
+    assert table["layer"].isna().tolist() == [True, False, False]
+    assert table["layer"][1:].tolist() == [0, 1]
+    line = table.iloc[0]
+    assert (line["metric"], line["snr_db"], line["seed"]) == ("phone_error_rate", 0, 3)
+    assert [line["low"], line["value"], line["high"]] == pytest.approx([0.2, 0.3, 0.4])
+    assert to_table([]).empty and sections(to_table([])) == []
+
+
+def test_differences_are_paired_and_refer_to_an_encoder():
+    cells = [phones("before", "clean", [3] * 40), phones("before", "noise", [6] * 40),
+             phones("after", "clean", [3] * 40), phones("after", "noise", [4] * 40),
+             phones("after", "rooms", [4] * 40)]  # fmt: skip
+    table = to_table(cells)
+    found = table[table["metric"] == "phone_error_rate_difference"]
+    assert found[["encoder", "condition", "reference"]].values.tolist() == [
+        ["after", "clean", "before"], ["after", "noise", "before"],
+    ]  # fmt: skip
+    assert found["value"].tolist() == pytest.approx([0, -0.2])
+    assert found["p_value"].tolist() == [1, pytest.approx(0.0005)]
+    other = to_table(cells, "after")
+    assert other[other["metric"] == "phone_error_rate_difference"]["value"].tolist() == (
+        pytest.approx([0, 0.2])
+    )
+    with pytest.raises(ValueError, match="'other' is not among"):
+        to_table(cells, "other")
+
+
+def test_sections_hold_rates_intervals_and_marked_differences():
+    cells = [phones("before", "clean", [3] * 40), phones("before", "my_noise", [6] * 40),
+             layers("before", "my_noise", "cka_debiased", [0.5, 0.123456]),
+             layers("log-mel", "my_noise", "cka_debiased", [0.25]),
+             phones("after", "clean", [3] * 40), phones("after", "my_noise", [4] * 40)]  # fmt: skip
+    text = "\n\n".join(section.to_markdown() for section in sections(to_table(cells)))
+    assert "| encoder | clean | my noise |" in text
+    assert "| before | 30.0 [20.0, 40.0] | 60.0 [50.0, 70.0] |" in text
+    assert "| after | +0.0 [+0.0, +0.0] | -20.0 [-20.0, -20.0] * |" in text
+    assert "| before | my noise | 0.500 | 0.123 |" in text
+    assert "| log-mel | my noise | 0.250 | – |" in text
+    assert "peaker" not in text
+
+
+def test_missing_conditions_are_dashes_and_a_rate_without_interval_stands_alone():
+    cells = [phones("a", "clean", [3]), phones("b", "rooms", [4])]
+    cells[0] = Cell(**{**vars(cells[0]), "rows": [Row("phone_error_rate", 0.3)]})
+    (section,) = sections(to_table(cells))
+    assert section.headers == ["encoder", "clean", "rooms"]
+    assert section.rows == [["a", "30.0", "–"], ["b", "–", "40.0 [30.0, 50.0]"]]
+
+
+def test_several_ratios_are_told_apart():
+    cells = [phones("a", "noise", [3], 0.0), phones("a", "noise", [2], 10.0),
+             phones("a", "rooms", [1])]  # fmt: skip
+    assert sections(to_table(cells))[0].headers[1:] == ["noise, 0 dB", "noise, 10 dB", "rooms"]
+
+
+def test_the_summary_of_layers_shows_each_number_under_its_conditions():
+    cells = [
+        cell
+        for state, shift in (("before", 0.0), ("after", 0.1))
+        for cell in (
+            layers(state, "noise", "cka_debiased", [0.5, 0.25 + shift]),
+            layers(state, "clean", "speaker_accuracy", [1.0, 0.5]),
+            layers(state, "noise", "speaker_accuracy", [0.9, 0.4]),
+            layers(state, "clean", "pnmi", [0.1, 0.2]),
+        )
+    ]
+    cells.append(layers("MFCC", "clean", "pnmi", [0.15]))
+    found = layer_summary(to_table(cells))
+    assert found.headers == ["figure", "", "layer 0", "layer 1"]
+    assert found.rows == [
+        ["CKA, noise", "before", "0.500", "0.250"],
+        ["CKA, noise", "after", "0.500", "0.350"],
+        ["speaker accuracy, %", "before", "100.0", "50.0"],
+        ["speaker accuracy, %", "after", "100.0", "50.0"],
+        ["phone information (PNMI)", "before", "0.100", "0.200"],
+        ["phone information (PNMI)", "after", "0.100", "0.200"],
+        ["phone information (PNMI)", "MFCC", "0.150", ""],
+    ]
+
+
+def test_every_probe_describes_numbers_of_its_own():
+    names = [metric.name for metric in METRICS]
+    assert len(set(names)) == len(names)
+    for name, probe in PROBES.items():
+        assert probe.name == name and probe.metrics and probe.__doc__
+
+
+def test_markdown_layout():
+    assert markdown_table(["a", "b"], [["x", 1]]) == "| a | b |\n| :-- | --: |\n| x | 1 |"
