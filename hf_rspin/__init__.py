@@ -14,7 +14,7 @@ _ROOMS = {
         "merge_lora",
     ),
     "hf_rspin.data": ("TwoViewDataset", "load_corpus"),
-    "hf_rspin.downstream": ("CtcTrainer", "load_ctc_model"),
+    "hf_rspin.ctc": ("CtcTrainer", "load_ctc_model"),
     "hf_rspin.hub": (
         "CardFacts",
         "clean_config",

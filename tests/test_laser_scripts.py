@@ -31,6 +31,7 @@ def main(monkeypatch):
         spec = importlib.util.spec_from_file_location(script, SCRIPTS / f"{script}.py")
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, script, module)
+        monkeypatch.syspath_prepend(SCRIPTS)
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
         spec.loader.exec_module(module)
         module.main()
@@ -88,9 +89,8 @@ def test_trains_the_top_and_saves_a_plain_encoder(
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_configs_name_what_exists_and_say_what_is_published(config, tmp_path):
     from hf_rspin.training import LaserTrainingArguments
-    from hf_rspin.training.laser_recipe import LaserModelArguments, LaserViewArguments
-    from hf_rspin.training.parsing import parse_arguments
-    from hf_rspin.training.recipe import CorpusArguments
+    from hf_rspin.training.arguments import CorpusArguments, LaserModelArguments, LaserViewArguments
+    from hf_rspin.training.cli import parse_arguments
 
     classes = CorpusArguments, LaserViewArguments, LaserModelArguments, LaserTrainingArguments
     _, views, model, training = parse_arguments(

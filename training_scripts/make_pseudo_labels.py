@@ -19,16 +19,21 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkipLog
 from hf_rspin.models.encoder import reads_normalized
-from hf_rspin.training.encoders import ModelArguments, resolve_encoder
+from hf_rspin.models.loading import load_encoder
+from hf_rspin.training.arguments import CorpusArguments
+from hf_rspin.training.builders import (
+    RSPIN_CLASSES,
+    build_model,
+    resolve_encoder,
+)
+from hf_rspin.training.cli import WHILE_RUNNING, mistakes_explained, parse_arguments
 from hf_rspin.training.hardware import check_device
-from hf_rspin.training.made_from import check_made_from, corpus_key
-from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
-from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import CorpusArguments, show_progress
+from hf_rspin.training.provenance import check_made_from, corpus_key
+from hf_rspin.training.run import show_progress
 from hf_rspin.units import (
     AcousticPieces,
     FrameLabels,
@@ -90,13 +95,14 @@ def load_model(arguments: PseudoLabelArguments) -> PreTrainedModel | None:
     device = check_device(arguments.device)
     folder = resolve_encoder(arguments.model)
     if arguments.units == "layer":
-        return AutoModel.from_pretrained(folder, dtype=torch.float32).to(device)
+        return load_encoder(folder).to(device)
     if "codebook_size" not in PreTrainedConfig.get_config_dict(folder)[0]:
         raise ValueError(
             f"{arguments.model} has no codebook, so its codes would be random: give a model of "
             "train_spin.py, or cluster a layer of this one with --units layer."
         )
-    return ModelArguments(encoder=folder).build().to(device)
+    # the codebook must be there: units of a fresh one would be random
+    return build_model(folder, RSPIN_CLASSES, ("auxiliary_head.",), lambda kind: {}).to(device)
 
 
 def made_from(

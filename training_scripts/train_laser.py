@@ -1,49 +1,18 @@
 """Train LASER or SCORE: the second view at another speed and pitch, aligned by soft-DTW.
 
-    python training_scripts/train_laser.py training_scripts/configs/laser_hubert_base.yaml \
+    python training_scripts/train_laser.py training_scripts/configs/laser_hubert_base.yaml \\
         --output_dir runs/laser
 
-Killed at any moment, the same command goes on where it stopped. Several GPUs: start it with
-`torchrun --nproc_per_node N`. Options: `--help`.
+The same as `train.py --objective laser`. Stopped or killed at any moment, the same command
+goes on where it stopped. Several GPUs: start it with `torchrun --nproc_per_node N`.
 """
 
-from __future__ import annotations
-
-from transformers import set_seed
-
-from hf_rspin.adapters import AdapterArguments
-from hf_rspin.data import SkipLog
-from hf_rspin.training import LaserTrainer, LaserTrainingArguments
-from hf_rspin.training.finishing import train_and_save
-from hf_rspin.training.laser_recipe import LaserModelArguments, LaserViewArguments
-from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
-from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import CorpusArguments, build_training_set, show_progress
+from train import main as train
 
 
 def main() -> None:
-    """Build, train, save."""
-    corpus_arguments, view_arguments, model_arguments, adapter, training = parse_arguments(
-        CorpusArguments,
-        LaserViewArguments,
-        LaserModelArguments,
-        AdapterArguments,
-        LaserTrainingArguments,
-    )
-    show_progress()
-    set_seed(training.seed)
-    skipped = SkipLog(corpus_arguments.strict)
-    with mistakes_explained():
-        corpus = corpus_arguments.load(skipped)
-        dataset = build_training_set(
-            corpus, corpus_arguments, view_arguments.build(corpus), None, training.seed, skipped
-        )
-        model = adapter.wrap(
-            model_arguments.build(), num_trainable_layers=training.num_trainable_layers
-        )
-        trainer = LaserTrainer(model, training, dataset)
-    with mistakes_explained(WHILE_RUNNING):
-        train_and_save(trainer, (corpus_arguments, view_arguments, model_arguments, adapter))
+    """Train this objective."""
+    train("laser")
 
 
 if __name__ == "__main__":

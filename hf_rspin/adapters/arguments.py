@@ -4,49 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from peft import PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
+from hf_rspin.adapter_options import AdapterOptions
 from hf_rspin.adapters.lora import add_lora
 from hf_rspin.adapters.read import ReadConfig
 from hf_rspin.models.base import EncoderWithHeads
 
 logger = logging.getLogger(__name__)
 
-ADAPTERS = ("none", "lora", "read")
-
 
 @dataclass
-class AdapterArguments:
+class AdapterArguments(AdapterOptions):
     """Train everything, or an adapter on a frozen encoder.
 
     Raises:
         ValueError: an unknown adapter, or a `lora_alpha` with which it has no effect.
     """
-
-    adapter: str = field(
-        default="none", metadata={"help": "none: train the encoder itself; lora; read"}
-    )
-    lora_rank: int = field(default=8, metadata={"help": "rank of LoRA's updates"})
-    lora_alpha: float = field(default=16.0, metadata={"help": "updates are scaled by alpha / rank"})
-    lora_dropout: float = field(default=0.0, metadata={"help": "dropout on the input of updates"})
-    lora_feed_forward: bool = field(
-        default=False, metadata={"help": "adapt the feed-forward blocks as well as attention"}
-    )
-    lora_targets: list[str] | None = field(
-        default=None, metadata={"help": "names of linear layers; none: those of the encoder's type"}
-    )
-    read_width: int = field(default=128, metadata={"help": "size of READ's recurrent state"})
-    read_scale: float = field(default=1.0, metadata={"help": "factor of READ's correction"})
-    read_reduction: str = field(default="mean", metadata={"help": "over layers: mean or last"})
-
-    def __post_init__(self) -> None:
-        if self.adapter not in ADAPTERS:
-            raise ValueError(f"adapter is {self.adapter!r}; expected {', '.join(ADAPTERS)}.")
-        if not self.lora_alpha > 0:
-            raise ValueError(f"lora_alpha is {self.lora_alpha}; expected a number above 0.")
 
     def wrap(
         self,
@@ -88,12 +65,21 @@ class AdapterArguments:
         self, model: PreTrainedModel, heads: list[str], num_trainable_layers: int | None
     ) -> PeftModel:
         layers, count = None, model.config.num_hidden_layers
+        # above what the loss reads an adapter would never get a gradient
+        top = model.highest_layer_read() if isinstance(model, EncoderWithHeads) else count
+        if top < count:
+            layers = range(top)
         if num_trainable_layers is not None:
             if not 1 <= num_trainable_layers <= count:
                 raise ValueError(
                     f"num_trainable_layers is {num_trainable_layers}; expected 1 to {count}."
                 )
-            layers = range(count - num_trainable_layers, count)
+            layers = range(count - num_trainable_layers, top)
+            if not layers:
+                raise ValueError(
+                    f"num_trainable_layers is {num_trainable_layers}, but the loss reads layer "
+                    f"{top} of {count}: expected more, or a loss that reads a higher layer."
+                )
             if isinstance(model, EncoderWithHeads):
                 model.num_frozen_layers = count - num_trainable_layers
         return add_lora(

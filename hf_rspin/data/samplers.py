@@ -69,7 +69,7 @@ class DurationBatchSampler(Sampler[list[tuple[int, int]]]):
     def batches(self, epoch: int) -> list[np.ndarray]:
         """Return the batches of all ranks in `epoch`, as arrays of indices, in their order."""
         if not self.shuffle:
-            return self._split(self._pack(np.argsort(self.durations, kind="stable")))
+            return self._split(self._pack(np.argsort(self.durations, kind="stable")), 0)
         generator = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
         for attempt in range(ATTEMPTS + 1):
             jitter = LENGTH_JITTER if attempt < ATTEMPTS else 0.0
@@ -78,7 +78,7 @@ class DurationBatchSampler(Sampler[list[tuple[int, int]]]):
             packed = self._pack(order)
             if len(packed) <= self.num_batches:
                 break
-        batches = self._split(packed)
+        batches = self._split(packed, epoch)
         return [batches[i] for i in generator.permutation(len(batches))]
 
     def _pack(self, order: np.ndarray) -> list[np.ndarray]:
@@ -93,15 +93,19 @@ class DurationBatchSampler(Sampler[list[tuple[int, int]]]):
             start = stop
         return batches
 
-    def _split(self, batches: list[np.ndarray]) -> list[np.ndarray]:
-        """Halve the batches with the most utterances until there are `num_batches`."""
+    def _split(self, batches: list[np.ndarray], epoch: int) -> list[np.ndarray]:
+        """Halve the batches with the most utterances until there are `num_batches`.
+
+        Where there are fewer utterances than that some come twice, others in every epoch.
+        """
         batches = list(batches)
         while len(batches) < self.num_batches:
             largest = max(range(len(batches)), key=lambda i: len(batches[i]))
             whole = batches[largest]
-            if len(whole) == 1:  # fewer utterances than an even share: one comes twice
-                batches.append(whole)
-                continue
+            if len(whole) == 1:
+                missing = self.num_batches - len(batches)
+                order = np.random.default_rng([self.seed, epoch, 1]).permutation(len(batches))
+                return batches + [batches[i] for i in np.resize(order, missing)]
             batches[largest] = whole[: len(whole) // 2]
             batches.append(whole[len(whole) // 2 :])
         return batches
@@ -182,7 +186,7 @@ class PairBatchSampler(DurationBatchSampler):
         else:  # the packing that the number of batches was counted with
             self._lengths = self.first_view / self.slowest
             packed = self._pack(np.argsort(self.first_view, kind="stable"))
-        batches = self._split(packed)
+        batches = self._split(packed, epoch)
         if not self.shuffle:
             return batches
         return [batches[i] for i in generator.permutation(len(batches))]

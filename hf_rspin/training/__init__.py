@@ -1,19 +1,24 @@
-"""Training: arguments, trainer, freezing, schedule, callbacks."""
+"""Training: one trainer for every objective, its arguments, checks and callbacks."""
 
-from hf_rspin.training.arguments import TwoViewTrainingArguments
-from hf_rspin.training.callbacks import CollapseMonitor
-from hf_rspin.training.frame_collapse import FrameCollapseMonitor
-from hf_rspin.training.freezing import freeze_lower_layers
-from hf_rspin.training.laser_arguments import LaserTrainingArguments
-from hf_rspin.training.laser_trainer import LaserTrainer
-from hf_rspin.training.trainer import TwoViewTrainer
+from importlib import import_module
 
-__all__ = [
-    "CollapseMonitor",
-    "FrameCollapseMonitor",
-    "LaserTrainer",
-    "LaserTrainingArguments",
-    "TwoViewTrainer",
-    "TwoViewTrainingArguments",
-    "freeze_lower_layers",
-]
+_MODULE_OF = {
+    "CollapseMonitor": "callbacks",
+    "FrameCollapseMonitor": "callbacks",
+    "LaserTrainer": "objectives",
+    "LaserTrainingArguments": "training_arguments",
+    "SpeechTrainer": "trainer",
+    "SpeechTrainingArguments": "training_arguments",
+    "TwoViewTrainer": "objectives",
+    "TwoViewTrainingArguments": "training_arguments",
+    "freeze_lower_layers": "freezing",
+}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: the options alone need no torch."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -1,102 +1,282 @@
-"""What a run of R-Spin is told beside the architecture."""
+"""What a run is told about its corpus, its views and its model: the options of the scripts.
+
+Only the standard library is imported here, so that `--help` starts fast; `build` and `load` import
+what they need.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import contextlib
+import json
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
-from transformers import TrainingArguments
+if TYPE_CHECKING:
+    import datasets
+    from transformers import PreTrainedModel
+
+    from hf_rspin.data import SkipLog
+    from hf_rspin.views import LaserViews, SpinViews, ViewNoise
+
+METHODS = ("laser", "score")
+
+
+def split_name(value: str | None) -> str | None:
+    """Read the word none, with which a command line takes back the split of a config."""
+    return None if value is None or value.lower() in ("", "none") else value
 
 
 @dataclass
-class TwoViewTrainingArguments(TrainingArguments):
-    """`TrainingArguments` with the paper's optimisation and batches by duration.
+class CorpusArguments:
+    """Which utterances to train on."""
 
-    Defaults that differ from the parent's: `max_steps` 10000, `learning_rate` 1e-4,
-    `warmup_steps` 0.4 (a ratio: 4000 of 10000), `weight_decay` 1e-6, `max_grad_norm` 10,
-    `logging_steps` 50, `save_total_limit` 2, `logging_nan_inf_filter` and
-    `remove_unused_columns` False. `per_device_train_batch_size` is not used: a batch is
-    `batch_seconds` long. Set `max_steps=-1` to count `num_train_epochs` instead.
-    """
-
-    max_steps: int = field(
-        default=10_000, metadata={"help": "Number of updates; -1 counts num_train_epochs."}
-    )
-    learning_rate: float = field(default=1e-4, metadata={"help": "Peak of the schedule."})
-    warmup_steps: float = field(
-        default=0.4, metadata={"help": "Updates of warm-up, or below 1 their share."}
-    )
-    weight_decay: float = field(default=1e-6, metadata={"help": "Weight decay of the optimiser."})
-    max_grad_norm: float = field(default=10.0, metadata={"help": "Gradient clipping."})
-    logging_steps: float = field(default=50, metadata={"help": "Updates between two logs."})
-    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
-    logging_nan_inf_filter: bool = field(
-        default=False, metadata={"help": "Hide NaN losses from the logs; better not."}
-    )
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Not used."})
-
-    batch_seconds: float = field(
-        default=256.0,
-        metadata={"help": "Most seconds of one view in one batch, per device and micro-batch."},
-    )
-    min_learning_rate: float = field(
-        default=1e-6, metadata={"help": "Learning rate of the first and of the last update."}
-    )
-    use_adam: bool = field(
-        default=True,
+    corpus: str = field(
+        default="",
         metadata={
-            "help": "Plain Adam, its weight decay added to the gradient of every parameter, as "
-            "the authors; False takes the optimiser that `optim` names."
+            "help": "folder of audio, metadata.csv / parquet file, or Hub dataset as owner/name or "
+            "owner/name:configuration"
         },
     )
-    num_trainable_layers: int | None = field(
+    corpus_split: str | None = field(
         default=None,
-        metadata={
-            "help": "Top transformer layers that train (Spin: 2); all and the front end "
-            "when left out (R-Spin)."
-        },
+        metadata={"help": "value of the column `split`, or split of a Hub dataset; none: all rows"},
     )
-    frozen_dropout: bool = field(
-        default=False,
-        metadata={
-            "help": "Keep dropout active in the frozen lower layers, as the authors' Spin code "
-            "does; here they run without it, which is cheaper and deterministic. Says nothing "
-            "where everything trains (R-Spin)."
-        },
-    )
-    overwrite_output_dir: bool = field(
-        default=False, metadata={"help": "Start anew in an output folder that holds a run."}
-    )
-    collapse_of_peak: float = field(
-        default=0.5,
-        metadata={"help": "Collapse: code perplexity under this share of its peak so far."},
-    )
-    collapse_of_codebook: float = field(
-        default=0.1,
-        metadata={"help": "Collapse: code perplexity under this share of the codebook size."},
-    )
-    collapse_grace_steps: int = field(
-        default=100, metadata={"help": "Updates before the collapse monitor looks."}
-    )
-    stop_on_collapse: bool = field(
-        default=False, metadata={"help": "Stop the run on collapse instead of only warning."}
-    )
+    min_seconds: float = field(default=2.5, metadata={"help": "shorter utterances are left out"})
+    max_seconds: float = field(default=17.0, metadata={"help": "longer ones are cropped at random"})
+    strict: bool = field(default=False, metadata={"help": "stop at the first bad file"})
 
-    def __post_init__(self):
-        """Check the fields this class adds.
+    def load(self, skipped: SkipLog | None = None) -> datasets.Dataset:
+        """Load the corpus; `skipped` is given the files left out.
 
         Raises:
-            ValueError: a value out of its range.
+            ValueError: no corpus was named, or nothing in it can be used.
         """
-        super().__post_init__()
-        if self.max_steps == 0:
-            raise ValueError("max_steps is 0; expected updates, or -1 to count num_train_epochs.")
-        if not self.batch_seconds > 0:
-            raise ValueError(f"batch_seconds is {self.batch_seconds:g}; it must be above 0.")
-        if not 0 <= self.min_learning_rate <= self.learning_rate:
+        if not self.corpus:
             raise ValueError(
-                f"min_learning_rate is {self.min_learning_rate:g}; expected 0 to learning_rate "
-                f"({self.learning_rate:g})."
+                "no corpus was given; pass --corpus with a folder of audio, a metadata.csv or the "
+                "id of a Hub dataset."
             )
-        for name in ("collapse_of_peak", "collapse_of_codebook"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name):g}; expected 0 (off) to below 1.")
+        from hf_rspin.data import SkipLog, load_corpus
+
+        skipped = SkipLog(self.strict) if skipped is None else skipped
+        return load_corpus(self.corpus, split_name(self.corpus_split), skipped=skipped)
+
+
+@dataclass
+class ViewArguments:
+    """How the two views differ."""
+
+    noise: str | None = field(
+        default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
+    )
+    noise_split: str | None = field(
+        default=None,
+        metadata={"help": "value of the column `split` of the noise metadata.csv; none: all rows"},
+    )
+    snr_low: float = field(default=-10.0, metadata={"help": "least SNR in dB"})
+    snr_high: float = field(default=10.0, metadata={"help": "greatest SNR in dB"})
+    babble_probability: float = field(
+        default=0.0, metadata={"help": "how often the noise is a mix of other utterances"}
+    )
+    change_voice: bool = field(default=True, metadata={"help": "speaker perturbation of view 2"})
+    equalize: bool = field(default=True, metadata={"help": "random equaliser of view 2"})
+
+    def build(self, corpus: datasets.Dataset) -> SpinViews:
+        """Return Spin's views, or R-Spin's where there is noise.
+
+        Babble is made of `corpus`; that of an utterance leaves out the utterance.
+
+        Raises:
+            ValueError: the noise folder holds nothing usable.
+        """
+        from hf_rspin.data import load_corpus
+        from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
+
+        options = {"change_voice": self.change_voice, "equalize": self.equalize}
+        if self.noise is None and self.babble_probability == 0:
+            return SpinViews(**options)
+        # Columns are read row by row: a table with audio inside need not fit into memory.
+        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
+        bank = NoiseBank(
+            noise,
+            speech_sources=corpus["audio"] if self.babble_probability > 0 else [],
+            babble_probability=self.babble_probability,
+            speech_names=corpus["id"][:] if self.babble_probability > 0 else None,
+        )
+        return RSpinViews(bank, (self.snr_low, self.snr_high), **options)
+
+
+@dataclass
+class LaserViewArguments:
+    """How the two views differ."""
+
+    speeds: list[float] = field(
+        default_factory=lambda: [0.9, 1.0, 1.1],
+        metadata={"help": "speed factors of view 2, drawn from uniformly"},
+    )
+    semitones: float = field(
+        default=2.0, metadata={"help": "pitch shift of view 2 up or down, after the speed; 0: none"}
+    )
+    noise: str | None = field(
+        default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
+    )
+    noise_split: str | None = field(
+        default=None,
+        metadata={"help": "value of the column `split` of the noise metadata.csv; none: all rows"},
+    )
+    snrs: list[float] | None = field(
+        default=None, metadata={"help": "SNRs in dB to choose from (later variant: 20 10 5)"}
+    )
+    snr_low: float | None = field(
+        default=None, metadata={"help": "least SNR in dB, instead of snrs (R-Spin: -10)"}
+    )
+    snr_high: float | None = field(
+        default=None, metadata={"help": "greatest SNR in dB, instead of snrs (R-Spin: 10)"}
+    )
+    babble_probability: float = field(
+        default=0.0, metadata={"help": "how often the noise is a mix of other utterances"}
+    )
+    noise_on_both_views: bool = field(
+        default=False, metadata={"help": "noise on view 1 too, as R-Spin"}
+    )
+
+    def build(self, corpus: datasets.Dataset) -> LaserViews:
+        """Return LASER's views; babble is made of `corpus`.
+
+        Raises:
+            ValueError: the noise folder holds nothing usable, or a setting is out of range.
+        """
+        from hf_rspin.data import load_corpus
+        from hf_rspin.views import LaserViews, NoiseBank
+
+        if self.noise is None and self.babble_probability == 0:
+            if self.snrs is not None or self.snr_low is not None or self.snr_high is not None:
+                raise ValueError("an SNR was given without noise: pass --noise with a folder.")
+            return LaserViews(self.speeds, self.semitones)
+        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
+        with_babble = self.babble_probability > 0
+        bank = NoiseBank(
+            noise,
+            speech_sources=corpus["audio"] if with_babble else [],
+            babble_probability=self.babble_probability,
+            speech_names=corpus["id"][:] if with_babble else None,
+        )
+        return LaserViews(self.speeds, self.semitones, self._noise(bank))
+
+    def _noise(self, bank) -> ViewNoise:
+        from hf_rspin.views import ViewNoise
+
+        limits = (self.snr_low, self.snr_high)
+        if limits == (None, None):
+            return ViewNoise(bank, snrs_db=self.snrs, both_views=self.noise_on_both_views)
+        if None in limits:
+            raise ValueError("snr_low and snr_high belong together: give both, or give snrs.")
+        return ViewNoise(bank, self.snrs, limits, both_views=self.noise_on_both_views)
+
+
+@dataclass
+class EncoderArguments:
+    """Which encoder, and any field of its config."""
+
+    encoder: str = field(
+        default="", metadata={"help": "folder or Hub id of an encoder, or embedded"}
+    )
+    encoder_config: dict | str | None = field(
+        default=None, metadata={"help": "other config fields (dropout, ...), mapping or JSON"}
+    )
+
+    def __post_init__(self) -> None:
+        given = self.encoder_config
+        if isinstance(given, str):
+            with contextlib.suppress(json.JSONDecodeError):
+                self.encoder_config = json.loads(given)
+        if self.encoder_config is not None and not isinstance(self.encoder_config, dict):
+            raise ValueError(
+                f"encoder_config is {given!r}; expected a mapping in YAML, or on the command line "
+                "in JSON such as '{\"hidden_dropout\": 0.0}'."
+            )
+
+    def changes(self, without: tuple[str, ...] = ()) -> dict:
+        """Return the config fields that were given, those of `encoder_config` among them."""
+        changes = dict(self.encoder_config or {})
+        for name in (f.name for f in fields(self)):
+            if name in ("encoder", "encoder_config", *without):
+                continue
+            if getattr(self, name) is not None:
+                changes[name] = getattr(self, name)
+        return changes
+
+
+@dataclass
+class ModelArguments(EncoderArguments):
+    """Which encoder, and its heads; what is not given keeps the config's value."""
+
+    projection_size: int | None = field(default=None, metadata={"help": "size of projections"})
+    codebook_size: int | None = field(default=None, metadata={"help": "number of codes"})
+    spin_layer: int | None = field(default=None, metadata={"help": "hidden state of the Spin head"})
+    auxiliary_layer: int | None = field(
+        default=None, metadata={"help": "hidden state of the auxiliary head"}
+    )
+    spin_loss_weight: float | None = field(default=None, metadata={"help": "0 switches it off"})
+    auxiliary_loss_weight: float | None = field(default=None, metadata={"help": "lambda of Eq. 3"})
+    temperature: float | None = field(default=None, metadata={"help": "temperature of codes"})
+
+    def build(self, num_pseudo_labels: int | None = None) -> PreTrainedModel:
+        """Load the encoder with heads, in float32; fresh heads where the folder has none.
+
+        Raises:
+            ValueError: see `build_model`.
+        """
+        from hf_rspin.training.builders import build_rspin
+
+        changes = self.changes()
+        if num_pseudo_labels is not None:
+            changes["num_pseudo_labels"] = num_pseudo_labels
+        return build_rspin(self.encoder, changes)
+
+
+@dataclass
+class RSpinArguments:
+    """What R-Spin adds to Spin."""
+
+    pseudo_labels: str | None = field(
+        default=None,
+        metadata={"help": "folder of make_pseudo_labels.py; none: no auxiliary loss (plain Spin)"},
+    )
+    without_noise: bool = field(
+        default=False, metadata={"help": "both views stay clean, on purpose (an ablation)"}
+    )
+
+    def __post_init__(self) -> None:
+        self.pseudo_labels = split_name(self.pseudo_labels)
+
+
+@dataclass
+class LaserModelArguments(EncoderArguments):
+    """Which encoder and method; what is not given keeps the value of the method."""
+
+    method: str = field(default="laser", metadata={"help": "laser, or score (a frozen teacher)"})
+    projection_size: int | None = field(default=None, metadata={"help": "size of projections"})
+    projection_layers: int | None = field(default=None, metadata={"help": "linear layers: 1 or 2"})
+    soft_dtw_gamma: float | None = field(default=None, metadata={"help": "smoothing of soft-DTW"})
+    idm_weight: float | None = field(default=None, metadata={"help": "alpha; 0 switches it off"})
+    idm_margin: float | None = field(default=None, metadata={"help": "margin of the regulariser"})
+    idm_sigma: int | None = field(default=None, metadata={"help": "frames that attract"})
+    length_normalization: bool | None = field(
+        default=None, metadata={"help": "divide the divergence by the frames of both views"}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method not in METHODS:
+            raise ValueError(f"method is {self.method!r}; expected laser or score.")
+
+    def build(self) -> PreTrainedModel:
+        """Load the encoder with a projection, in float32; a fresh one where the folder has none.
+
+        Raises:
+            ValueError: see `build_model`.
+        """
+        from hf_rspin.training.builders import build_laser
+
+        return build_laser(self.encoder, self.method, self.changes(without=("method",)))

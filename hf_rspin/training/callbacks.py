@@ -1,18 +1,143 @@
-"""Watch a run: warn, or stop, when the codebook collapses."""
+"""What watches a run: totals, collapse, gradients that are not finite, signals that end it."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
 
-from hf_rspin.training.arguments import TwoViewTrainingArguments
+from hf_rspin.data.skipped import SkipLog
+from hf_rspin.losses.distributed import reduce_max_, world_size
 
 logger = logging.getLogger(__name__)
 
 
-class CollapseMonitor(TrainerCallback):
+class ResumedCallback(TrainerCallback, ExportableState):
+    """A callback whose `attributes` are saved with every checkpoint and restored in place.
+
+    `Trainer` would put a new object in its place; here `SpeechTrainer.train` calls `restore`.
+    """
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps, as JSON values."""
+        raise NotImplementedError
+
+    def state(self) -> dict:
+        """Return what `Trainer` writes into trainer_state.json."""
+        return {"args": {}, "attributes": self.attributes()}
+
+    def begin(self) -> None:
+        """Forget an earlier run of the same trainer."""
+
+    def restore(self, attributes: dict[str, Any]) -> None:
+        """Go on from the attributes of a checkpoint."""
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+class RunProgress(ResumedCallback):
+    """Totals of the run over interruptions: speech, skipped files, duration.
+
+    Attributes:
+        totals: sums over all processes, by name, such as `seconds` of speech.
+        skipped: files that could not be used.
+        seconds_before: duration of the run before it was resumed.
+    """
+
+    def __init__(self):
+        self.totals: dict[str, float] = {}
+        self.skipped = SkipLog()
+        self.seconds_before = 0.0
+        self._started: float | None = None
+
+    @property
+    def wall_seconds(self) -> float:
+        """Duration of the run so far, without the time that it lay interrupted."""
+        running = 0.0 if self._started is None else time.monotonic() - self._started
+        return self.seconds_before + running
+
+    @contextlib.contextmanager
+    def clock(self) -> Iterator[None]:
+        """Count the time inside."""
+        self._started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds_before, self._started = self.wall_seconds, None
+
+    def begin(self) -> None:
+        """Forget an earlier run of the same trainer."""
+        self.totals.clear()
+        self.seconds_before = 0.0
+
+    def attributes(self) -> dict[str, Any]:
+        """Return totals, skipped files and duration."""
+        return {
+            "totals": self.totals,
+            "skipped": self.skipped.reasons,
+            "wall_seconds": self.wall_seconds,
+        }
+
+    def restore(self, attributes: dict[str, Any]) -> None:
+        """Go on from the totals of a checkpoint; files that were skipped now are kept."""
+        self.totals.clear()
+        self.totals.update(attributes.get("totals", {}))
+        self.skipped.reasons = {**attributes.get("skipped", {}), **self.skipped.reasons}
+        self.skipped.num_shared = 0
+        self.seconds_before = attributes.get("wall_seconds", 0.0)
+
+
+class LossCheck(TrainerCallback):
+    """Stop at a loss or a gradient that is NaN or infinite: every later checkpoint would be lost.
+
+    With float16 the scaler skips such updates itself, and only the loss is looked at.
+    """
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control, model=None, **kwargs
+    ) -> None:
+        """Look at the gradients of all parameters.
+
+        Raises:
+            FloatingPointError: one of them is not finite.
+        """
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        if args.fp16 or not gradients:
+            return
+        if not torch.nn.utils.get_total_norm(gradients).isfinite():
+            raise FloatingPointError(
+                f"The gradient is not finite at update {state.global_step + 1}. {_REMEDY}"
+            )
+
+    def on_log(
+        self, args, state: TrainerState, control, logs: dict | None = None, **kwargs
+    ) -> None:
+        """Look at the loss.
+
+        Raises:
+            FloatingPointError: it is not finite.
+        """
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"The loss is {loss} at update {state.global_step}. {_REMEDY}")
+
+
+_REMEDY = (
+    "Resume from the last checkpoint with a lower learning rate or without half precision, in "
+    "another output folder."
+)
+
+
+class CollapseMonitor(ResumedCallback):
     """Warn when code perplexity falls, and stop where the arguments say so.
 
     Args:
@@ -28,25 +153,23 @@ class CollapseMonitor(TrainerCallback):
         self.peak = 0.0
         self.collapsed = False
 
+    def begin(self) -> None:
+        """Forget the peak of an earlier run."""
+        self.peak = 0.0
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the highest perplexity."""
+        return {"peak": self.peak}
+
     def on_log(
         self,
-        args: TwoViewTrainingArguments,
+        args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
         logs: dict | None = None,
         **kwargs,
     ) -> None:
-        """Compare the logged code perplexity with its limits.
-
-        Raises:
-            FloatingPointError: the loss is NaN or infinite: every later checkpoint would be lost.
-        """
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss is {loss} at update {state.global_step}. Resume from the last "
-                "checkpoint with a lower learning rate or without half precision."
-            )
+        """Compare the logged code perplexity with its limits."""
         perplexity = (logs or {}).get("code_perplexity")
         if perplexity is None or state.global_step < args.collapse_grace_steps:
             return
@@ -61,12 +184,48 @@ class CollapseMonitor(TrainerCallback):
             logger.warning(
                 "The codebook is collapsing: code perplexity is %.2f at update %d (highest %.2f, "
                 "%d codes). Try larger batches, a lower learning rate or other noise.%s",
-                perplexity,
-                state.global_step,
-                self.peak,
-                self.codebook_size,
+                perplexity, state.global_step, self.peak, self.codebook_size,
                 " Stopping." if args.stop_on_collapse else "",
-            )
+            )  # fmt: skip
+        self.collapsed = True
+        control.should_training_stop |= args.stop_on_collapse
+
+
+class FrameCollapseMonitor(TrainerCallback):
+    """Warn when the frames of an utterance are nearly one vector, or all equally far apart.
+
+    Full collapse is a stationary point of LASER, and a zero of SCORE's loss. It shows in the mean
+    cosine of all pairs of frames, which goes to 1; a spread near 0 tells the same, and also the
+    contrary, frames that are all equally unlike.
+
+    Attributes:
+        collapsed: whether the last log was beyond a limit.
+    """
+
+    def __init__(self):
+        self.collapsed = False
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict | None = None,
+        **kwargs,
+    ) -> None:
+        """Compare the logged cosines with their limits."""
+        mean, spread = ((logs or {}).get(f"frame_cosine{name}") for name in ("", "_spread"))
+        if mean is None or spread is None or state.global_step < args.collapse_grace_steps:
+            return
+        if mean <= args.collapse_cosine and spread >= args.collapse_spread:
+            self.collapsed = False
+            return
+        if not self.collapsed:
+            logger.warning(
+                "The frames are collapsing: their mean cosine is %.4f, its spread %.4f at update "
+                "%d. Try a larger idm_weight or a lower learning rate.%s",
+                mean, spread, state.global_step, " Stopping." if args.stop_on_collapse else "",
+            )  # fmt: skip
         self.collapsed = True
         control.should_training_stop |= args.stop_on_collapse
 
@@ -77,12 +236,60 @@ class LogBeforeSave(TrainerCallback):
     A resumed run then logs the same averages as one that was never interrupted.
     """
 
-    def on_step_end(
-        self,
-        args: TwoViewTrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs,
-    ) -> None:
+    def on_step_end(self, args, state, control: TrainerControl, **kwargs) -> None:
         """Ask for a log where a checkpoint is due."""
         control.should_log |= control.should_save
+
+
+class StoppedBySignalError(KeyboardInterrupt):
+    """A run that Ctrl-C or SIGTERM ended after it saved a checkpoint; the message says how.
+
+    Attributes:
+        exit_code: 128 and the number of the signal, as shells count it.
+    """
+
+    def __init__(self, signum: int, update: int, output_dir: str):
+        self.exit_code = 128 + signum
+        super().__init__(
+            f"Stopped by {signal.Signals(signum).name} after update {update}: checkpoint-{update} "
+            f"in {output_dir} holds the run; the same command goes on from there."
+        )
+
+
+class StopOnSignal(TrainerCallback):
+    """Finish the update, save a checkpoint and stop when SIGINT or SIGTERM comes, on every rank.
+
+    A second Ctrl-C in a single process stops at once.
+    """
+
+    def __init__(self):
+        self.received = 0
+
+    @contextlib.contextmanager
+    def handlers(self) -> Iterator[None]:
+        """Catch the signals inside; only the main thread can."""
+        self.received = 0
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._note) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.received and number == signal.SIGINT and world_size() == 1:
+            raise KeyboardInterrupt
+        self.received = number
+
+    def on_step_end(
+        self, args, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
+        """Save and stop where any rank got a signal."""
+        if world_size() > 1:
+            self.received = int(reduce_max_(torch.tensor(self.received, device=args.device)))
+        if self.received:
+            control.should_save = control.should_training_stop = True

@@ -1,16 +1,24 @@
-"""Find a checkpoint that is whole, and keep what a resumed run must know beside the weights."""
+"""Find a checkpoint that is whole, and remove what a killed run left."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import shutil
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from hf_rspin.training.provenance import PROVENANCE
 
 logger = logging.getLogger(__name__)
 
-PROGRESS_FILE = "training_progress.json"
+# written first, by this version and by 0.1.0
+FIRST_FILES = (PROVENANCE, "training_progress.json")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
 MERGED = "merged"  # LoRA in its encoder, beside the adapter
 STATE_FILES = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
@@ -42,11 +50,11 @@ def last_complete_checkpoint(output_dir: str | Path) -> Path | None:
 def is_torn(checkpoint: Path) -> bool:
     """Say whether a run of this package was killed while it wrote `checkpoint`.
 
-    The progress file is written first and the state of `Trainer` last. A folder that neither is
+    The provenance is written first and the state of `Trainer` last. A folder that neither is
     empty nor has the first is not ours.
     """
     files = [path.name for path in checkpoint.iterdir()]
-    return not files or (PROGRESS_FILE in files and not _has_state(checkpoint))
+    return not files or (not set(FIRST_FILES).isdisjoint(files) and not _has_state(checkpoint))
 
 
 def remove_torn_checkpoints(output_dir: str | Path) -> None:
@@ -57,15 +65,31 @@ def remove_torn_checkpoints(output_dir: str | Path) -> None:
 
 
 def _missing(checkpoint: Path) -> str:
-    """Name a file that is absent or torn; "" for a whole checkpoint."""
-    if not any((checkpoint / name).is_file() for name in WEIGHT_FILES):
+    """Name a file that is absent or damaged; "" for a whole checkpoint."""
+    weights = [checkpoint / name for name in WEIGHT_FILES if (checkpoint / name).is_file()]
+    if not weights:
         return WEIGHT_FILES[0]
+    damaged = [path.name for path in weights if not _is_whole(path)]
+    if damaged:
+        return f"valid {damaged[0]}"
     for name in STATE_FILES:
         if not (checkpoint / name).is_file():
             return name
+        if name.endswith(".pt") and not zipfile.is_zipfile(checkpoint / name):
+            return f"valid {name}"
     if not any(checkpoint.glob("rng_state*.pth")):
         return "rng_state.pth"
     return "" if _has_state(checkpoint) else "valid trainer_state.json"
+
+
+def _is_whole(weights: Path) -> bool:
+    if weights.suffix != ".safetensors":
+        return weights.stat().st_size > 0
+    try:
+        with safe_open(weights, "pt"):
+            return True
+    except (SafetensorError, OSError):
+        return False
 
 
 def _has_state(checkpoint: Path) -> bool:
@@ -93,13 +117,24 @@ def remove_results(output_dir: str | Path) -> None:
         shutil.rmtree(folder / MERGED)
 
 
-def save_progress(checkpoint: str | Path, progress: dict) -> None:
-    """Write `progress` into the checkpoint folder as JSON."""
-    Path(checkpoint).mkdir(parents=True, exist_ok=True)
-    (Path(checkpoint) / PROGRESS_FILE).write_text(json.dumps(progress, indent=2))
+class SaveError(OSError):
+    """A model or a checkpoint that could not be written; the message says why."""
 
 
-def load_progress(checkpoint: str | Path) -> dict:
-    """Read what `save_progress` wrote; {} for a checkpoint without it."""
-    path = Path(checkpoint) / PROGRESS_FILE
-    return json.loads(path.read_text()) if path.is_file() else {}
+@contextlib.contextmanager
+def full_disk_explained(folder: str | Path) -> Iterator[None]:
+    """Turn the many errors of a full disk inside into one.
+
+    Raises:
+        SaveError: something could not be written to `folder` for lack of space.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        text = " ".join(str(error).split())
+        if not re.search("No space left|file write failed|File too large|quota", text):
+            raise
+        raise SaveError(
+            f"{folder} could not be saved ({text[:100]}): free some space; the same command then "
+            "goes on from the checkpoint before."
+        ) from error

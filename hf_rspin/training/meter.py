@@ -15,20 +15,26 @@ class Meter:
 
     Every micro-batch weighs the same, as in the gradient: the parts of the logged loss add up to
     it. `totals` are summed instead, over the whole run (hours of speech, skipped files).
+
+    Args:
+        totals: of the run so far; added to in place.
     """
 
-    def __init__(self):
+    def __init__(self, totals: dict[str, float] | None = None):
         self.sums: dict[str, torch.Tensor] = {}
-        self.count = 0
-        self.totals: dict[str, float] = {}
+        self.count = 0.0
+        self.totals = {} if totals is None else totals
         self._local: dict[str, float] = {}
 
-    def update(self, parts: Mapping[str, torch.Tensor]) -> None:
-        """Add one micro-batch; each value is a scalar tensor."""
+    def update(self, parts: Mapping[str, torch.Tensor], weight: float = 1.0) -> None:
+        """Add one micro-batch; each value is a scalar tensor.
+
+        `weight` is its share of the examples of all ranks, times their number.
+        """
         for name, value in parts.items():
-            value = value.detach().double()
+            value = weight * value.detach().double()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.count += 1
+        self.count += weight
 
     def add(self, name: str, amount: float) -> None:
         """Add to a total of this process."""
@@ -44,10 +50,10 @@ class Meter:
         if not self.sums:
             return {}
         names = sorted(self.sums)
-        count = torch.tensor(float(self.count), dtype=torch.double)
+        count = torch.tensor(self.count, dtype=torch.double)
         values = torch.stack([self.sums[name] for name in names] + [count.to(self.sums[names[0]])])
         *sums, count = reduce(values).tolist()
-        self.sums, self.count = {}, 0
+        self.sums, self.count = {}, 0.0
         return {name: value / count for name, value in zip(names, sums, strict=True)}
 
     def gather_totals(self, reduce: Reduce) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import Dataset, SequentialSampler
-from transformers import HubertConfig, HubertModel, HubertPreTrainedModel, Trainer
+from torch.utils.data import Dataset
+from transformers import HubertConfig, HubertModel, HubertPreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE, num_frames, num_samples
+from hf_rspin.data import SkipLog
+from hf_rspin.data.collator import BatchInfo
 
 
 @dataclass
@@ -25,7 +27,7 @@ class MaskedPredictionOutput(ModelOutput):
     """Loss and accuracy over the masked frames."""
 
     loss: torch.Tensor | None = None
-    accuracy: torch.Tensor | None = None
+    masked_accuracy: torch.Tensor | None = None
 
 
 class HubertForMaskedPrediction(HubertPreTrainedModel):
@@ -67,7 +69,7 @@ class HubertForMaskedPrediction(HubertPreTrainedModel):
         if self.config.unmasked_weight > 0:
             unmasked_loss, _ = self._predict(hidden[~mask], labels[~mask])
             loss = loss + self.config.unmasked_weight * unmasked_loss
-        return MaskedPredictionOutput(loss=loss, accuracy=accuracy)
+        return MaskedPredictionOutput(loss=loss, masked_accuracy=accuracy)
 
     def _predict(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return cross-entropy and accuracy of frames (frames, hidden)."""
@@ -131,6 +133,9 @@ class PretrainingBatches(Dataset):
                     "labels; make the labels again from the same audio."
                 )
         self.waveforms, self.labels, self.num_updates = waveforms, labels, num_updates
+        self.full_durations = np.array([len(w) / SAMPLING_RATE for w in waveforms])  # seconds
+        self.durations = np.minimum(self.full_durations, crop_seconds)
+        self.skipped = SkipLog()
         self.batch_seconds, self.crop_seconds, self.seed = batch_seconds, crop_seconds, seed
         self.mask_span, self.mask_start = mask_span, mask_start
         self._epochs: dict[int, list[tuple[int, np.ndarray]]] = {}
@@ -172,7 +177,7 @@ class PretrainingBatches(Dataset):
     def _plan_epoch(self, epoch: int) -> list[tuple[int, np.ndarray]]:
         """Group crops of similar length; lengths are multiples of a quarter of a second."""
         generator = np.random.default_rng([self.seed, 0, epoch])
-        seconds = np.array([len(w) / SAMPLING_RATE for w in self.waveforms])
+        seconds = self.full_durations
         crops = np.repeat(
             np.arange(len(seconds)), np.maximum(1, np.rint(seconds / self.crop_seconds)).astype(int)
         )
@@ -197,34 +202,7 @@ class PretrainingBatches(Dataset):
         return [batches[i] for i in generator.permutation(len(batches))]
 
 
-class PretrainingTrainer(Trainer):
-    """Trainer whose items are ready batches, in order, and which logs the masked accuracy."""
-
-    _accuracy: torch.Tensor | None = None
-    _accuracy_count = 0
-    processed_seconds = 0.0
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Return the loss; remember the accuracy for the next log."""
-        outputs = model(**inputs)
-        total = 0.0 if self._accuracy is None else self._accuracy
-        self._accuracy = total + outputs.accuracy
-        self._accuracy_count += 1
-        self.processed_seconds += inputs["input_values"].numel() / SAMPLING_RATE
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the masked accuracy since the last log and the hours of speech of this process."""
-        if self._accuracy is not None and "loss" in logs:
-            logs["masked_accuracy"] = round(float(self._accuracy) / self._accuracy_count, 4)
-            logs["hours"] = round(self.processed_seconds / 3600, 3)
-            self._accuracy, self._accuracy_count = None, 0
-        super().log(logs, start_time)
-
-
-def first_item(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Collate by taking the one ready batch."""
-    return items[0]
+def first_item(items: list[dict[str, torch.Tensor]]) -> dict:
+    """Collate by taking the one ready batch, and say how much speech it is."""
+    (batch,) = items
+    return batch | {"batch_info": BatchInfo(batch["input_values"].numel() / SAMPLING_RATE)}

@@ -15,7 +15,7 @@ from torch import Tensor
 from hf_rspin.models import LaserHubertModel, LaserWavLMModel
 from hf_rspin.models.encoder import num_output_frames
 from hf_rspin.models.layer_range import pad_states
-from hf_rspin.training.made_from import check_made_from
+from hf_rspin.training.provenance import check_made_from
 
 logger = logging.getLogger(__name__)
 

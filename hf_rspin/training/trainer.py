@@ -1,112 +1,171 @@
-"""The Trainer of two-view losses: batches by duration, named logs, exact resume."""
+"""One trainer for every objective: batches by duration, named logs, checks, exact resume."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import (
+    FeatureExtractionMixin,
     PreTrainedModel,
+    ProcessorMixin,
+    Trainer,
     TrainerCallback,
-    Wav2Vec2FeatureExtractor,
+    set_seed,
 )
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import ModelOutput
 
-from hf_rspin.adapters import (
-    AdapterGradientCheck,
-    adapted_model,
-    save_config,
-)
-from hf_rspin.data.collator import BatchInfo, TwoViewCollator
-from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.data.samplers import DurationBatchSampler
+from hf_rspin.adapters import AdapterGradientCheck, save_config
+from hf_rspin.data.collator import BatchInfo
 from hf_rspin.data.skipped import SkipLog, share_skipped
 from hf_rspin.models.encoder import default_feature_extractor
-from hf_rspin.training.arguments import TwoViewTrainingArguments
-from hf_rspin.training.callbacks import CollapseMonitor, LogBeforeSave
-from hf_rspin.training.freezing import freeze_lower_layers
+from hf_rspin.publishing.model_card import CardFacts
+from hf_rspin.training.callbacks import (
+    LogBeforeSave,
+    LossCheck,
+    ResumedCallback,
+    RunProgress,
+    StopOnSignal,
+    StoppedBySignalError,
+)
+from hf_rspin.training.checkpoints import full_disk_explained
+from hf_rspin.training.checks import Check, check_run, check_same_data
 from hf_rspin.training.meter import Meter, scalars
-from hf_rspin.training.preflight import check_run, check_same_data
-from hf_rspin.training.resuming import ResumingTrainer
-from hf_rspin.training.schedule import rise_and_fall
-from hf_rspin.training.validation import mean_losses
+from hf_rspin.training.output_lock import output_lock
+from hf_rspin.training.provenance import run_provenance, save_provenance
+from hf_rspin.training.resuming import (
+    check_provenance,
+    clean_output_dir,
+    find_checkpoint,
+    load_if_finished,
+    mark_trained_heads,
+    restore_callbacks,
+    warn_of_untrained_heads,
+)
+from hf_rspin.training.run_card import ModelCardCallback, push
+from hf_rspin.training.sampling import EpochDataLoader, duration_batches
+from hf_rspin.training.training_arguments import SpeechTrainingArguments
 
 logger = logging.getLogger(__name__)
 
-
-class EpochDataLoader(DataLoader):
-    """A DataLoader that passes the epoch on to its batch sampler."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration yields."""
-        self.batch_sampler.set_epoch(epoch)
+BatchSampler = Callable[[Dataset, SpeechTrainingArguments, bool], Sampler]
+Evaluate = Callable[["SpeechTrainer", Any], dict[str, float]]
+Schedule = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
 
 
-class TwoViewTrainer(ResumingTrainer):
-    """Train a model on two views per utterance.
+class SpeechTrainer(Trainer):
+    """`transformers.Trainer` with what speech needs; objectives hand in what is theirs.
 
     Beside `Trainer`: batches of `args.batch_seconds` (each rank draws its own share, so the loader
-    is not prepared by accelerate), the paper's schedule and optimiser, gradient accumulation that
-    averages micro-batches, the scalars of the model's output in the logs, a collapse monitor,
-    preflight checks, resume from the last complete checkpoint, and the feature extractor saved
-    beside every model. Runs on CPU, one GPU, or several under `torchrun` / `accelerate launch`.
+    is not prepared by accelerate), gradient accumulation that averages micro-batches, the scalars
+    of the model's output in the logs, checks before the first step, a stop at NaN, one run at a
+    time in an output folder, Ctrl-C and SIGTERM with a checkpoint, exact resume that refuses other
+    settings, and folders that are complete (feature extractor, model card). Runs on CPU, one GPU,
+    or several under `torchrun` / `accelerate launch`.
 
     Args:
-        model: its forward takes the batches of `TwoViewCollator` and returns `loss`. A peft model
-            trains its adapter and heads (`hf_rspin.adapters`); `num_trainable_layers` is then what
-            the adapter was made with.
+        model: its forward takes the batches of `data_collator` and returns `loss`. A peft model
+            trains its adapter and heads (`hf_rspin.adapters`).
         args: optimisation.
-        train_dataset: two views by (epoch, index).
-        eval_dataset: the same; its views are those of epoch 0 at every evaluation.
-        processing_class: feature extractor to save; by default one that normalises waveforms for
-            layer-norm front ends only, as the original models were trained.
-        callbacks: further callbacks.
-        **kwargs: other arguments of `Trainer`.
+        train_dataset: indexed by the keys of its batch sampler, with `durations` and
+            `full_durations` in seconds and `skipped` files.
+        eval_dataset: the same, or what `evaluate_with` takes.
+        processing_class: feature extractor or processor to save; by default one that normalises
+            waveforms for layer-norm front ends only, as the original models were trained.
+        batch_sampler: makes this rank's batches of a data set; see `hf_rspin.training.sampling`.
+        checks: what the objective needs; see `hf_rspin.training.checks`.
+        schedule: makes the scheduler for an optimiser and a number of updates; None for the one
+            that `args.lr_scheduler_type` names.
+        evaluate_with: measures on an evaluation set; None for the mean loss over its batches.
+        complete_batch: adds to a batch before the forward, in place.
+        mean_over_batch: the loss is a mean over the utterances of a batch, so that ranks with
+            fewer of them weigh less; False where the loss sums over ranks itself.
+        provenance: fingerprints of what else decides the run (noise, for instance), by name.
+        callbacks: further callbacks, the collapse monitor of the objective among them.
+        **kwargs: other arguments of `Trainer`, such as `optimizer_cls_and_kwargs`.
+
+    Attributes:
+        run_arguments: dataclasses with the settings of the run beside `args`.
+        card_facts: what else the card should say, such as licence, language or evaluations.
+        progress: totals over interruptions.
     """
 
     def __init__(
         self,
-        model: PreTrainedModel,
-        args: TwoViewTrainingArguments,
-        train_dataset: TwoViewDataset | None = None,
-        eval_dataset: TwoViewDataset | None = None,
-        processing_class: Wav2Vec2FeatureExtractor | None = None,
-        callbacks: list[TrainerCallback] | None = None,
-        **kwargs,
+        model: PreTrainedModel | PeftModel,
+        args: SpeechTrainingArguments,
+        train_dataset: Dataset | None = None,
+        eval_dataset: Any = None,
+        processing_class: FeatureExtractionMixin | ProcessorMixin | None = None,
+        *,
+        batch_sampler: BatchSampler = duration_batches,
+        checks: Sequence[Check] = (),
+        schedule: Schedule | None = None,
+        evaluate_with: Evaluate | None = None,
+        complete_batch: Callable[[dict], None] | None = None,
+        mean_over_batch: bool = False,
+        provenance: Mapping[str, Any] | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+        **kwargs: Any,
     ):
-        if args.frozen_dropout:
-            adapted_model(model).frozen_dropout = True
-        is_adapted = isinstance(model, PeftModel)  # then all but the adapter is frozen already
-        if args.num_trainable_layers is not None and not is_adapted:
-            freeze_lower_layers(model, args.num_trainable_layers)
-        processing_class = processing_class or default_feature_extractor(model.config)
-        kwargs.setdefault("data_collator", TwoViewCollator(processing_class.do_normalize))
-        self.collapse_monitor = self._new_collapse_monitor(model)
+        self.run_arguments: tuple[Any, ...] = ()
+        self.card_facts: CardFacts | None = None
+        self.progress, self.stop = RunProgress(), StopOnSignal()
+        self.meter = Meter(self.progress.totals)
+        self._batch_sampler_of, self._checks = batch_sampler, tuple(checks)
+        self._schedule, self._evaluate_with = schedule, evaluate_with
+        self._complete_batch = complete_batch
+        self.mean_over_batch, self.provenance = mean_over_batch, dict(provenance or {})
+        adapter_check = [AdapterGradientCheck()] if isinstance(model, PeftModel) else []
         super().__init__(
             model=model,
             args=args,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            processing_class=processing_class,
+            processing_class=processing_class or default_feature_extractor(model.config),
             callbacks=[
-                self.collapse_monitor,
+                self.progress,
+                self.stop,
+                LossCheck(),
+                *adapter_check,
+                *callbacks,
                 LogBeforeSave(),
-                *([AdapterGradientCheck()] if is_adapted else []),
-                *(callbacks or []),
             ],
             **kwargs,
         )
+        self.card = ModelCardCallback(self)
         # The model's loss is the mean of one micro-batch: neither it nor anything else has divided
         # by the accumulation steps, whatever `**kwargs` the forward takes.
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = False
-        self.meter = Meter()
-        self.skipped = SkipLog()
         if train_dataset is not None:
             self.skipped.reasons.update(train_dataset.skipped.reasons)
+
+    @property
+    def skipped(self) -> SkipLog:
+        """Files that could not be used."""
+        return self.progress.skipped
+
+    @property
+    def wall_seconds(self) -> float:
+        """Duration of the run so far, without the time that it lay interrupted."""
+        return self.progress.wall_seconds
+
+    @property
+    def processed_hours(self) -> float:
+        """Hours of one view that were trained on by all processes, as of the last log."""
+        return self.meter.totals.get("seconds", 0.0) / 3600
+
+    @property
+    def evaluates_batches(self) -> bool:
+        """Whether an evaluation set is of the same kind as the training data."""
+        return self._evaluate_with is None
 
     # Batches
 
@@ -114,70 +173,23 @@ class TwoViewTrainer(ResumingTrainer):
         """Return this rank's batches of the training data."""
         return self._loader(self.train_dataset)
 
-    def get_eval_dataloader(self, eval_dataset: TwoViewDataset | None = None) -> DataLoader:
+    def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
         """Return this rank's batches of the evaluation data, the same at every call."""
-        return self._loader(eval_dataset or self.eval_dataset, shuffle=False)
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        return self._loader(dataset, shuffle=False)
 
-    def _loader(self, dataset: TwoViewDataset, shuffle: bool = True) -> EpochDataLoader:
-        args = self.args
-        return EpochDataLoader(
-            dataset,
-            batch_sampler=self._batch_sampler(dataset, shuffle),
-            collate_fn=self.data_collator,
-            num_workers=args.dataloader_num_workers,
-            pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
-            persistent_workers=args.dataloader_persistent_workers,
-            prefetch_factor=args.dataloader_prefetch_factor,
-            multiprocessing_context=args.dataloader_multiprocessing_context,
-            generator=torch.Generator(),  # the loader's own draws leave the global state alone
-        )
-
-    def _batch_sampler(self, dataset: TwoViewDataset, shuffle: bool) -> DurationBatchSampler:
-        """Return this rank's share of the batches, which a trainer of other views may cut anew."""
-        args = self.args
-        return DurationBatchSampler(
-            dataset.durations,
-            args.batch_seconds,
-            seed=args.seed if args.data_seed is None else args.data_seed,
-            rank=args.process_index,
-            world_size=args.world_size,
-            shuffle=shuffle,
-        )
-
-    # What another loss replaces
-
-    def _new_collapse_monitor(self, model: PreTrainedModel) -> CollapseMonitor:
-        return CollapseMonitor(model.config.codebook_size)
-
-    def _check_run(self, resuming: bool) -> None:
-        check_run(self.model, self.args, self.train_dataset, resuming)
+    def _loader(self, dataset: Dataset, shuffle: bool = True) -> EpochDataLoader:
+        sampler = self._batch_sampler_of(dataset, self.args, shuffle)
+        return EpochDataLoader.of(dataset, sampler, self.data_collator, self.args)
 
     # Optimisation
-
-    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """Return the authors' Adam over what trains, or the optimiser that `optim` names."""
-        if self.optimizer is None and self.args.use_adam:
-            model = self.model if model is None else model
-            self.optimizer = torch.optim.Adam(
-                [parameter for parameter in model.parameters() if parameter.requires_grad],
-                lr=self.args.learning_rate,
-                betas=(self.args.adam_beta1, self.args.adam_beta2),
-                eps=self.args.adam_epsilon,
-                weight_decay=self.args.weight_decay,
-            )
-        return super().create_optimizer(model)
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> torch.optim.lr_scheduler.LRScheduler:
-        """Return the paper's schedule, or the one that a changed `lr_scheduler_type` names."""
-        if self.lr_scheduler is None and self.args.lr_scheduler_type == "linear":
-            self.lr_scheduler = rise_and_fall(
-                optimizer or self.optimizer,
-                self.args.min_learning_rate,
-                self.args.get_warmup_steps(num_training_steps),
-                num_training_steps,
-            )
+        """Return the schedule of the objective, or the one that `lr_scheduler_type` names."""
+        if self.lr_scheduler is None and self._schedule is not None:
+            self.lr_scheduler = self._schedule(optimizer or self.optimizer, num_training_steps)
             self._created_lr_scheduler = True
         return super().create_scheduler(num_training_steps, optimizer)
 
@@ -190,13 +202,27 @@ class TwoViewTrainer(ResumingTrainer):
     ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         """Return the loss of one micro-batch, and note its named parts for the next log."""
         info: BatchInfo = inputs.pop("batch_info")
-        outputs = model(**inputs)
-        self.meter.update(scalars(outputs))
+        if self._complete_batch is not None:
+            self._complete_batch(inputs)
+        outputs, weight = model(**inputs), self._weight_of(inputs)
+        self.meter.update(scalars(outputs), weight)
         self.meter.add("seconds", info.seconds)
         self.meter.add("voices_unchanged", info.voices_unchanged)
         for skipped in info.skipped:
             self.skipped.add(skipped)
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
+        loss = weight * outputs.loss if self.mean_over_batch else outputs.loss
+        return (loss, outputs) if return_outputs else loss
+
+    def _weight_of(self, inputs: dict) -> float:
+        """Return this rank's share of the utterances of all ranks, times the number of ranks.
+
+        DistributedDataParallel averages the gradients of the ranks, and the logs do the same:
+        weighted so, means over a batch become the mean over all utterances.
+        """
+        if self.args.world_size == 1:
+            return 1.0
+        count = torch.tensor(float(len(inputs["input_values"])))
+        return float(count * self.args.world_size / self._sum_over_ranks(count).cpu())
 
     # Logs
 
@@ -211,27 +237,21 @@ class TwoViewTrainer(ResumingTrainer):
             self.meter.gather_totals(self._sum_over_ranks)
             share_skipped(self.skipped)
             logs.update(self._totals())
-        super().log(logs, start_time)
-
-    @property
-    def processed_hours(self) -> float:
-        """Hours of one view that were trained on by all processes, as of the last log."""
-        return self.meter.totals.get("seconds", 0.0) / 3600
+        step = {"step": self.state.global_step}  # first, where a console prints it
+        super().log(step | logs, start_time)
 
     def _totals(self) -> dict[str, float]:
-        totals = self.meter.totals
-        return {
-            "processed_hours": self.processed_hours,
-            "voices_unchanged": totals.get("voices_unchanged", 0.0),
-            "skipped_files": len(self.skipped),
-        }
+        totals = {"processed_hours": self.processed_hours, "skipped_files": len(self.skipped)}
+        if hasattr(self.train_dataset, "views") and self.train_dataset.views is not None:
+            totals["voices_unchanged"] = self.meter.totals.get("voices_unchanged", 0.0)
+        return totals
 
     def _sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(values.to(self.args.device), reduction="sum")
 
     # Runs
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs) -> TrainOutput:
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
         """Check the run, then train it.
 
         Args:
@@ -240,35 +260,70 @@ class TwoViewTrainer(ResumingTrainer):
             **kwargs: other arguments of `Trainer.train`.
 
         Raises:
-            PreflightError: the run cannot work; the message lists every reason.
+            PreflightError: the run cannot work, or the checkpoint is of other settings; the
+                message lists every reason.
+            OutputLockedError: another run is going on in the output folder.
             ValueError: there is no complete checkpoint to resume from.
-            FloatingPointError: the loss became NaN or infinite.
+            FloatingPointError: a loss or a gradient became NaN or infinite.
+            StoppedBySignalError: Ctrl-C or SIGTERM, after a checkpoint was saved.
         """
-        checkpoint = self._checkpoint(resume_from_checkpoint)
-        self._check_run(resuming=checkpoint is not None)
-        self._check_adapter(checkpoint)
-        check_same_data(self.train_dataset)
-        self._clean_output_dir(resuming=checkpoint is not None)
+        with output_lock(self.args.output_dir, self.args.should_save):
+            checkpoint = find_checkpoint(self.args.output_dir, resume_from_checkpoint)
+            check_run(self, self._checks, resuming=checkpoint is not None)
+            check_same_data(self.train_dataset)
+            self._record = run_provenance(self)
+            check_provenance(checkpoint, self._record, self.args)
+            warn_of_untrained_heads(self.model, checkpoint)
+            clean_output_dir(self, resuming=checkpoint is not None)
+            with self.progress.clock(), self.stop.handlers():
+                output = self._train_from(checkpoint, **kwargs)
+        if self.stop.received:
+            raise StoppedBySignalError(
+                self.stop.received, self.state.global_step, self.args.output_dir
+            )
+        return output
+
+    def _train_from(self, checkpoint: Path | None, **kwargs: Any) -> TrainOutput:
+        if self.args.process_index > 0:  # dropout, masks and coins of their own on every rank
+            set_seed(self.args.seed + self.args.process_index)
         if checkpoint is None:
-            self.meter, self.collapse_monitor.peak, self.seconds_before = Meter(), 0.0, 0.0
+            self.meter = Meter(self.progress.totals)
+            for callback in self._resumed_callbacks():
+                callback.begin()
             output = super().train(**kwargs)
         else:
-            self._restore(checkpoint)
-            if self._is_finished(checkpoint):
+            self.meter = Meter(self.progress.totals)
+            restore_callbacks(self._resumed_callbacks(), checkpoint)
+            if load_if_finished(self, checkpoint):
+                mark_trained_heads(self)
                 return TrainOutput(self.state.global_step, float("nan"), self._totals())
             output = super().train(str(checkpoint), **kwargs)
+        mark_trained_heads(self)
         self._summarise()
         return output
 
+    def _resumed_callbacks(self) -> list[ResumedCallback]:
+        return [c for c in self.callback_handler.callbacks if isinstance(c, ResumedCallback)]
+
+    def _load_callback_state(self) -> None:
+        """Leave our callbacks out: `_restore` has set them in place."""
+        saved = self.state.stateful_callbacks
+        names = [type(callback).__name__ for callback in self._resumed_callbacks()]
+        ours = {name: saved.pop(name, {}) for name in names}
+        super()._load_callback_state()
+        saved.update(ours)
+
     def evaluate(
         self,
-        eval_dataset: TwoViewDataset | None = None,
+        eval_dataset: Any = None,
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Return the loss and its named parts over `eval_dataset`, in eval mode."""
-        means = mean_losses(self, self.get_eval_dataloader(eval_dataset))
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
+        """Return what is measured on `eval_dataset` in eval mode: the loss and its named parts."""
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        measure = self._evaluate_with or mean_losses
+        found = measure(self, dataset)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -277,13 +332,74 @@ class TwoViewTrainer(ResumingTrainer):
 
     def _summarise(self) -> None:
         totals = self._totals()
+        voices = totals.get("voices_unchanged")
+        text = "" if voices is None else f" the voice of {voices:g} examples could not be changed;"
         logger.info(
-            "%d updates on %.2f h of speech; the voice of %d examples could not be changed; %s",
-            self.state.global_step, totals["processed_hours"], totals["voices_unchanged"],
-            self.skipped.summary(),
+            "%d updates on %.2f h of speech;%s %s",
+            self.state.global_step, totals["processed_hours"], text, self.skipped.summary(),
         )  # fmt: skip
 
+    # Folders
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        self.meter.gather_totals(self._sum_over_ranks)
+        share_skipped(self.skipped)
+        if self.args.should_save:
+            folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+            save_provenance(folder, self._record)
+        with full_disk_explained(self.args.output_dir):
+            super()._save_checkpoint(model, trial)
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        if self.args.should_save and isinstance(self.model, PeftModel):
-            save_config(self.model, output_dir or self.args.output_dir)
+        folder = Path(output_dir or self.args.output_dir)
+        mark_trained_heads(self)
+        before = self.card.before_saving(folder)
+        super()._save(str(folder), state_dict)
+        extractor = getattr(self.processing_class, "feature_extractor", None)
+        if extractor is not None:  # also where older versions look for it
+            extractor.save_pretrained(folder)
+        if self.args.should_save:
+            self.card.after_saving(folder, before)
+            if isinstance(self.model, PeftModel):
+                save_config(self.model, folder)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the card is saved with the model."""
+
+    def push_to_hub(
+        self,
+        commit_message: str = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> str | None:
+        """Save the model and upload it in one commit, from the first process; return its address.
+
+        Arguments are those of `hf_rspin.training.run_card.push`; `blocking` is not used, as the
+        upload is over when this returns, nor are others: `card_facts` has what the card says.
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        self._finish_current_push()
+        return push(self, commit_message, token, revision, private)
+
+
+@torch.no_grad()
+def mean_losses(trainer: SpeechTrainer, dataset: Dataset) -> dict[str, float]:
+    """Return the mean loss and named parts over the batches of all ranks, in eval mode."""
+    model, meter = trainer.model, Meter()
+    training = model.training
+    model.eval()
+    for inputs in trainer.get_eval_dataloader(dataset):
+        inputs = trainer._prepare_inputs(inputs)
+        for skipped in inputs.pop("batch_info").skipped:
+            trainer.skipped.add(skipped)
+        with trainer.compute_loss_context_manager():
+            outputs = model(**inputs)
+        meter.update({"loss": outputs.loss, **scalars(outputs)})
+    model.train(training)
+    return meter.pop(trainer._sum_over_ranks)

@@ -18,8 +18,8 @@ from hf_rspin.adapters import (
 from hf_rspin.data.checks import PreflightError
 from hf_rspin.evaluation import EncoderFrontEnd
 from hf_rspin.resources import encoder_folder
-from hf_rspin.training.encoders import resolve_encoder
-from hf_rspin.training.finishing import save_merged, train_and_save
+from hf_rspin.training.builders import resolve_encoder
+from hf_rspin.training.run import save_merged, train_and_save
 
 from .conftest import SIZES
 from .objectives import load, trainer_of

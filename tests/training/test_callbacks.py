@@ -3,7 +3,7 @@ import logging
 import pytest
 from transformers import TrainerControl, TrainerState
 
-from hf_rspin.training.callbacks import CollapseMonitor, LogBeforeSave
+from hf_rspin.training.callbacks import CollapseMonitor, LogBeforeSave, LossCheck
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_stops_when_asked(feed):
 
 def test_a_loss_that_is_not_finite_raises(tiny, tmp_path):
     with pytest.raises(FloatingPointError, match="nan at update 7"):
-        CollapseMonitor(8).on_log(
+        LossCheck().on_log(
             tiny.tiny_arguments(tmp_path),
             TrainerState(global_step=7),
             TrainerControl(),

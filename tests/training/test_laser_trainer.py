@@ -6,9 +6,10 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from hf_rspin.data.checks import PreflightError
-from hf_rspin.models import LaserHubertModel
+from hf_rspin.models import LaserModel
 from hf_rspin.training import FrameCollapseMonitor, LaserTrainer, LaserTrainingArguments
-from hf_rspin.training.laser_recipe import LaserModelArguments, LaserViewArguments
+from hf_rspin.training.arguments import LaserModelArguments, LaserViewArguments
+from hf_rspin.training.callbacks import LossCheck
 from hf_rspin.views import LaserViews, NoiseBank, SpinViews, ViewNoise
 
 
@@ -189,7 +190,7 @@ def test_frames_that_become_alike_warn_once_and_stop_when_asked(feed, caplog):
     assert not feed([1.0] * 3, [0.0] * 3, collapse_cosine=1.0, collapse_spread=0.0,
                     stop_on_collapse=True).should_training_stop  # fmt: skip
     with pytest.raises(FloatingPointError, match="nan at update 1"):
-        FrameCollapseMonitor().on_log(
+        LossCheck().on_log(
             None, TrainerState(global_step=1), TrainerControl(), {"loss": float("nan")}
         )
 
@@ -201,7 +202,7 @@ def test_methods_of_the_command_line(tiny_encoder, tmp_path):
     assert score.config.frozen_teacher and score.config.idm_weight == 0
     score.save_pretrained(tmp_path)
     again = LaserModelArguments(str(tmp_path)).build()
-    assert isinstance(again, LaserHubertModel) and again.config.idm_weight == 0.4
+    assert isinstance(again, LaserModel) and again.config.idm_weight == 0.4
     assert not again.config.frozen_teacher and not again.config.length_normalization
     with pytest.raises(ValueError, match="method is 'core'; expected laser or score"):
         LaserModelArguments(method="core")

@@ -7,8 +7,8 @@ from torch.utils.data import DataLoader, Dataset
 from hf_rspin.audio import AudioError
 from hf_rspin.data.checks import PreflightError
 from hf_rspin.models import RSpinHubertConfig
+from hf_rspin.training.cli import WHILE_RUNNING, mistakes_explained
 from hf_rspin.training.hardware import check_device
-from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
 
 
 def raised(action, *kinds):

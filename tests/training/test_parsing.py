@@ -1,11 +1,12 @@
 """YAML configs and command-line overrides."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, fields
 
 import pytest
 
 from hf_rspin.training import TwoViewTrainingArguments
-from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.cli import parse_arguments
 
 
 @dataclass
@@ -73,3 +74,18 @@ def test_wrong_values_are_one_sentence_without_the_usage(tmp_path, capsys):
         parse_arguments(TwoViewTrainingArguments, arguments=["--batch_seconds", "0"])
     with pytest.raises(SystemExit, match=r"^max_steps is 0; expected updates"):
         parse_arguments(TwoViewTrainingArguments, arguments=["--max_steps", "0"])
+
+
+def test_help_shows_each_option_once_and_ours_only(capsys):
+    with pytest.raises(SystemExit) as found:
+        parse_arguments(Options, TwoViewTrainingArguments, arguments=["--help"])
+    assert found.value.code == 0
+    text = capsys.readouterr().out
+    for name in ("name", "rate", "items", "batch_seconds", "learning_rate", "output_dir"):
+        assert len(re.findall(rf"^  --{name}\b", text, re.MULTILINE)) == 1
+    assert "--logging_dir" not in text and "(default: 0.0001)" in text
+    assert max(map(len, text.splitlines())) <= 100 and len(text.splitlines()) < 90
+    with pytest.raises(SystemExit):
+        parse_arguments(TwoViewTrainingArguments, arguments=["--help_all"])
+    every = capsys.readouterr().out
+    assert {f"--{f.name}" for f in fields(TwoViewTrainingArguments) if f.init} <= set(every.split())

@@ -10,9 +10,8 @@ from hf_rspin.adapters import AdapterArguments
 from hf_rspin.hub import check_folder
 from hf_rspin.publishing.card_file import is_untouched
 from hf_rspin.training import TwoViewTrainer
-from hf_rspin.training.checkpoints import load_progress
-from hf_rspin.training.finishing import train_and_save
-from hf_rspin.training.recipe import pieces_of_labels
+from hf_rspin.training.builders import pieces_of_labels
+from hf_rspin.training.run import train_and_save
 from hf_rspin.units import AcousticPieces, FrameLabels
 
 
@@ -38,22 +37,24 @@ def test_checkpoints_and_the_end_have_cards_and_code(make, tmp_path):
     train_and_save(make())
     for name, count in (("checkpoint-2", 2), ("checkpoint-4", 4), (".", 4)):
         folder = tmp_path / "run" / name
-        assert updates(folder) == count and (folder / "modeling_rspin.py").is_file()
+        assert updates(folder) == count and (folder / "modeling_spin.py").is_file()
         check_folder(folder)
     card = ModelCard.load(tmp_path / "run" / "README.md")
-    assert card.data.model_name == "run" and card.data.eval_results
+    assert card.data.model_name is None and not card.data.eval_results  # nothing was evaluated
     assert str(tmp_path) not in card.content
 
 
 def test_the_time_of_interrupted_runs_adds_up(make, tmp_path):
     first = make()
     first.train()
-    progress = tmp_path / "run" / "checkpoint-2" / "training_progress.json"
-    noted = load_progress(progress.parent)
-    assert 0 < noted["wall_seconds"] <= first.wall_seconds
-    progress.write_text(json.dumps(noted | {"wall_seconds": 7200.0}))
+    file = tmp_path / "run" / "checkpoint-2" / "trainer_state.json"
+    noted = json.loads(file.read_text())
+    progress = noted["stateful_callbacks"]["RunProgress"]["attributes"]
+    assert 0 < progress["wall_seconds"] <= first.wall_seconds
+    progress["wall_seconds"] = 7200.0
+    file.write_text(json.dumps(noted))
     second = make()
-    second.train(resume_from_checkpoint=str(progress.parent))
+    second.train(resume_from_checkpoint=str(file.parent))
     assert 7200 < second.wall_seconds < 7300
     second.save_model()
     assert "- duration: 2 hours" in (tmp_path / "run" / "README.md").read_text()

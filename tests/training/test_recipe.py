@@ -6,11 +6,11 @@ import datasets
 import pytest
 import torch
 
+import hf_rspin.views
 from hf_rspin.data import load_corpus
 from hf_rspin.models import RSpinHubertModel
-from hf_rspin.training import encoders, recipe
-from hf_rspin.training.encoders import ModelArguments
-from hf_rspin.training.recipe import CorpusArguments, ViewArguments
+from hf_rspin.training import builders
+from hf_rspin.training.arguments import CorpusArguments, ModelArguments, ViewArguments
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,12 @@ def test_heads_of_the_same_size_stay_silently(spin, caplog):
 
 def test_an_encoder_of_other_sizes_is_refused(spin):
     arguments = ModelArguments(encoder=spin, encoder_config='{"intermediate_size": 48}')
-    with pytest.raises(ValueError, match="does not fit its config.*encoder_config"):
+    with pytest.raises(ValueError, match="no whole encoder: .* or of another size"):
         arguments.build()
 
 
 def test_embedded_names_the_encoder_of_the_package(spin, monkeypatch):
-    monkeypatch.setattr(encoders, "encoder_folder", lambda: spin)
+    monkeypatch.setattr(builders, "encoder_folder", lambda: spin)
     assert ModelArguments(encoder="embedded").build().config.codebook_size == 16
 
 
@@ -98,7 +98,7 @@ def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypat
         assert speech_names == rows["id"][:]
         given.update(noise=sources, speech=speech_sources)
 
-    monkeypatch.setattr(recipe, "NoiseBank", bank)
+    monkeypatch.setattr(hf_rspin.views, "NoiseBank", bank)
     corpus = load_corpus(tmp_path)
     ViewArguments(str(tmp_path), babble_probability=0.5).build(corpus)
     for sources in given.values():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_rspin.data.checks import PreflightError
 from hf_rspin.hub import check_folder
 from hf_rspin.training import TwoViewTrainer
 from hf_rspin.training.checkpoints import last_complete_checkpoint
@@ -72,13 +73,13 @@ def test_a_finished_run_is_not_trained_further(tiny, audio, tmp_path):
     assert again.state.log_history[-1]["step"] == 2
 
 
-def test_changed_data_is_told_on_resume(tiny, audio, tmp_path, caplog):
+def test_changed_data_is_refused_on_resume(tiny, audio, tmp_path):
     args = tiny.tiny_arguments(tmp_path, max_steps=2, save_steps=1)
     TwoViewTrainer(tiny.tiny_model(), args, train_dataset=tiny.tiny_dataset(audio)).train()
     args = tiny.tiny_arguments(tmp_path, max_steps=2, batch_seconds=6)
     other = TwoViewTrainer(tiny.tiny_model(), args, train_dataset=tiny.tiny_dataset(audio))
-    other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
-    assert "changed since the checkpoint" in caplog.text
+    with pytest.raises(PreflightError, match="otherwise .batch_seconds was 4 and is 6.: go on"):
+        other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
 
 
 def test_nothing_to_resume_is_said(tiny, audio, tmp_path):

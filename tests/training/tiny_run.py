@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from hf_rspin.data import TwoViewDataset, load_corpus
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
-from hf_rspin.training.finishing import leave_process_group
+from hf_rspin.training.run import leave_process_group
 from hf_rspin.views import NoiseBank, RSpinViews
 
 
@@ -32,6 +32,17 @@ class KillItself(TrainerCallback):
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step == self.update:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SignalRankOne(TrainerCallback):
+    """Sends SIGTERM to the second process only, after some update."""
+
+    def __init__(self, update: int):
+        self.update = update
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.update and args.process_index == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 class NoteBatches(TrainerCallback):
@@ -85,6 +96,7 @@ def main():
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--kill_after", type=int, default=-1)
+    parser.add_argument("--signal_rank_1_after", type=int, default=-1)
     parser.add_argument("--damage", nargs="*", default=[])
     parser.add_argument("--audio_of_others")
     options = parser.parse_args()
@@ -104,7 +116,9 @@ def main():
         tiny_model(),
         args,
         train_dataset=dataset,
-        callbacks=[KillItself(options.kill_after), note],
+        callbacks=[
+            KillItself(options.kill_after), SignalRankOne(options.signal_rank_1_after), note
+        ],
     )
     trainer.train()
     loader = trainer.get_train_dataloader()

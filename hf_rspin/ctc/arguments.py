@@ -1,0 +1,132 @@
+"""What a CTC fine-tune is told: the corpus and its transcripts, the encoder, the optimisation.
+
+Only the standard library is imported here, so that `--help` starts fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hf_rspin.training.arguments import CorpusArguments, EncoderArguments, split_name
+from hf_rspin.training.optimization import SpeechOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizer
+
+    from hf_rspin.adapters import AdapterArguments
+
+TARGETS = ("text", "phones")
+CASES = ("lower", "upper", "keep")
+SAME_TARGET = {"words": "text", "characters": "text"}
+
+
+@dataclass
+class CtcCorpusArguments(CorpusArguments):
+    """Which utterances to train and to measure on, and what is to be recognised in them."""
+
+    min_seconds: float = field(default=0.3, metadata={"help": "shorter utterances are left out"})
+    max_seconds: float = field(
+        default=20.0,
+        metadata={"help": "longer ones are left out of training: a transcript cannot be cropped"},
+    )
+    dev_split: str | None = field(
+        default=None,
+        metadata={"help": "split to watch training on; none: a part of the training data is held"},
+    )
+    test_split: str | None = field(
+        default=None, metadata={"help": "split to measure once, at the end; none: no test"}
+    )
+    dev_fraction: float = field(
+        default=0.1,
+        metadata={"help": "share of speakers (of utterances, if few) held out without dev_split"},
+    )
+    target: str = field(default="auto", metadata={"help": "column: text (words), phones, or auto"})
+    text_case: str = field(default="lower", metadata={"help": "text: lower, upper or keep"})
+    keep_punctuation: bool = field(
+        default=False, metadata={"help": "text: leave punctuation and symbols in"}
+    )
+    strip_stress: bool = field(default=True, metadata={"help": "phones: IY0 -> IY"})
+
+    def __post_init__(self) -> None:
+        """Read the word none, and refuse what cannot be meant.
+
+        Raises:
+            ValueError: a value out of its range, or one split for two purposes.
+        """
+        self.corpus_split, self.dev_split, self.test_split = map(
+            split_name, (self.corpus_split, self.dev_split, self.test_split)
+        )
+        self.target = SAME_TARGET.get(self.target, self.target)
+        if self.target not in (*TARGETS, "auto"):
+            raise ValueError(f"target is {self.target!r}; expected text, phones or auto.")
+        if self.text_case not in CASES:
+            raise ValueError(f"text_case is {self.text_case!r}; expected {', '.join(CASES)}.")
+        if not 0 <= self.dev_fraction < 1:
+            raise ValueError(f"dev_fraction is {self.dev_fraction:g}; expected 0 to below 1.")
+        named = [s for s in (self.corpus_split, self.dev_split, self.test_split) if s is not None]
+        for split in named:
+            if named.count(split) > 1:
+                raise ValueError(
+                    f"the split {split} was named twice; expected different splits to train on, "
+                    "to watch (dev) and to measure at the end (test)."
+                )
+
+
+@dataclass
+class CtcModelArguments(EncoderArguments):
+    """Which encoder, and what of it trains.
+
+    Masking in training (SpecAugment) is off unless `encoder_config` switches `apply_spec_augment`
+    on (data2vec: gives `mask_time_prob`); dropouts and the other masking probabilities are those
+    of the encoder's config.
+    """
+
+    freeze_front_end: bool = field(
+        default=True, metadata={"help": "the convolutions keep their weights"}
+    )
+    num_trainable_layers: int | None = field(
+        default=None, metadata={"help": "top transformer layers that train; all when left out"}
+    )
+
+    def build(
+        self,
+        tokenizer: PreTrainedTokenizer,
+        adapter: AdapterArguments | None = None,
+        prior: np.ndarray | None = None,
+    ) -> PreTrainedModel | PeftModel:
+        """Load the encoder with a CTC head, in float32, a fresh one where the sizes differ.
+
+        Args:
+            tokenizer: its tokens are the classes.
+            adapter: adapter to train with the head, instead of the encoder.
+            prior: how often each class comes (classes,), where a fresh head starts.
+
+        Raises:
+            ValueError: see `build_model` and `freeze_encoder`.
+        """
+        from hf_rspin.ctc.model import build_ctc
+
+        return build_ctc(self, tokenizer, adapter, prior)
+
+
+@dataclass
+class CtcOptions(SpeechOptions):
+    """The optimisation of CTC: AdamW, linear warm-up and decay."""
+
+    max_steps: int = field(
+        default=5000, metadata={"help": "Number of updates; -1 counts num_train_epochs."}
+    )
+    learning_rate: float = field(default=1e-4, metadata={"help": "Peak of the schedule."})
+    warmup_steps: float = field(
+        default=0.1, metadata={"help": "Updates of warm-up, or below 1 their share."}
+    )
+    weight_decay: float = field(default=0.005, metadata={"help": "Weight decay of the optimiser."})
+    max_grad_norm: float = field(default=1.0, metadata={"help": "Gradient clipping."})
+
+    def __post_init__(self):
+        """Set what the parent's checks derive otherwise: every metric is an error or a loss."""
+        self.greater_is_better = False
+        super().__post_init__()

@@ -1,0 +1,163 @@
+"""Command lines of the training scripts, and how they end.
+
+YAML files come first, then options that override them. Mistakes that a user can mend end a script
+with one sentence; anything else keeps its traceback. While a script reads its corpus, its model
+and its settings, values and files that are wrong are the user's. Later only audio, the checks
+before the first step, NaN and a full disk are: a `ValueError` in the middle of training is a defect
+of the program, and its traceback is wanted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from hf_rspin.training.help_text import HELP_OPTIONS, help_text
+
+logger = logging.getLogger(__name__)
+
+# by name: to import what raises them takes seconds, and `--help` needs none of it
+WHILE_BUILDING = ("ValueError", "OSError", "StrictDataclassError", "DatasetsError",
+                  "SafetensorError")  # fmt: skip
+WHILE_RUNNING = ("AudioError", "PreflightError", "AdapterGradientError", "OutputLockedError",
+                 "FloatingPointError", "SaveError")  # fmt: skip
+# a worker of a DataLoader hands on its traceback as text, the message of the error last
+FROM_A_WORKER = re.compile(r"Caught \w+ in DataLoader worker .*\n[\w.]+: (.+)", re.DOTALL)
+
+
+@contextlib.contextmanager
+def mistakes_explained(kinds: tuple[str, ...] = WHILE_BUILDING) -> Iterator[None]:
+    """End the process with one sentence on stderr and code 1 where an error is of `kinds`.
+
+    Ctrl-C ends it with code 130, and a run that was stopped by a signal with the usual code of
+    that signal. The traceback is logged at level DEBUG.
+
+    Raises:
+        SystemExit: an error of `kinds` was raised inside.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        logger.debug("Interrupted here:", exc_info=True)
+        sys.stderr.write(f"{error or 'Interrupted.'}\n")
+        sys.exit(vars(error).get("exit_code", 130))
+    except Exception as error:
+        if not any(one.__name__ in kinds for one in type(error).__mro__):
+            raise
+        logger.debug("The mistake was found here:", exc_info=True)
+        sys.exit(explain(error))
+
+
+def explain(error: Exception) -> str:
+    """Return the message of an error on one line; a list of reasons keeps its lines."""
+    kind = type(error).__name__
+    if kind == "PreflightError":
+        return str(error)
+    if kind.startswith("StrictDataclass") and error.__cause__ is not None:
+        error = error.__cause__  # the value refused, without the name of the validator
+    text = str(error)
+    if kind == "SafetensorError":
+        text = f"a file of weights is damaged ({text}): download or copy the model again."
+    if found := FROM_A_WORKER.fullmatch(text):
+        text = found.group(1)
+    return " ".join(text.split()) or kind
+
+
+def parse_arguments(*argument_classes: type, arguments: list[str] | None = None) -> tuple[Any, ...]:
+    """Parse `[config.yaml ...] [--option value ...]` into one dataclass instance per class.
+
+    Of several files, the later ones win.
+
+    Args:
+        argument_classes: dataclasses such as `TwoViewTrainingArguments`.
+        arguments: the command line; default `sys.argv[1:]`.
+
+    Raises:
+        SystemExit: a file is missing or not a mapping, a key or option is unknown, or a value
+            is refused; or help was asked for.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not HELP_OPTIONS.isdisjoint(given):
+        show_help(*argument_classes, everything="--help_all" in given)
+    options: list[str] = []
+    files: dict[str, str] = {}  # where a key stands
+    while given and given[0].endswith((".yaml", ".yml")):
+        file = given.pop(0)
+        values = _read_yaml(Path(file))
+        options += _as_options(values)
+        files |= dict.fromkeys(values, file)
+    with mistakes_explained():  # `__post_init__` of the classes checks values
+        *parsed, unknown = _parser(argument_classes).parse_args_into_dataclasses(
+            args=options + given, return_remaining_strings=True
+        )
+    if unknown:
+        names = [f.name for one in argument_classes for f in fields(one) if f.init]
+        sys.exit(_explain_unknown(unknown, names, files))
+    return tuple(parsed)
+
+
+def show_help(*argument_classes: type, everything: bool = False) -> NoReturn:
+    """Print the options of the classes and end; `everything` adds those of transformers."""
+    main = sys.modules.get("__main__")
+    sys.stdout.write(help_text(argument_classes, getattr(main, "__doc__", None), everything))
+    sys.exit(0)
+
+
+def _parser(argument_classes: tuple[type, ...]) -> Any:
+    from transformers import HfArgumentParser
+
+    class Parser(HfArgumentParser):
+        """Says what is wrong without the hundred lines of usage."""
+
+        def error(self, message: str) -> NoReturn:
+            self.exit(2, f"{message}; see --help.\n")
+
+    return Parser(argument_classes, allow_abbrev=False)
+
+
+def _explain_unknown(unknown: list[str], names: list[str], files: dict[str, str]) -> str:
+    """Say what was not understood, where it stands and what may have been meant."""
+    options = [text for text in unknown if text.startswith("--")]
+    if not options:
+        return f"{unknown[0]!r} belongs to no option; expected --name value. See --help."
+    name = options[0].removeprefix("--").partition("=")[0]
+    where = f"{name} in {files[name]}" if name in files else f"--{name}"
+    close = difflib.get_close_matches(name.replace("-", "_"), names)
+    hint = f"did you mean {' or '.join(close)}?" if close else "see --help."
+    return f"{where} is no option of this script; {hint}"
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        sys.exit(f"{path} does not exist; see training_scripts/configs/ for examples.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        sys.exit(f"{path} is no YAML: {' '.join(str(error).split())}.")
+    if not isinstance(values, dict):
+        sys.exit(f"{path} holds {type(values).__name__}; expected lines of the form `name: value`.")
+    return values
+
+
+def _as_options(values: dict[str, Any]) -> list[str]:
+    """Write a mapping as command-line options; what follows on the command line then wins."""
+    options = []
+    for name, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, list):
+            options += [f"--{name}", *map(str, value)]
+        else:
+            text = json.dumps(value) if isinstance(value, dict) else str(value)
+            options.append(f"--{name}={text}")
+    return options

@@ -1,0 +1,74 @@
+"""The help of a script: each option once, with its default; those of transformers on request."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+HELP_OPTIONS = frozenset({"-h", "--help", "--help_all"})
+WIDTH, INDENT = 100, 30
+MORE = """The options of transformers.TrainingArguments work too, among them --output_dir, --seed,
+--save_steps, --eval_strategy, --gradient_accumulation_steps, --bf16, --use_cpu, --report_to and
+--dataloader_num_workers; --help_all shows them all."""
+STOCK = "TrainingArguments"  # of transformers, known by its name without importing it
+
+
+def help_text(
+    classes: Sequence[type], intro: str | None = None, everything: bool = False
+) -> str:
+    """Return the options of some dataclasses as text of 100 columns.
+
+    Args:
+        classes: dataclasses, the fields of which are options.
+        intro: what the script does.
+        everything: also the fields that come from `transformers.TrainingArguments` unchanged.
+    """
+    parts = [inspect.cleandoc(intro or ""), "[config.yaml ...] [--option value ...]"]
+    for one in classes:
+        lines = [_option(field) for field in _chosen(one, everything)]
+        if lines:
+            title = inspect.cleandoc(one.__doc__ or one.__name__).split("\n\n")[0]
+            parts.append("\n".join([" ".join(title.split()), *lines]))
+    if not everything and any(_is_training(one) for one in classes):
+        parts.append(MORE)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _is_training(one: type) -> bool:
+    return any(parent.__name__ == "SpeechOptions" for parent in one.__mro__)
+
+
+def _chosen(one: type, everything: bool) -> Iterator[Field]:
+    ours: set[str] = set()
+    for parent in one.__mro__:
+        if parent.__name__ != STOCK:
+            ours |= set(parent.__dict__.get("__annotations__", {}))
+    stock = STOCK in (parent.__name__ for parent in one.__mro__)
+    for field in fields(one):
+        if field.init and (everything or not stock or field.name in ours | {"output_dir"}):
+            yield field
+
+
+def _option(field: Field) -> str:
+    text = " ".join(str(field.metadata.get("help", "")).split())
+    default = _default(field)
+    if default is not None:
+        text = f"{text} (default: {default})"
+    lines = textwrap.wrap(text, WIDTH - INDENT) or [""]
+    name = f"  --{field.name}"
+    first = f"{name:<{INDENT}}{lines[0]}"
+    if len(name) >= INDENT:
+        first = f"{name}\n{'':<{INDENT}}{lines[0]}"
+    return "\n".join([first, *(f"{'':<{INDENT}}{line}" for line in lines[1:])]).rstrip()
+
+
+def _default(field: Field) -> Any:
+    value = field.default
+    if field.default_factory is not MISSING:
+        value = field.default_factory()
+    if value is MISSING or value is None or value == "":
+        return None
+    return " ".join(map(str, value)) if isinstance(value, list) else value

@@ -1,0 +1,224 @@
+"""What a result was made from: stored with it, and compared before anything goes on from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import numpy as np
+import torch
+from peft import PeftModel
+
+from hf_rspin.adapters import adapted_model
+from hf_rspin.units import FrameLabels
+
+if TYPE_CHECKING:
+    from hf_rspin.training.trainer import SpeechTrainer
+
+PROVENANCE = "provenance.json"
+MADE_FROM = "made_from.json"
+# of `TrainingArguments` and ours: what decides the weights after the next update
+DECISIVE = (
+    "learning_rate", "min_learning_rate", "warmup_steps", "weight_decay", "adam_beta1",
+    "adam_beta2", "adam_epsilon", "max_grad_norm", "gradient_accumulation_steps", "optim",
+    "use_adam", "lr_scheduler_type", "seed", "data_seed", "bf16", "fp16", "batch_seconds",
+    "num_trainable_layers", "frozen_dropout", "pairs_per_batch", "train_encoder_norm",
+)  # fmt: skip
+# places whose content has a fingerprint, and what changes nothing in training
+EXEMPT = (
+    "encoder", "encoder_config", "method", "corpus", "corpus_split", "corpora", "noise",
+    "noise_split", "pseudo_labels", "teacher", "initial_model", "strict", "test_split",
+)  # fmt: skip
+NO_CONFIG = (
+    "_name_or_path", "transformers_version", "architectures", "auto_map", "dtype", "torch_dtype",
+    "untrained_heads", "_attn_implementation", "attn_implementation",
+)  # fmt: skip
+ADAPTER = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width", "scale",
+           "reduction", "modules_to_save")  # fmt: skip
+
+
+def run_provenance(trainer: SpeechTrainer) -> dict[str, Any]:
+    """Return everything that decides what a run learns, as flat JSON values.
+
+    Fingerprints stand for what lies in files: encoder weights, corpus, labels; `trainer.provenance`
+    has those that only the caller knows, such as noise.
+    """
+    model = adapted_model(trainer.model)
+    config = {k: v for k, v in model.config.to_dict().items() if k not in NO_CONFIG}
+    record = {"model": type(model).__name__, **config, **_adapter(trainer.model)}
+    for part in trainer.run_arguments:
+        for one in fields(part):
+            if one.name not in EXEMPT and one.name not in record:
+                record[one.name] = getattr(part, one.name)
+    record |= {n: getattr(trainer.args, n) for n in DECISIVE if n in vars(trainer.args)}
+    record |= {"processes": trainer.args.world_size, **_data(trainer.train_dataset)}
+    record |= {"encoder_weights": _encoder_key(trainer), **trainer.provenance}
+    return json.loads(json.dumps(record, default=_plain, sort_keys=True))
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two records, as parts of a sentence."""
+    names = sorted({*before, *now})
+    changed = []
+    for name in names:
+        was, value = before.get(name), now.get(name)
+        if isinstance(was, dict) and isinstance(value, dict):  # views: what of them differs
+            changed += [f"{name}: {text}" for text in differences(was, value)]
+        elif was != value:
+            changed.append(f"{name} was {_short(was)} and is {_short(value)}")
+    return changed
+
+
+def save_provenance(folder: str | Path, record: Mapping[str, Any]) -> None:
+    """Write a record into a checkpoint's folder, which is made here."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    _write(Path(folder) / PROVENANCE, record)
+
+
+def load_provenance(folder: str | Path) -> dict[str, Any] | None:
+    """Read what `save_provenance` wrote; None for a folder without it."""
+    path = Path(folder) / PROVENANCE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def corpus_key(corpus: datasets.Dataset) -> dict[str, Any]:
+    """Return what tells a corpus from another: its size, and a hash of its ids and durations."""
+    digest = hashlib.sha256()
+    for key, seconds in zip(corpus["id"], corpus["duration"], strict=True):
+        digest.update(f"{key}\t{round(float(seconds), 3)}\n".encode())
+    return {"utterances": len(corpus), "corpus": digest.hexdigest()[:16]}
+
+
+def weights_key(model: torch.nn.Module, prefix: str | None = None) -> str:
+    """Return a hash of all weights; those with `prefix` in their name, an adapter's, left out."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if prefix is None or prefix not in name:
+            digest.update(name.replace(".base_layer.", ".").encode())
+            raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+            digest.update(raw.numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def check_made_from(folder: str | Path, now: Mapping[str, Any], results: tuple[str, ...]) -> None:
+    """Note in `folder` what its results are made from; refuse those made from something else.
+
+    Args:
+        folder: where the results go; made here.
+        now: settings that decide the results, JSON values.
+        results: names in `folder` that are results.
+
+    Raises:
+        ValueError: the results there were made from something else, or nobody knows from what.
+    """
+    folder, remedy = Path(folder), "name another folder or remove it."
+    file = folder / MADE_FROM
+    now = json.loads(json.dumps(dict(now)))
+    found = [name for name in results if (folder / name).exists()]
+    if found:
+        if not file.is_file():
+            raise ValueError(
+                f"{folder} holds {found[0]}, but no {MADE_FROM} says from what it was made: "
+                f"{remedy}"
+            )
+        before = json.loads(file.read_text(encoding="utf-8"))
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if changed:
+            values = ", ".join(
+                f"{name} {before.get(name)} (now {now.get(name)})" for name in changed
+            )
+            raise ValueError(f"{folder} holds {found[0]} made from {values}: {remedy}")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(file, now)
+
+
+def _adapter(model: torch.nn.Module) -> dict[str, Any]:
+    if not isinstance(model, PeftModel):
+        return {"adapter": "none"}
+    settings = model.peft_config[model.active_adapter].to_dict()
+    kind = str(_plain(settings["peft_type"])).lower()
+    found = {n: settings[n] for n in ADAPTER if n in settings}
+    unordered = {n: sorted(v) for n, v in found.items() if isinstance(v, set | list | tuple)}
+    return {"adapter": kind, **found, **unordered}
+
+
+def _data(dataset: Any) -> dict[str, Any]:
+    """Return what decides which examples an update sees, and how they look."""
+    digest = hashlib.sha256(np.ascontiguousarray(dataset.full_durations).tobytes())
+    known = vars(dataset)
+    if "corpus" in known:
+        digest.update("\n".join(map(str, dataset.corpus["id"])).encode())
+    record = {"corpus": digest.hexdigest()[:16], "data_set_seed": known.get("seed")}
+    limits = {n: known.get(n, np.inf) for n in ("min_seconds", "max_seconds")}
+    record |= {n: seconds for n, seconds in limits.items() if np.isfinite(seconds)}
+    labels = known.get("frame_labels")
+    if isinstance(labels, FrameLabels):
+        hashed = hashlib.sha256(np.ascontiguousarray(labels.values).data)
+        hashed.update(np.ascontiguousarray(labels.offsets).data)
+        record["frame_labels"] = hashed.hexdigest()[:16]
+    if known.get("views") is not None:
+        record["views"] = described(dataset.views)
+    return record
+
+
+def described(value: Any) -> Any:
+    """Return the settings of an object of this package; no data, no places, no private state."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        whole = all(isinstance(v, bool | int | float) for v in value)
+        parts = value if whole else [v for v in value if _is_ours(v)]
+        return [described(part) for part in parts[:50]]
+    if not _is_ours(value):
+        return type(value).__name__
+    settings = {k: described(v) for k, v in vars(value).items() if not k.startswith("_")}
+    return {"kind": type(value).__name__, **settings}
+
+
+def _is_ours(value: Any) -> bool:
+    return type(value).__module__.startswith("hf_rspin.") and hasattr(value, "__dict__")
+
+
+def _encoder_key(trainer: SpeechTrainer) -> str | None:
+    """Return a hash of the weights that the run begins with.
+
+    None for a model that was made from a config, whose weights no later process has, and for one
+    that was loaded from a checkpoint of the run itself.
+    """
+    model = adapted_model(trainer.model)
+    if not model.name_or_path:
+        return None
+    source, output = Path(model.name_or_path).resolve(), Path(trainer.args.output_dir).resolve()
+    if source == output or output in source.parents:
+        return None
+    is_adapted = isinstance(trainer.model, PeftModel)
+    prefix = trainer.model.base_model.prefix if is_adapted else None
+    return weights_key(model.base_model, prefix)
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON has it; the order of names in a set says nothing."""
+    if isinstance(value, set):
+        return sorted(value)
+    return value.value if isinstance(value, Enum) else str(value)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _write(file: Path, record: Mapping[str, Any]) -> None:
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")  # the processes of a run all write it
+    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(file)

@@ -1,0 +1,51 @@
+"""`TrainingArguments` of every objective that is trained here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transformers import TrainingArguments
+
+from hf_rspin.training.optimization import (
+    LaserOptions,
+    MaskedPredictionOptions,
+    SpeechOptions,
+    TwoViewOptions,
+)
+
+
+@dataclass
+class SpeechTrainingArguments(SpeechOptions, TrainingArguments):
+    """`TrainingArguments` with batches by duration.
+
+    Defaults that differ from the parent's: `max_steps` 10000, `logging_steps` 50,
+    `save_total_limit` 2, `logging_nan_inf_filter` and `remove_unused_columns` False.
+    `per_device_train_batch_size` is not used: a batch is `batch_seconds` long. Set `max_steps=-1`
+    to count `num_train_epochs` instead.
+    """
+
+
+@dataclass
+class TwoViewTrainingArguments(TwoViewOptions, SpeechTrainingArguments):
+    """`SpeechTrainingArguments` with the paper's optimisation.
+
+    Defaults that differ from the parent's: `learning_rate` 1e-4, `warmup_steps` 0.4 (a ratio: 4000
+    of 10000), `weight_decay` 1e-6, `max_grad_norm` 10, `batch_seconds` 256.
+    """
+
+
+@dataclass
+class LaserTrainingArguments(LaserOptions, TwoViewTrainingArguments):
+    """`TwoViewTrainingArguments` with the optimisation and the batches of LASER and SCORE.
+
+    Defaults that differ from the parent's: `max_steps` 3600, `learning_rate` 2e-5, `warmup_steps`
+    1000, `min_learning_rate` 0, `weight_decay` 0, `adam_epsilon` 1e-7, `max_grad_norm` 1,
+    `gradient_accumulation_steps` 8, `use_adam` False (AdamW), `num_trainable_layers` 2,
+    `collapse_grace_steps` 20. The learning rate follows the stock linear schedule: 0 to the peak,
+    and to 0 after the last update.
+    """
+
+
+@dataclass
+class MaskedPredictionTrainingArguments(MaskedPredictionOptions, SpeechTrainingArguments):
+    """`SpeechTrainingArguments` with the stock optimisation, and `batch_seconds` 72."""
