@@ -1,11 +1,12 @@
 """Self-supervised fine-tuning of speech encoders: speaker- and noise-invariant clustering.
 
-The table of contents; a name is imported from its room when it is first used.
+The public names; each is imported from its module when it is first used.
 """
 
+import warnings
 from importlib import import_module
 
-_ROOMS = {
+_MODULES = {
     "hf_rspin.adapters": (
         "AdapterArguments",
         "ReadConfig",
@@ -16,7 +17,7 @@ _ROOMS = {
     "hf_rspin.data": ("TwoViewDataset", "load_corpus"),
     "hf_rspin.ctc": ("CtcTrainer", "load_ctc_model"),
     "hf_rspin.hub": (
-        "CardFacts",
+        "ModelCardInfo",
         "clean_config",
         "convert_checkpoint",
         "export_plain",
@@ -34,17 +35,22 @@ _ROOMS = {
     "hf_rspin.models": (
         "LaserHubertConfig",
         "LaserHubertModel",
+        "LaserModel",
         "LaserWavLMConfig",
         "LaserWavLMModel",
         "RSpinHubertConfig",
         "RSpinHubertModel",
+        "RSpinModel",
         "RSpinWavLMConfig",
         "RSpinWavLMModel",
+        "load_encoder",
     ),
     "hf_rspin.resources": ("encoder_folder", "load_sample"),
     "hf_rspin.training": (
         "LaserTrainer",
         "LaserTrainingArguments",
+        "SpeechTrainer",
+        "SpeechTrainingArguments",
         "TwoViewTrainer",
         "TwoViewTrainingArguments",
     ),
@@ -54,23 +60,29 @@ _ROOMS = {
         "NoiseBank",
         "RSpinViews",
         "SpinViews",
+        "Transform",
+        "build_views",
         "parametric_equalizer",
         "shift_voice",
     ),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_RENAMED = {"CardFacts": "ModelCardInfo"}  # since version 0.1.0
 
-__version__ = "0.1.0"
-__all__ = sorted(_ROOM_OF)
+__version__ = "0.2.0.dev0"
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name from its room."""
-    if name not in _ROOM_OF:
+    """Import a public name from its module."""
+    if name in _RENAMED:
+        warnings.warn(f"hf_rspin.{name} is now called {_RENAMED[name]}.", DeprecationWarning, 2)
+        name = _RENAMED[name]
+    if name not in _MODULE_OF:
         raise AttributeError(
             f"module 'hf_rspin' has no attribute {name!r}; it offers {', '.join(__all__)}."
         )
-    return getattr(import_module(_ROOM_OF[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

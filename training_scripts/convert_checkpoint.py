@@ -13,7 +13,7 @@ import argparse
 import logging
 
 from hf_rspin.hub.convert import convert_checkpoint
-from hf_rspin.training.mistakes import mistakes_explained
+from hf_rspin.training.cli import exit_on_user_error
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     )  # fmt: skip
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    with mistakes_explained():
+    with exit_on_user_error():
         made = convert_checkpoint(
             arguments.input, arguments.output, arguments.config, arguments.num_attention_heads
         )

@@ -20,32 +20,31 @@ import torch
 
 from hf_rspin.audio import AUDIO_SUFFIXES, read_audio
 from hf_rspin.data.corpus import load_corpus
+from hf_rspin.device import check_device
 from hf_rspin.evaluation import (
     PROBES,
     BackgroundNoise,
     CkaProbe,
     Evaluation,
+    EvaluationSet,
     GaussianNoise,
     PhoneRecognition,
     Probe,
     ProbeArguments,
-    Rooms,
+    Reverberation,
     SpeakerIdentification,
     UnitProbe,
-    Utterances,
-    load_front_end,
-    simulate_rooms,
+    load_features,
+    synthesize_rirs,
     to_table,
 )
 from hf_rspin.evaluation.evaluate import short_names
 from hf_rspin.evaluation.features import needs_no_model
 from hf_rspin.evaluation.report import evaluation_report
 from hf_rspin.evaluation.table import sections
-from hf_rspin.training.encoders import resolve_encoder
-from hf_rspin.training.hardware import check_device
-from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
-from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import split_name
+from hf_rspin.models.folders import resolve_encoder
+from hf_rspin.training.arguments import split_name
+from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error, parse_arguments
 from hf_rspin.utils import write_text
 from hf_rspin.views import NoiseBank
 
@@ -116,12 +115,12 @@ def make_conditions(arguments: EvaluationScriptArguments) -> list:
         for name, split in kinds.items():
             bank = NoiseBank(load_corpus(arguments.noise, split=split_name(split))["audio"])
             conditions += [BackgroundNoise(bank, snr, name=name) for snr in arguments.snr_db]
-    responses = simulate_rooms(arguments.simulated_rooms)
+    responses = synthesize_rirs(arguments.simulated_rooms)
     if arguments.rooms:
         files = sorted(Path(arguments.rooms).rglob("*"))
         responses += [read_audio(f) for f in files if f.suffix.lower() in AUDIO_SUFFIXES]
     if responses:
-        conditions.append(Rooms(responses))
+        conditions.append(Reverberation(responses))
     return conditions
 
 
@@ -143,7 +142,7 @@ def make_probes(arguments: EvaluationScriptArguments, probe: ProbeArguments) -> 
     return [made.get(name, PROBES[name])() for name in PROBES if name in arguments.probes]
 
 
-def read_test(arguments: EvaluationScriptArguments) -> tuple[Utterances, bool]:
+def read_test(arguments: EvaluationScriptArguments) -> tuple[EvaluationSet, bool]:
     """Return the utterances to measure on, and whether the corpus has splits.
 
     Raises:
@@ -161,7 +160,7 @@ def read_test(arguments: EvaluationScriptArguments) -> tuple[Utterances, bool]:
     return read_split(arguments, None, count, keep=True), False
 
 
-def read_train(arguments: EvaluationScriptArguments) -> Utterances | None:
+def read_train(arguments: EvaluationScriptArguments) -> EvaluationSet | None:
     """Return the utterances to learn on; None where there are none and none were asked for."""
     count = arguments.train_utterances
     if arguments.train_split is not None:
@@ -176,11 +175,11 @@ def read_train(arguments: EvaluationScriptArguments) -> Utterances | None:
 
 def read_split(
     arguments: EvaluationScriptArguments, split: str | None, count: int | None, keep: bool
-) -> Utterances:
+) -> EvaluationSet:
     """Return one split of the corpus, or a deterministic subset of it."""
     # Decoding now leaves damaged and silent files out, instead of stopping at them later.
     corpus = load_corpus(arguments.corpus, split=split, decode=count is None)
-    return Utterances.from_corpus(corpus, arguments.strip_stress, keep).subset(count)
+    return EvaluationSet.from_corpus(corpus, arguments.strip_stress, keep).subset(count)
 
 
 def name_encoders(arguments: EvaluationScriptArguments) -> list[str]:
@@ -216,8 +215,8 @@ def prepare(
         arguments.output_dir, test, conditions, probes, train, num_workers=arguments.num_workers
     )
     for path, name in zip(arguments.encoders, names, strict=True):
-        front_end = load_front_end(path, name, arguments.bf16)
-        evaluation.check_encoder(name, front_end.fingerprint())
+        encoder_features = load_features(path, name, arguments.bf16)
+        evaluation.check_encoder(name, encoder_features.fingerprint())
     return evaluation
 
 
@@ -237,12 +236,12 @@ def main() -> None:
     arguments, probe = parse_arguments(EvaluationScriptArguments, ProbeArguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)  # the workers are the parallelism
-    with mistakes_explained():
+    with exit_on_user_error():
         names = name_encoders(arguments)
         evaluation = prepare(arguments, probe, names)
     for path, name in zip(arguments.encoders, names, strict=True):
-        with mistakes_explained(WHILE_RUNNING):
-            evaluation.run(load_front_end(path, name, arguments.bf16, arguments.device))
+        with exit_on_user_error(WHILE_RUNNING):
+            evaluation.run(load_features(path, name, arguments.bf16, arguments.device))
         text = write_results(evaluation, Path(arguments.output_dir))
     print(text)
 

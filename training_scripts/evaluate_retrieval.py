@@ -1,7 +1,7 @@
 """How well spoken words find takes of the same word, in the layers of frozen encoders.
 
     python training_scripts/evaluate_retrieval.py --corpus folder_of_takes \
-        --encoders embedded runs/laser --takes 20
+        --encoders bundled runs/laser --takes 20
 
 The word of a take is the folder it lies in, or the column `word` of metadata.csv. Every take is a
 query, all others are candidates; prints mean average precision and the share of right first
@@ -18,12 +18,11 @@ import numpy as np
 
 from hf_rspin.audio import audio_name, read_audio
 from hf_rspin.data import load_corpus
-from hf_rspin.evaluation import load_front_end, retrieve
-from hf_rspin.evaluation.features import FrontEnd, needs_no_model
-from hf_rspin.training.encoders import resolve_encoder
-from hf_rspin.training.mistakes import mistakes_explained
-from hf_rspin.training.parsing import parse_arguments
-from hf_rspin.training.recipe import show_progress
+from hf_rspin.evaluation import load_features, retrieve
+from hf_rspin.evaluation.features import EncoderFeatures, needs_no_model
+from hf_rspin.models.folders import resolve_encoder
+from hf_rspin.training.cli import exit_on_user_error, parse_arguments
+from hf_rspin.training.run import show_progress
 
 
 @dataclass
@@ -32,8 +31,8 @@ class RetrievalArguments:
 
     corpus: str = field(default="", metadata={"help": "folder of takes, a folder per word"})
     encoders: list[str] = field(
-        default_factory=lambda: ["embedded"],
-        metadata={"help": "folders or Hub ids, embedded, log-mel or mfcc"},
+        default_factory=lambda: ["bundled"],
+        metadata={"help": "folders or Hub ids, bundled, log-mel or mfcc"},
     )
     layers: list[int] = field(
         default_factory=lambda: [-1], metadata={"help": "hidden states compared; -1 is the last"}
@@ -68,18 +67,18 @@ def choose(corpus: datasets.Dataset, arguments: RetrievalArguments) -> tuple[lis
     return rows, chosen
 
 
-def check_layers(front_end: FrontEnd, layers: list[int]) -> None:
+def check_layers(encoder_features: EncoderFeatures, layers: list[int]) -> None:
     """Refuse layers that an encoder does not have.
 
     Raises:
         ValueError: see above.
     """
-    count = front_end.num_layers
+    count = encoder_features.num_layers
     wrong = [layer for layer in layers if not -count <= layer < count]
     if wrong:
         raise ValueError(
-            f"--layers has {wrong[0]}; {front_end.name} has hidden states 0 to {count - 1}, or -1 "
-            "for the last."
+            f"--layers has {wrong[0]}; {encoder_features.name} has hidden states 0 to {count - 1}, "
+            "or -1 for the last."
         )
 
 
@@ -87,28 +86,30 @@ def main() -> None:
     """Load, encode, match, print."""
     (arguments,) = parse_arguments(RetrievalArguments)
     show_progress()
-    with mistakes_explained():
+    with exit_on_user_error():
         if not arguments.corpus:
             raise ValueError("no corpus was given; pass --corpus with a folder of takes.")
         corpus = load_corpus(arguments.corpus)
         rows, words = choose(corpus, arguments)
-        front_ends = [
-            load_front_end(path, name, bf16=False)
+        feature_sets = [
+            load_features(path, name, bf16=False)
             for name in arguments.encoders
             for path in [name if needs_no_model(name) else resolve_encoder(name)]
         ]
-        for front_end in front_ends:
-            check_layers(front_end, arguments.layers)
+        for encoder_features in feature_sets:
+            check_layers(encoder_features, arguments.layers)
         waveforms = [read_audio(corpus[row]["audio"]) for row in rows]
     print(f"{len(rows)} takes of {len(set(words))} words\n")
     print("| encoder | layer | mean average precision | first match right | chance |")
     print("|---|---|---|---|---|")
-    for front_end in front_ends:
-        states = [front_end(waveform) for waveform in waveforms]  # (layers, frames, dim) each
+    for encoder_features in feature_sets:
+        states = [
+            encoder_features(waveform) for waveform in waveforms
+        ]  # (layers, frames, dim) each
         for layer in arguments.layers:
             scores = retrieve([state[layer].numpy() for state in states], words)
             print(
-                f"| {front_end.name} | {layer} | {scores.mean_average_precision:.3f} | "
+                f"| {encoder_features.name} | {layer} | {scores.mean_average_precision:.3f} | "
                 f"{scores.precision_at_1:.3f} | {scores.chance:.3f} |",
                 flush=True,
             )

@@ -21,18 +21,13 @@ import numpy as np
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from hf_rspin.data import SkipLog
-from hf_rspin.models.encoder import reads_normalized
+from hf_rspin.data import SkippedFiles
+from hf_rspin.device import check_device
+from hf_rspin.models.folders import load_spin, resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.training.arguments import CorpusArguments
-from hf_rspin.training.builders import (
-    RSPIN_CLASSES,
-    build_model,
-    resolve_encoder,
-)
-from hf_rspin.training.cli import WHILE_RUNNING, mistakes_explained, parse_arguments
-from hf_rspin.training.hardware import check_device
-from hf_rspin.training.provenance import check_made_from, corpus_key
+from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error, parse_arguments
+from hf_rspin.training.provenance import check_provenance, corpus_key
 from hf_rspin.training.run import show_progress
 from hf_rspin.units import (
     AcousticPieces,
@@ -101,11 +96,10 @@ def load_model(arguments: PseudoLabelArguments) -> PreTrainedModel | None:
             f"{arguments.model} has no codebook, so its codes would be random: give a model of "
             "train_spin.py, or cluster a layer of this one with --units layer."
         )
-    # the codebook must be there: units of a fresh one would be random
-    return build_model(folder, RSPIN_CLASSES, ("auxiliary_head.",), lambda kind: {}).to(device)
+    return load_spin(folder).to(device)
 
 
-def made_from(
+def provenance_of(
     arguments: PseudoLabelArguments, model: PreTrainedModel | None, corpus: datasets.Dataset
 ) -> dict[str, Any]:
     """Return everything that decides the units."""
@@ -129,7 +123,7 @@ def load_features(
         return None, ""
     if arguments.units == "mfcc":
         return mfcc_features(), "mfcc"
-    normalize = reads_normalized(model.config)
+    normalize = wants_normalized(resolve_encoder(arguments.model), model.config)
     features = layer_features(model, arguments.layer, arguments.bf16, normalize)
     return features, f"layer {arguments.layer} of {arguments.model}"
 
@@ -154,14 +148,15 @@ def build_extractor(
     features: FrameFeatures | None,
     source: str,
     corpus: datasets.Dataset,
-    skipped: SkipLog,
+    skipped: SkippedFiles,
 ) -> UnitExtractor:
     """Return what turns waveforms into units; k-means is fitted here and kept.
 
     `skipped` is given the files that k-means could not use, or stops it where it is strict.
     """
     if features is None:
-        return codebook_units(model, reads_normalized(model.config), arguments.bf16)
+        normalize = wants_normalized(resolve_encoder(arguments.model), model.config)
+        return codebook_units(model, normalize, arguments.bf16)
     folder = Path(arguments.output_dir) / "kmeans"
     kmeans = KMeans(arguments.num_clusters, arguments.seed, source)
     with contextlib.suppress(FileNotFoundError):  # none yet, or killed before the first was whole
@@ -179,14 +174,14 @@ def main() -> None:
     corpus_arguments, arguments = parse_arguments(CorpusArguments, PseudoLabelArguments)
     show_progress()
     output = Path(arguments.output_dir)
-    skipped = SkipLog(corpus_arguments.strict)
-    with mistakes_explained():
+    skipped = SkippedFiles(corpus_arguments.strict)
+    with exit_on_user_error():
         corpus = corpus_arguments.load(skipped)
         check_size(arguments, corpus)
         model = load_model(arguments)
         features = load_features(arguments, model)
-        check_made_from(output, made_from(arguments, model, corpus), RESULTS)
-    with mistakes_explained(WHILE_RUNNING):
+        check_provenance(output, provenance_of(arguments, model, corpus), RESULTS)
+    with exit_on_user_error(WHILE_RUNNING):
         if (output / "units").exists():
             units = FrameLabels.load(output / "units")
         else:
@@ -196,7 +191,7 @@ def main() -> None:
     print(skipped.summary())
     if arguments.vocab_size == 0:
         return
-    with mistakes_explained():  # fewer pieces than units, for instance
+    with exit_on_user_error():  # fewer pieces than units, for instance
         pieces = AcousticPieces.train((units[name] for name in units), arguments.vocab_size)
     # without the name of the model, a local path: its weights say which it is
     pieces.provenance = {k: v for k, v in units.provenance.items() if k != "model"}

@@ -22,20 +22,19 @@ from hf_rspin.evaluation.table import markdown_table
 from hf_rspin.evaluation.voices import envelope_ratio, median_f0, vowel_envelope
 from hf_rspin.seeding import example_generator
 from hf_rspin.training.benchmark import synthetic_speech
-from hf_rspin.training.mistakes import mistakes_explained
-from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 from hf_rspin.views import (
     TRANSFORMS,
     NoiseBank,
     RSpinViews,
+    SpeakerParameters,
     SpinViews,
     UtteranceInfo,
-    VoiceParameters,
-    change_voice,
-    draw_voice,
+    draw_speaker,
     estimate_f0,
     estimate_f0_range,
     measure_delays,
+    perturb_speaker,
 )
 
 LOWEST_F0 = 30.0  # Hz; a search below it would need frames longer than a syllable
@@ -65,12 +64,12 @@ def read_utterances(arguments: ViewMeasurementArguments) -> list[np.ndarray]:
     return [read_audio(corpus[int(i)]["audio"]) for i in order[: arguments.num_utterances]]
 
 
-def measure_voice(waveform: np.ndarray, voice: VoiceParameters) -> tuple[float, float] | None:
+def measure_voice(waveform: np.ndarray, voice: SpeakerParameters) -> tuple[float, float] | None:
     """Return F0 ratio and formant ratio over those asked for, NaN where not measurable.
 
     None where the change was skipped (silent, unvoiced or too short).
     """
-    result = change_voice(waveform, SAMPLING_RATE, voice)
+    result = perturb_speaker(waveform, SAMPLING_RATE, voice)
     if not result.changed:
         return None
     floor, ceiling = estimate_f0_range(waveform, SAMPLING_RATE)
@@ -137,10 +136,10 @@ def ratio_row(name: str, ratios: np.ndarray, tolerance: float) -> list[str]:
 def main() -> None:
     """Measure and print."""
     (arguments,) = parse_arguments(ViewMeasurementArguments)
-    with mistakes_explained():
+    with exit_on_user_error():
         waveforms = read_utterances(arguments)
     generator = np.random.default_rng(arguments.seed)
-    found = [measure_voice(waveform, draw_voice(generator)) for waveform in waveforms]
+    found = [measure_voice(waveform, draw_speaker(generator)) for waveform in waveforms]
     changed = np.array([ratios for ratios in found if ratios is not None]).reshape(-1, 2)
     minutes = sum(map(len, waveforms)) / SAMPLING_RATE / 60
     print(f"{len(waveforms)} utterances, {minutes:.1f} min, {len(changed)} voices changed\n")

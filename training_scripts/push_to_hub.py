@@ -13,7 +13,7 @@ import logging
 
 from hf_rspin.hub.check import check_folder
 from hf_rspin.hub.publish import card_license, push_to_hub, set_license
-from hf_rspin.training.mistakes import mistakes_explained
+from hf_rspin.training.cli import exit_on_user_error
 
 
 def parse() -> argparse.Namespace:
@@ -34,7 +34,7 @@ def main() -> None:
     """Check, upload, say where it is."""
     arguments = parse()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    with mistakes_explained():
+    with exit_on_user_error():
         check_folder(arguments.folder)
         if arguments.license:
             set_license(arguments.folder, arguments.license)

@@ -1,4 +1,4 @@
-"""Adapt the embedded encoder with R-Spin in a few minutes, on the sample or on your own audio.
+"""Adapt the bundled encoder with R-Spin in a few minutes, on the sample or on your own audio.
 
     python training_scripts/quickstart.py --output_dir runs/quickstart [--audio folder]
 
@@ -20,32 +20,31 @@ import torch
 from transformers import AutoConfig, AutoModel, set_seed
 from transformers.utils import logging as transformers_logging
 
-from hf_rspin.data import SkipLog, TwoViewDataset, load_corpus
+from hf_rspin.data import SkippedFiles, TwoViewDataset, load_corpus
 from hf_rspin.data.recordings import cut_recordings
+from hf_rspin.device import has_fast_bfloat16
 from hf_rspin.evaluation import (
     BackgroundNoise,
     CkaProbe,
     Evaluation,
+    EvaluationSet,
     GaussianNoise,
-    Rooms,
+    Reverberation,
     SpeakerIdentification,
     UnitProbe,
-    Utterances,
-    load_front_end,
-    simulate_rooms,
+    load_features,
+    synthesize_rirs,
     to_table,
 )
 from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.report import evaluation_report
 from hf_rspin.evaluation.table import layer_summary, markdown_table
-from hf_rspin.models.encoder import reads_normalized
-from hf_rspin.publishing.model_card import CardFacts
+from hf_rspin.models.folders import resolve_encoder, wants_normalized
+from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.resources import encoder_folder, load_sample, sample_noises
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
-from hf_rspin.training.encoders import ModelArguments, resolve_encoder
-from hf_rspin.training.hardware import has_fast_bfloat16
-from hf_rspin.training.mistakes import WHILE_RUNNING, mistakes_explained
-from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.arguments import ModelArguments
+from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error, parse_arguments
 from hf_rspin.units import (
     AcousticPieces,
     FrameLabels,
@@ -110,7 +109,7 @@ def load_audio(arguments: QuickstartArguments) -> tuple[datasets.Dataset, datase
     """Return the utterances to adapt to, and others to measure on."""
     if arguments.audio is None:
         return load_sample("train"), load_sample("test")
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     whole = load_corpus(arguments.audio, min_seconds=1.0, skipped=skipped)
     folder = Path(arguments.output_dir) / "segments"
     corpus = cut_recordings(
@@ -134,12 +133,12 @@ def make_labels(
     encoder = AutoModel.from_pretrained(
         arguments.encoder, num_hidden_layers=arguments.layer, dtype=torch.float32
     )
-    normalize = reads_normalized(encoder.config)
+    normalize = wants_normalized(arguments.encoder, encoder.config)
     features = layer_features(encoder, arguments.layer, has_fast_bfloat16(), normalize)
     kmeans = KMeans(arguments.num_units, arguments.seed, f"layer {arguments.layer}")
     sources = list(train["audio"])
     for _ in range(2):
-        kmeans.forget()
+        kmeans.reset_counts()
         kmeans.num_utterances = 0
         fit_kmeans(kmeans, features, sources, batch_frames=50 * arguments.num_units)
     kmeans.save_pretrained(output / "kmeans")
@@ -190,7 +189,7 @@ def train_rspin(
     trainer.run_arguments = (arguments,)
     own = "Own recordings" if arguments.audio else "The synthetic sample in the package hf_rspin"
     hours = sum(train["duration"]) / 3600
-    trainer.card_facts = CardFacts(
+    trainer.card_info = ModelCardInfo(
         name="R-Spin quickstart",
         training_data=f"{own}: {len(train)} utterances, {hours:.3f} h.",
     )
@@ -213,8 +212,8 @@ def make_evaluation(
         for kind in ("seen", "unseen")
     ]
     conditions += [GaussianNoise(name="Gaussian (unseen)")]
-    conditions += [Rooms(simulate_rooms(5), name="rooms (unseen)")]
-    utterances = [Utterances.from_corpus(part, keep_waveforms=True) for part in (test, train)]
+    conditions += [Reverberation(synthesize_rirs(5), name="rooms (unseen)")]
+    utterances = [EvaluationSet.from_corpus(part, keep_waveforms=True) for part in (test, train)]
     probes = [CkaProbe(), SpeakerIdentification("train"), UnitProbe(max_utterances=None)]
     return Evaluation(folder, utterances[0], conditions, probes, utterances[1], torch.float32)
 
@@ -239,7 +238,7 @@ def run(
     print(f"[1/4] {minutes[0]:.1f} min to adapt to, {minutes[1]:.1f} min held out to measure on")
     evaluation = make_evaluation(output, train, test)
     bf16 = has_fast_bfloat16()
-    evaluation.run(load_front_end(arguments.encoder, "before", bf16))
+    evaluation.run(load_features(arguments.encoder, "before", bf16))
     print("[2/4] units and acoustic pieces: the pseudo-labels")
     labels, pieces = make_labels(arguments, train, output)
     print(
@@ -249,9 +248,9 @@ def run(
     print(f"[3/4] R-Spin: {arguments.steps} updates")
     history = train_rspin(arguments, train, labels, output)
     print("[4/4] what changed")
-    evaluation.run(load_front_end(str(output / "model"), "after", bf16))
+    evaluation.run(load_features(str(output / "model"), "after", bf16))
     if evaluation.test.alignments is not None:
-        evaluation.run(load_front_end("mfcc", "MFCC"), [UnitProbe.name], [CLEAN])
+        evaluation.run(load_features("mfcc", "MFCC"), [UnitProbe.name], [CLEAN])
     table = write_results(evaluation, history, output)
     print(f"\n{table}\n")
     print(f"model:  {output / 'model'}\nreport: {output / 'report.html'}")
@@ -264,11 +263,11 @@ def main() -> None:
     transformers_logging.set_verbosity_error()
     set_seed(arguments.seed)
     output = Path(arguments.output_dir)
-    with mistakes_explained():
+    with exit_on_user_error():
         check_encoder(arguments)
         output.mkdir(parents=True, exist_ok=True)
         train, test = load_audio(arguments)
-    with mistakes_explained(WHILE_RUNNING):
+    with exit_on_user_error(WHILE_RUNNING):
         run(arguments, train, test, output)
 
 

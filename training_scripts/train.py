@@ -16,7 +16,7 @@ from importlib import import_module
 
 from hf_rspin.training.cli import (
     WHILE_RUNNING,
-    mistakes_explained,
+    exit_on_user_error,
     parse_arguments,
     show_help,
 )
@@ -100,13 +100,13 @@ def main(objective: str | None = None) -> None:
         last = chosen.training_arguments if everything else chosen.optimization
         names = [ADAPTER_OPTIONS if name == ADAPTER else name for name in chosen.arguments]
         show_help(*map(_load, (*names, last)), everything=everything)
-    with mistakes_explained():
+    with exit_on_user_error():
         classes = map(_load, (*chosen.arguments, chosen.training_arguments))
         arguments = parse_arguments(*classes, arguments=given)
         _load(f"{TRAINING}.run:show_progress")()
         _load("transformers:set_seed")(arguments[-1].seed)
         built = _load(chosen.build)(*arguments)
-    with mistakes_explained(WHILE_RUNNING):
+    with exit_on_user_error(WHILE_RUNNING):
         _load(chosen.run)(built)
 
 

@@ -14,14 +14,13 @@ from transformers import AutoConfig, AutoModel, AutoModelForCTC, PreTrainedModel
 
 from hf_rspin import models
 from hf_rspin.adapters.lora import make_lora_work
-from hf_rspin.resources import encoder_folder
+from hf_rspin.models.folders import BUNDLED, encoder_folder, is_bundled
 
 logger = logging.getLogger(__name__)
 
-EMBEDDED = "embedded"
 ADAPTER_CONFIG = "adapter_config.json"
 # what the weights of an adapter are good for
-DECISIVE = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width",
+ADAPTER_SETTINGS = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width",
             "scale", "reduction", "modules_to_save")  # fmt: skip
 
 
@@ -59,7 +58,7 @@ def _name_base(path: Path) -> None:
     name = adapter["base_model_name_or_path"]
     if name and Path(name).is_dir():
         place = Path(name).resolve()
-        name = EMBEDDED if place == encoder_folder().resolve() else str(place)
+        name = BUNDLED if place == encoder_folder().resolve() else str(place)
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(adapter | {"base_model_name_or_path": name}, indent=2))
         temporary.replace(path)
@@ -81,7 +80,7 @@ def changed_settings(model: PreTrainedModel | PeftModel, folder: str | Path) -> 
     if kinds[0] != kinds[1]:
         return ["adapter was {} and is {}".format(*(kind.lower() for kind in kinds))]
     changed = []
-    for name in DECISIVE:
+    for name in ADAPTER_SETTINGS:
         before, value = (_plain(settings.get(name)) for settings in (saved, now))
         if before != value:
             changed.append(f"{name} was {before} and is {value}")
@@ -121,7 +120,7 @@ def load_adapted(
     name = base or PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
     if not name:
         raise ValueError(f"the adapter in {folder} does not name its base model: pass base=...")
-    model = _load_base(str(folder), str(encoder_folder()) if name == EMBEDDED else str(name))
+    model = _load_base(str(folder), str(encoder_folder()) if is_bundled(name) else str(name))
     make_lora_work(model)
     adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=is_trainable)
     if adapted.peft_config["default"].modules_to_save:

@@ -106,9 +106,9 @@ def make_lora_work(model: PreTrainedModel) -> None:
             use_sdpa_attention(module)
         if isinstance(module, nn.BatchNorm1d):  # of a Conformer
             module.register_forward_pre_hook(_run_frozen)
-    front_end = dict(model.base_model.named_children()).get("feature_extractor")
-    if front_end is not None:
-        front_end._freeze_parameters()
+    convolutions = dict(model.base_model.named_children()).get("feature_extractor")
+    if convolutions is not None:
+        convolutions._freeze_parameters()
 
 
 def _run_frozen(module: nn.BatchNorm1d, inputs: tuple) -> None:

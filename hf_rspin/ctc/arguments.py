@@ -84,7 +84,7 @@ class CtcModelArguments(EncoderArguments):
     of the encoder's config.
     """
 
-    freeze_front_end: bool = field(
+    freeze_feature_encoder: bool = field(
         default=True, metadata={"help": "the convolutions keep their weights"}
     )
     num_trainable_layers: int | None = field(

@@ -12,7 +12,7 @@ import torch
 from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.data.collator import IGNORED_LABEL, BatchInfo, TwoViewCollator
 from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.skipped import SkippedFile, SkippedFiles
 
 
 @dataclass
@@ -40,7 +40,7 @@ class CtcDataset(TwoViewDataset):
         corpus: datasets.Dataset,
         labels: Sequence[Sequence[int]],
         strict: bool = False,
-        skipped: SkipLog | None = None,
+        skipped: SkippedFiles | None = None,
     ):
         super().__init__(
             corpus, views=None, min_seconds=0.0, max_seconds=float("inf"), strict=strict,

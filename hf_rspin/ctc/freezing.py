@@ -7,7 +7,9 @@ from transformers import PreTrainedModel
 
 
 def freeze_encoder(
-    model: PreTrainedModel, freeze_front_end: bool = True, num_trainable_layers: int | None = None
+    model: PreTrainedModel,
+    freeze_feature_encoder: bool = True,
+    num_trainable_layers: int | None = None,
 ) -> None:
     """Freeze what does not train, in place; the head always trains.
 
@@ -15,14 +17,14 @@ def freeze_encoder(
 
     Args:
         model: a model with a CTC head on an encoder of `CTC_CLASSES`.
-        freeze_front_end: the convolutions keep their weights, as is usual.
+        freeze_feature_encoder: the convolutions keep their weights, as is usual.
         num_trainable_layers: top transformer layers that train, 0 for the head alone; None for all.
 
     Raises:
         ValueError: more layers are asked for than the encoder has, or a negative number.
     """
     encoder = model.base_model
-    if freeze_front_end:
+    if freeze_feature_encoder:
         model.freeze_feature_encoder()  # also stops its backward pass, which the flags do not
     if num_trainable_layers is not None:
         layers, above = transformer_layers(model)

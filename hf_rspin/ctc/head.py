@@ -28,7 +28,7 @@ def class_prior(
 
 
 @torch.no_grad()
-def start_at_prior(head: nn.Linear, prior: np.ndarray) -> None:
+def init_bias_from_prior(head: nn.Linear, prior: np.ndarray) -> None:
     """Give a fresh head the bias with which it predicts `prior` (classes,); a trained one stays.
 
     A head that starts at equal probabilities first learns that nearly all frames are blank. The

@@ -21,7 +21,7 @@ from transformers import (
 
 from hf_rspin.adapters import AdapterArguments
 from hf_rspin.ctc.freezing import freeze_encoder
-from hf_rspin.ctc.head import start_at_prior
+from hf_rspin.ctc.head import init_bias_from_prior
 from hf_rspin.models import use_sdpa_attention
 from hf_rspin.training.builders import build_model
 
@@ -61,7 +61,7 @@ def build_ctc(
     Raises:
         ValueError: see `build_model` and `freeze_encoder`.
     """
-    changes = arguments.changes(without=("freeze_front_end", "num_trainable_layers"))
+    changes = arguments.changes(without=("freeze_feature_encoder", "num_trainable_layers"))
     model = build_model(
         arguments.encoder,
         CTC_CLASSES,
@@ -72,9 +72,9 @@ def build_ctc(
     if model.config.model_type == "wavlm":
         use_sdpa_attention(model.base_model)
     if prior is not None:
-        start_at_prior(model.lm_head, prior)
+        init_bias_from_prior(model.lm_head, prior)
     if adapter is None or adapter.adapter == "none":
-        freeze_encoder(model, arguments.freeze_front_end, arguments.num_trainable_layers)
+        freeze_encoder(model, arguments.freeze_feature_encoder, arguments.num_trainable_layers)
         return model
     freeze_encoder(model)
     return adapter.wrap(model, (HEAD,), arguments.num_trainable_layers)

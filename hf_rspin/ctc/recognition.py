@@ -20,7 +20,7 @@ from hf_rspin.evaluation.metrics import CharacterErrorRate, PhoneErrorRate, Word
 
 
 @dataclass(frozen=True)
-class Recognized:
+class Transcription:
     """What was said in an utterance, what was heard, and the CTC loss per token."""
 
     id: str
@@ -36,7 +36,7 @@ def recognize(
     split: EvaluationSplit,
     rank: int = 0,
     world_size: int = 1,
-) -> list[Recognized]:
+) -> list[Transcription]:
     """Decode a split greedily, one utterance at a time: a GroupNorm front end sees padding.
 
     Several processes share the work, and all of them get all of the result. Files that cannot be
@@ -81,7 +81,7 @@ def _recognize_one(
     split: EvaluationSplit,
     index: int,
     waveform: np.ndarray,
-) -> Recognized:
+) -> Transcription:
     reference = split.references[index]
     inputs = processor.feature_extractor(
         waveform, sampling_rate=SAMPLING_RATE, return_tensors="pt", return_attention_mask=True
@@ -90,10 +90,10 @@ def _recognize_one(
     outputs = model(**inputs, labels=labels)
     classes = outputs.logits[0].argmax(dim=-1).tolist()  # (frames,)
     heard = " ".join(processor.tokenizer.decode(classes).split())
-    return Recognized(split.utterances.ids[index], reference, heard, float(outputs.loss))
+    return Transcription(split.utterances.ids[index], reference, heard, float(outputs.loss))
 
 
-def error_rates(recognized: Sequence[Recognized], target: str) -> dict[str, float]:
+def error_rates(recognized: Sequence[Transcription], target: str) -> dict[str, float]:
     """Return word and character error rate of text, the phone error rate of phones."""
     texts = {
         "predictions": [one.prediction for one in recognized],
@@ -103,13 +103,13 @@ def error_rates(recognized: Sequence[Recognized], target: str) -> dict[str, floa
     return {metric.key: metric.compute(**texts)[metric.key] for metric in metrics}
 
 
-def score(recognized: Sequence[Recognized], target: str) -> dict[str, float]:
+def score(recognized: Sequence[Transcription], target: str) -> dict[str, float]:
     """Return the error rates, the mean loss and the number of utterances."""
     loss = float(np.mean([one.loss for one in recognized]))
     return {**error_rates(recognized, target), "loss": loss, "utterances": len(recognized)}
 
 
-def save_predictions(recognized: Sequence[Recognized], file: str | Path) -> None:
+def save_predictions(recognized: Sequence[Transcription], file: str | Path) -> None:
     """Write id, reference and prediction of every utterance as csv, whole or not at all."""
     columns = ["id", "reference", "prediction"]
     rows = [[getattr(one, name) for name in columns] for one in recognized]

@@ -19,7 +19,7 @@ from hf_rspin.ctc.splits import CtcSplits, EvaluationSplit
 from hf_rspin.ctc.trainer import CtcTrainer
 from hf_rspin.models import use_sdpa_attention
 from hf_rspin.publishing.card_file import write_card
-from hf_rspin.training.run_card import facts_of_run, portable
+from hf_rspin.training.run_card import info_of_run, portable
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def write_results(trainer: CtcTrainer, results: dict, saved: Path, folder: Path)
     # in place of what the last log says of dev, in the precision of training
     measured = _for_card(trainer.run_arguments[0].corpus, results)
     adapter = results["adapter"] if is_adapter(saved) else None
-    facts = replace(facts_of_run(trainer), results=measured, adapter=adapter)
+    facts = replace(info_of_run(trainer), results=measured, adapter=adapter)
     write_card(saved, AutoConfig.from_pretrained(saved), facts)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from peft import PeftModel
 from transformers import Wav2Vec2Processor
 
-from hf_rspin.adapters import AdapterArguments, is_adapter, merge_lora
+from hf_rspin.adapters import AdapterArguments, adapted_model, is_adapter, merge_lora
 from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
 from hf_rspin.ctc.arguments import CtcCorpusArguments, CtcModelArguments
 from hf_rspin.ctc.checks import leave_out_unalignable
@@ -21,8 +21,8 @@ from hf_rspin.ctc.splits import CtcSplits, load_splits
 from hf_rspin.ctc.trainer import CtcTrainer
 from hf_rspin.ctc.training_arguments import CtcTrainingArguments
 from hf_rspin.ctc.vocabulary import build_tokenizer, save_processor
-from hf_rspin.data import SkipLog
-from hf_rspin.models.encoder import default_feature_extractor
+from hf_rspin.data import SkippedFiles
+from hf_rspin.models.folders import feature_extractor_of
 from hf_rspin.training.checkpoints import WEIGHT_FILES
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.run import leave_process_group, resume_training, save_history
@@ -59,7 +59,7 @@ def build_fine_tune(
     Raises:
         ValueError: something given is wrong, in one sentence.
     """
-    skipped = SkipLog(corpus.strict)
+    skipped = SkippedFiles(corpus.strict)
     splits = load_splits(corpus, skipped)
     target, train = splits.rules.target, splits.train
     tokenizer = build_tokenizer(train.transcripts, target)
@@ -72,7 +72,7 @@ def build_fine_tune(
         training,
         CtcDataset(train.corpus, labels, corpus.strict, skipped),
         splits.dev,
-        processor=Wav2Vec2Processor(default_feature_extractor(recognizer.config), tokenizer),
+        processor=Wav2Vec2Processor(feature_extractor_of(adapted_model(recognizer)), tokenizer),
         target=target,
     )
     trainer.run_arguments = (corpus, model, adapter)
@@ -83,7 +83,7 @@ def fine_tune(run: CtcFineTune) -> dict:
     """Train from the newest complete checkpoint if there is one, save, measure; return results.
 
     Raises:
-        PreflightError: the run cannot work.
+        ConfigurationError: the run cannot work.
         AudioError: no audio can be read any more, or a bad file where the run is strict.
     """
     trainer, folder = run.trainer, Path(run.trainer.args.output_dir)

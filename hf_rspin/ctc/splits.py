@@ -12,9 +12,9 @@ import numpy as np
 
 from hf_rspin.ctc.arguments import CtcCorpusArguments
 from hf_rspin.ctc.transcripts import TranscriptRules, choose_target
-from hf_rspin.data import SkipLog, load_corpus
+from hf_rspin.data import SkippedFiles, load_corpus
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.splits import hold_out_speakers
-from hf_rspin.evaluation.utterances import Utterances
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +66,9 @@ class EvaluationSplit:
     """
 
     name: str
-    utterances: Utterances
+    utterances: EvaluationSet
     references: list[str]
-    skipped: SkipLog = field(default_factory=SkipLog)
+    skipped: SkippedFiles = field(default_factory=SkippedFiles)
     num_empty: int = 0
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class CtcSplits:
     test: EvaluationSplit | None = None
 
 
-def load_splits(arguments: CtcCorpusArguments, skipped: SkipLog) -> CtcSplits:
+def load_splits(arguments: CtcCorpusArguments, skipped: SkippedFiles) -> CtcSplits:
     """Load the corpus and divide it; without a dev split, some of the training data is held out.
 
     Args:
@@ -106,7 +106,7 @@ def load_splits(arguments: CtcCorpusArguments, skipped: SkipLog) -> CtcSplits:
     _check_disjoint(arguments, corpus, dev, test)
     if dev is None and arguments.dev_fraction > 0:
         corpus, held, name = _hold_out(corpus, arguments.dev_fraction)
-        dev = _evaluation(name, held, rules, SkipLog(arguments.strict))
+        dev = _evaluation(name, held, rules, SkippedFiles(arguments.strict))
     train = TrainSplit(corpus, rules.read(corpus))
     train.leave_out([not text for text in train.transcripts], f"have no {rules.target}")
     seconds = np.asarray(train.corpus["duration"], dtype=float)
@@ -127,16 +127,16 @@ def _load_evaluation(
 ) -> EvaluationSplit | None:
     if split is None:
         return None
-    skipped = SkipLog(arguments.strict)
+    skipped = SkippedFiles(arguments.strict)
     corpus = load_corpus(arguments.corpus, split, skipped=skipped)
     return _evaluation(split, corpus, rules, skipped)
 
 
 def _evaluation(
-    name: str, corpus: datasets.Dataset, rules: TranscriptRules, skipped: SkipLog
+    name: str, corpus: datasets.Dataset, rules: TranscriptRules, skipped: SkippedFiles
 ) -> EvaluationSplit:
     texts = dict(zip(map(str, corpus["id"]), rules.read(corpus), strict=True))
-    utterances = Utterances.from_corpus(corpus)
+    utterances = EvaluationSet.from_corpus(corpus)
     spoken = [i for i, key in enumerate(utterances.ids) if texts[key]]
     if not spoken:
         raise ValueError(

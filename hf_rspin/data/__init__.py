@@ -4,13 +4,13 @@ from hf_rspin.data.collator import BatchInfo, TwoViewCollator
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.data.dataset import TwoViewDataset, TwoViewExample
 from hf_rspin.data.samplers import DurationBatchSampler, PairBatchSampler
-from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.skipped import SkippedFile, SkippedFiles
 
 __all__ = [
     "BatchInfo",
     "DurationBatchSampler",
     "PairBatchSampler",
-    "SkipLog",
+    "SkippedFiles",
     "SkippedFile",
     "TwoViewCollator",
     "TwoViewDataset",

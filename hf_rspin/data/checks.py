@@ -15,7 +15,7 @@ TOLERATED_FRAMES = 2  # headers and resamplers round differently
 TOLERATED_SHARE = 0.01  # of utterances whose labels do not fit; they are skipped in training
 
 
-class PreflightError(ValueError):
+class ConfigurationError(ValueError):
     """A run that cannot work; the message lists every reason and its remedy."""
 
 
@@ -23,13 +23,13 @@ def raise_problems(problems: list[str]) -> None:
     """Raise what the checks found, if anything.
 
     Raises:
-        PreflightError: `problems` is not empty.
+        ConfigurationError: `problems` is not empty.
     """
     if len(problems) == 1:
-        raise PreflightError(f"Training cannot start: {problems[0]}")
+        raise ConfigurationError(f"Training cannot start: {problems[0]}")
     if problems:
         listed = "\n".join(f"  {number}. {text}" for number, text in enumerate(problems, 1))
-        raise PreflightError(f"Training cannot start:\n{listed}")
+        raise ConfigurationError(f"Training cannot start:\n{listed}")
 
 
 def check_batches(

@@ -21,12 +21,12 @@ class BatchInfo:
 
     Attributes:
         seconds: speech in one view, without padding.
-        voices_unchanged: examples whose voice could not be changed (unvoiced, silent, too short).
+        num_unperturbed: examples whose voice could not be changed (unvoiced, silent, too short).
         skipped: files that could not be used, with the reason.
     """
 
     seconds: float
-    voices_unchanged: int = 0
+    num_unperturbed: int = 0
     skipped: list[SkippedFile] = field(default_factory=list)
 
 
@@ -61,7 +61,7 @@ class TwoViewCollator:
             batch["labels"] = _pad_labels(examples, input_values.shape[1])
         batch["batch_info"] = BatchInfo(
             seconds=sum(len(example.clean) for example in examples) / SAMPLING_RATE,
-            voices_unchanged=sum(example.voice_skipped for example in examples),
+            num_unperturbed=sum(example.voice_skipped for example in examples),
             skipped=skipped,
         )
         return batch

@@ -25,7 +25,7 @@ from hf_rspin.data.audio_column import ColumnNames
 from hf_rspin.data.identifiers import row_ids
 from hf_rspin.data.joining import join_corpora
 from hf_rspin.data.segments import cut_at_pauses
-from hf_rspin.data.skipped import NAMELESS, SkipLog, SkippedFile
+from hf_rspin.data.skipped import NAMELESS, SkippedFile, SkippedFiles
 from hf_rspin.data.sources import CorpusSource, is_corpus, read_source
 from hf_rspin.data.tables import as_text, set_column
 
@@ -43,7 +43,7 @@ def load_corpus(
     min_seconds: float = ONE_FRAME,
     decode: bool = False,
     strict: bool = False,
-    skipped: SkipLog | None = None,
+    skipped: SkippedFiles | None = None,
     audio_column: str | None = None,
     text_column: str | None = None,
     speaker_column: str | None = None,
@@ -82,7 +82,7 @@ def load_corpus(
     Example:
         >>> load_corpus("cv/validated.tsv", audio_column="path", text_column="sentence")
     """
-    skipped = SkipLog(strict) if skipped is None else skipped
+    skipped = SkippedFiles(strict) if skipped is None else skipped
     columns = ColumnNames(audio_column, text_column, speaker_column)
     sources = [source]
     if isinstance(source, list | tuple) and source and all(map(is_corpus, source)):
@@ -96,7 +96,7 @@ def _load_one(
     source: CorpusSource,
     split: str | None,
     columns: ColumnNames,
-    skipped: SkipLog,
+    skipped: SkippedFiles,
     min_seconds: float,
     decode: bool,
 ) -> datasets.Dataset:

@@ -24,7 +24,7 @@ from hf_rspin.audio import (
     read_audio,
 )
 from hf_rspin.data.f0_ranges import F0_COLUMNS, check_f0_ranges, f0_range
-from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
+from hf_rspin.data.skipped import SkippedFile, SkippedFiles, utterance_name
 from hf_rspin.seeding import example_generator
 from hf_rspin.views import ViewPair
 
@@ -102,7 +102,7 @@ class TwoViewDataset(Dataset):
         min_seconds: float = 2.5,
         max_seconds: float = 17.0,
         strict: bool = False,
-        skipped: SkipLog | None = None,
+        skipped: SkippedFiles | None = None,
     ):
         missing = {"id", "audio", "duration"} - set(corpus.column_names)
         if missing:
@@ -111,7 +111,7 @@ class TwoViewDataset(Dataset):
             )
         self.views, self.frame_labels, self.seed = views, frame_labels, seed
         self.min_seconds, self.max_seconds, self.strict = min_seconds, max_seconds, strict
-        self.skipped = SkipLog() if skipped is None else skipped
+        self.skipped = SkippedFiles() if skipped is None else skipped
         seconds = np.asarray(corpus["duration"], dtype=np.float64)
         kept = np.flatnonzero(seconds >= min_seconds)
         self.num_too_short = len(seconds) - len(kept)

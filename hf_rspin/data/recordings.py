@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from hf_rspin.audio import SAMPLING_RATE, AudioError, audio_name, read_segment
 from hf_rspin.data.corpus import check_audible
-from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.skipped import SkippedFile, SkippedFiles
 
 
 def cut_recordings(
@@ -22,7 +22,7 @@ def cut_recordings(
     segment_seconds: float = 12.0,
     min_seconds: float = 1.0,
     seed: int = 0,
-    skipped: SkipLog | None = None,
+    skipped: SkippedFiles | None = None,
 ) -> datasets.Dataset:
     """Cut recordings of any length into equal parts and write a random choice of them.
 
@@ -42,7 +42,7 @@ def cut_recordings(
     Returns:
         The parts in random order, columns `id`, `audio`, `duration` and maybe `speaker`.
     """
-    skipped = SkipLog() if skipped is None else skipped
+    skipped = SkippedFiles() if skipped is None else skipped
     parts = _choose(corpus["duration"], segment_seconds, most_seconds, seed)
     columns = [c for c in ("id", "audio", "speaker") if c in corpus.column_names]
     corpus, rows = corpus.select_columns(columns), []

@@ -20,7 +20,7 @@ from hf_rspin.audio import (
 )
 from hf_rspin.data.identifiers import segment_id
 from hf_rspin.data.memory import add_cells
-from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.skipped import SkippedFile, SkippedFiles
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ QUIET_FRAMES = 10  # frames of 20 ms: the pause that is looked for
 def cut_at_pauses(
     corpus: datasets.Dataset,
     segment_seconds: float,
-    skipped: SkipLog | None = None,
+    skipped: SkippedFiles | None = None,
     longer_than: float = LONG_SECONDS,
 ) -> datasets.Dataset:
     """Cut recordings above `longer_than` seconds into parts, each in the quietest place nearby.
@@ -58,7 +58,10 @@ def cut_at_pauses(
     """
     if not segment_seconds >= 1:
         raise ValueError(f"segment_seconds is {segment_seconds}; expected at least 1.")
-    limit, skipped = max(longer_than, segment_seconds), SkipLog() if skipped is None else skipped
+    limit, skipped = (
+        max(longer_than, segment_seconds),
+        SkippedFiles() if skipped is None else skipped,
+    )
     long_rows = [row for row, seconds in enumerate(corpus["duration"]) if seconds > limit]
     if not long_rows:
         return corpus
@@ -107,7 +110,7 @@ def _quietest(cell: dict, first: float, last: float) -> float:
 
 
 def _find_parts(
-    corpus: datasets.Dataset, cells: dict[int, dict], segment_seconds: float, skipped: SkipLog
+    corpus: datasets.Dataset, cells: dict[int, dict], segment_seconds: float, skipped: SkippedFiles
 ) -> list[tuple[int, float | None, float | None]]:
     """Return (row, start, stop) of every row; start and stop are None where it stays whole."""
 

@@ -29,7 +29,7 @@ def utterance_name(source: AudioSource, key: str | None) -> str:
     return f"utterance {key}" if name == NAMELESS and key is not None else name
 
 
-class SkipLog:
+class SkippedFiles:
     """Remembers skipped files by name.
 
     Args:
@@ -70,7 +70,7 @@ class SkipLog:
         return f"{len(names)} skipped: {', '.join(names[:NAMES_SHOWN])}{more}."
 
 
-def share_skipped(log: SkipLog) -> None:
+def share_skipped(log: SkippedFiles) -> None:
     """Give every process what the others skipped; all of them must call this together."""
     for name, reason in gather_object(list(log.reasons.items())[log.num_shared :]):
         log.add(SkippedFile(name, reason))

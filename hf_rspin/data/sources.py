@@ -23,7 +23,7 @@ from hf_rspin.data.folders import (
     split_of,
 )
 from hf_rspin.data.memory import read_list
-from hf_rspin.data.skipped import SkipLog, SkippedFile
+from hf_rspin.data.skipped import SkippedFile, SkippedFiles
 from hf_rspin.data.tables import PATH_COLUMNS, as_text, load_parquet, parse_table
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ CorpusSource = str | Path | datasets.Dataset | datasets.DatasetDict | Sequence[A
 
 
 def read_source(
-    source: CorpusSource, split: str | None, columns: ColumnNames, skipped: SkipLog
+    source: CorpusSource, split: str | None, columns: ColumnNames, skipped: SkippedFiles
 ) -> tuple[datasets.Dataset, list[int]]:
     """Return all rows of `source`, their `audio` column undecoded, and which are of the split.
 
@@ -73,7 +73,7 @@ def is_corpus(item: object) -> bool:
     return Path(item).suffix.lower() not in (*AUDIO_SUFFIXES, *FOREIGN_SUFFIXES)
 
 
-def _read_folder(folder: Path, columns: ColumnNames, skipped: SkipLog) -> datasets.Dataset:
+def _read_folder(folder: Path, columns: ColumnNames, skipped: SkippedFiles) -> datasets.Dataset:
     contents = list_folder(folder)
     if contents.metadata:
         return _read_metadata(contents.metadata, folder, columns)
@@ -90,7 +90,7 @@ def _read_folder(folder: Path, columns: ColumnNames, skipped: SkipLog) -> datase
     return with_audio(datasets.Dataset.from_dict(rows), folder, columns)
 
 
-def _tell_left_out(contents: FolderContents, folder: Path, skipped: SkipLog) -> None:
+def _tell_left_out(contents: FolderContents, folder: Path, skipped: SkippedFiles) -> None:
     """Name what lies in a folder of audio and is not read.
 
     Raises:

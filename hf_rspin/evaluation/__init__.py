@@ -9,15 +9,16 @@ from hf_rspin.evaluation.conditions import (
     BackgroundNoise,
     Clean,
     GaussianNoise,
-    Rooms,
-    simulate_rooms,
+    Reverberation,
+    synthesize_rirs,
 )
 from hf_rspin.evaluation.evaluate import Cell, Evaluation
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.features import (
-    EncoderFrontEnd,
-    LogMelFrontEnd,
-    MfccFrontEnd,
-    load_front_end,
+    LogMelFeatures,
+    MfccFeatures,
+    PretrainedEncoderFeatures,
+    load_features,
 )
 from hf_rspin.evaluation.metrics import (
     CharacterErrorRate,
@@ -45,7 +46,6 @@ from hf_rspin.evaluation.similarity import LinearCKA, linear_cka
 from hf_rspin.evaluation.splits import hold_out_speakers, split_within_speakers
 from hf_rspin.evaluation.table import to_table
 from hf_rspin.evaluation.unit_quality import UnitQuality, unit_quality
-from hf_rspin.evaluation.utterances import Utterances
 
 __all__ = [
     "PROBES",
@@ -54,39 +54,39 @@ __all__ = [
     "CharacterErrorRate",
     "CkaProbe",
     "Clean",
-    "EncoderFrontEnd",
+    "PretrainedEncoderFeatures",
     "ErrorCounts",
     "Evaluation",
     "GaussianNoise",
     "GeometryProbe",
     "LinearCKA",
-    "LogMelFrontEnd",
+    "LogMelFeatures",
     "Metric",
-    "MfccFrontEnd",
+    "MfccFeatures",
     "PhoneErrorRate",
     "PhoneProbe",
     "PhoneRecognition",
     "Probe",
     "ProbeArguments",
     "RetrievalScores",
-    "Rooms",
+    "Reverberation",
     "Row",
     "SpeakerIdentification",
     "SpeakerProbe",
     "UnitProbe",
     "UnitQuality",
-    "Utterances",
+    "EvaluationSet",
     "WeightedLayerSum",
     "WordErrorRate",
     "bootstrap_interval",
     "count_errors",
     "hold_out_speakers",
     "linear_cka",
-    "load_front_end",
+    "load_features",
     "match_score",
     "paired_difference",
     "retrieve",
-    "simulate_rooms",
+    "synthesize_rirs",
     "split_within_speakers",
     "to_table",
     "train_probe",

@@ -83,7 +83,7 @@ class BackgroundNoise:
 
 
 @dataclass(frozen=True)
-class Rooms:
+class Reverberation:
     """Reverberation; each utterance sounds in one of the rooms, so the score averages them.
 
     Args:
@@ -105,7 +105,7 @@ class Rooms:
         return reverberate(waveform, self.responses[int(rng.integers(len(self.responses)))])
 
 
-def simulate_rooms(count: int, seed: int = 0) -> list[np.ndarray]:
+def synthesize_rirs(count: int, seed: int = 0) -> list[np.ndarray]:
     """Return `count` synthetic room responses with reverberation times from 0.3 to 1.2 s."""
     times = np.linspace(0.3, 1.2, count)
     return [

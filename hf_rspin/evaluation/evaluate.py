@@ -17,10 +17,10 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_rspin.evaluation.conditions import CLEAN, Clean, Distortion, condition_fingerprint
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import stream_features
-from hf_rspin.evaluation.features import FrontEnd
+from hf_rspin.evaluation.features import EncoderFeatures
 from hf_rspin.evaluation.probes import CleanFeatures, Metric, Probe, Row
-from hf_rspin.evaluation.utterances import Utterances
 from hf_rspin.utils import write_json
 
 logger = logging.getLogger(__name__)
@@ -87,17 +87,17 @@ class Evaluation:
 
     Example:
         >>> evaluation = Evaluation("runs/eval", test, [GaussianNoise(0.0)], [CkaProbe()])
-        >>> evaluation.run(load_front_end("facebook/hubert-base-ls960"))
+        >>> evaluation.run(load_features("facebook/hubert-base-ls960"))
         >>> to_table(evaluation.cells())      # one long pandas table
     """
 
     def __init__(
         self,
         folder: str | Path,
-        test: Utterances,
+        test: EvaluationSet,
         conditions: Sequence[Distortion],
         probes: Sequence[Probe],
-        train: Utterances | None = None,
+        train: EvaluationSet | None = None,
         dtype: torch.dtype = torch.float16,
         num_workers: int = 1,
         progress: bool = True,
@@ -145,35 +145,35 @@ class Evaluation:
 
     def run(
         self,
-        front_end: FrontEnd,
+        encoder_features: EncoderFeatures,
         probes: Sequence[str] | None = None,
         conditions: Sequence[str] | None = None,
     ) -> None:
         """Measure what has no cell yet.
 
         Args:
-            front_end: the encoder.
+            encoder_features: the encoder.
             probes: names of those to run; default all.
             conditions: names of those to run; default all.
 
         Raises:
             ValueError: see `check_encoder`.
         """
-        fingerprint = front_end.fingerprint()
-        self.check_encoder(front_end.name, fingerprint)
-        self._order = [*dict.fromkeys([*self._order, front_end.name])]
-        missing = self._missing(front_end.name, fingerprint, probes, conditions)
+        fingerprint = encoder_features.fingerprint()
+        self.check_encoder(encoder_features.name, fingerprint)
+        self._order = [*dict.fromkeys([*self._order, encoder_features.name])]
+        missing = self._missing(encoder_features.name, fingerprint, probes, conditions)
         if not missing:
-            logger.info("%s: everything is measured already.", front_end.name)
+            logger.info("%s: everything is measured already.", encoder_features.name)
             return
         folder = self.folder / "features" / fingerprint
         encoded = sum(self.conditions[place].name != CLEAN for place in missing)
         with tqdm(
-            total=encoded * len(self.test), desc=f"Measuring {front_end.name}",
+            total=encoded * len(self.test), desc=f"Measuring {encoder_features.name}",
             unit="utt", disable=not self.progress,
         ) as bar:  # fmt: skip
             features = CleanFeatures(
-                front_end, self.test, self.train, folder, self.dtype, self.num_workers, bar
+                encoder_features, self.test, self.train, folder, self.dtype, self.num_workers, bar
             )
             for probe in dict.fromkeys(probe for found in missing.values() for probe in found):
                 bar.set_postfix_str(f"{probe.name} learns")
@@ -244,7 +244,7 @@ class Evaluation:
         for probe in probes:
             key = {"encoder": fingerprint, **self._keys[probe, place]}
             Cell(
-                features.front_end.name, probe.name, condition.name, condition.snr_db, key,
+                features.encoder_features.name, probe.name, condition.name, condition.snr_db, key,
                 probe.rows(), probe.details(),
             ).write(self.folder / "cells")  # fmt: skip
 
@@ -257,7 +257,7 @@ class Evaluation:
             return (store[index] for index in range(len(store)))
         test = self.test
         return stream_features(
-            features.front_end, lambda i: condition(test.read(i), test.ids[i]), len(test),
+            features.encoder_features, lambda i: condition(test.read(i), test.ids[i]), len(test),
             self.num_workers, features.bar,
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from numpy.lib.format import open_memmap, write_array_header_1_0
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from hf_rspin.evaluation.features import FrontEnd
+from hf_rspin.evaluation.features import EncoderFeatures
 from hf_rspin.utils import write_json
 
 WaveformReader = Callable[[int], np.ndarray]
@@ -24,7 +24,7 @@ _INDEX, _FEATURES = "index.json", "features.npy"
 
 
 def stream_features(
-    front_end: FrontEnd,
+    encoder_features: EncoderFeatures,
     read: WaveformReader,
     count: int,
     num_workers: int = 1,
@@ -33,7 +33,7 @@ def stream_features(
     """Yield the features (layers, frames, dim) of examples 0 .. count - 1, in order.
 
     Args:
-        front_end: waveform (samples,) -> (layers, frames, dim).
+        encoder_features: waveform (samples,) -> (layers, frames, dim).
         read: index -> waveform (samples,); reading and distorting run in the workers as well.
         count: number of examples.
         num_workers: threads; each runs whole utterances, which scales better on a CPU than
@@ -51,7 +51,7 @@ def stream_features(
         pending: deque = deque()
         try:
             for index in range(count):
-                pending.append(pool.submit(lambda i: front_end(read(i)), index))
+                pending.append(pool.submit(lambda i: encoder_features(read(i)), index))
                 if len(pending) > 2 * num_workers:
                     yield finish(pending.popleft())
             while pending:

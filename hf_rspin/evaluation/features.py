@@ -13,10 +13,11 @@ from transformers import PreTrainedModel
 
 from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
-from hf_rspin.models.encoder import check_frame_rate, reads_normalized, spread_over_frames
+from hf_rspin.models.encoder import check_frame_rate, spread_over_frames
+from hf_rspin.models.folders import wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.units.mfcc import log_mel, mfcc
-from hf_rspin.units.windows import run_in_windows
+from hf_rspin.units.windows import chunked_inference
 
 LOG_MEL, MFCC = "log-mel", "mfcc"
 # Mean and standard deviation of 80-band log-mel values over ordinary speech; one constant for
@@ -24,8 +25,8 @@ LOG_MEL, MFCC = "log-mel", "mfcc"
 _LOG_MEL_MEAN, _LOG_MEL_SCALE = -5.0, 4.0
 
 
-class FrontEnd(Protocol):
-    """What the probes need: `front_end(waveform)` gives (layers, frames, dim), float32."""
+class EncoderFeatures(Protocol):
+    """What the probes need: `encoder_features(waveform)` gives (layers, frames, dim), float32."""
 
     name: str
     num_layers: int
@@ -38,13 +39,13 @@ class FrontEnd(Protocol):
         """Return a text that changes when the features would."""
 
 
-class EncoderFrontEnd:
+class PretrainedEncoderFeatures:
     """All hidden states of a frozen encoder in eval mode: encoder input + every layer.
 
     One utterance at a time: a GroupNorm front end sees padding (doubling a length with zeros
     moved valid frames by a third), and on a CPU batches are no faster. The last entry is
     `last_hidden_state`, which for "stable layer norm" encoders has the final LayerNorm that
-    `hidden_states[-1]` lacks. Above 30 s the windows of `run_in_windows` are encoded. Calls from
+    `hidden_states[-1]` lacks. Above 30 s the windows of `chunked_inference` are encoded. Calls from
     several threads are safe.
 
     Args:
@@ -67,14 +68,14 @@ class EncoderFrontEnd:
     @classmethod
     def from_pretrained(
         cls, path: str | Path, name: str | None = None, bf16: bool = True, device: str = "cpu"
-    ) -> EncoderFrontEnd:
+    ) -> PretrainedEncoderFeatures:
         """Load a model folder or Hub id as a plain encoder, in float32 however it is stored.
 
         The folder of an adapter is loaded with the encoder that it adapts.
         """
         model = _load_encoder(path).to(device)
         check_frame_rate(model.config)
-        return cls(model, name or Path(path).name, reads_normalized(model.config), bf16)
+        return cls(model, name or Path(path).name, wants_normalized(path, model.config), bf16)
 
     @torch.inference_mode()
     def __call__(self, waveform: np.ndarray) -> Tensor:
@@ -93,7 +94,7 @@ class EncoderFrontEnd:
             values = normalize_waveforms(values)
         device = next(self.model.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            return run_in_windows(self._states, values.to(device), 1, self.model)
+            return chunked_inference(self._states, values.to(device), 1, self.model)
 
     def _states(self, values: Tensor) -> Tensor:
         """(1, samples) -> (layers, frames, dim), float32, on the CPU."""
@@ -112,11 +113,11 @@ class EncoderFrontEnd:
         return digest.hexdigest()[:16]
 
 
-class LogMelFrontEnd:
-    """80 log-mel bands in the encoder's frames: the front end that learned nothing.
+class LogMelFeatures:
+    """80 log-mel bands in the encoder's frames: the features that learned nothing.
 
-    Has the interface of `EncoderFrontEnd`, with a single "layer". A linear probe that sees one
-    frame of it is weak by design; `context` frames either side are stacked to be fair to it.
+    Has the interface of `PretrainedEncoderFeatures`, with a single "layer". A linear probe that
+    sees one frame of it is weak by design; `context` frames either side are stacked to be fair.
 
     Args:
         num_mels: number of mel bands.
@@ -148,7 +149,7 @@ class LogMelFrontEnd:
         return f"{LOG_MEL} {self.num_mels} {self.context}"
 
 
-class MfccFrontEnd:
+class MfccFeatures:
     """MFCC with first and second differences (39 dimensions): what needs no encoder."""
 
     num_layers, dim = 1, 39
@@ -169,9 +170,9 @@ class MfccFrontEnd:
         return MFCC
 
 
-def load_front_end(
+def load_features(
     path: str, name: str | None = None, bf16: bool = True, device: str = "cpu"
-) -> FrontEnd:
+) -> EncoderFeatures:
     """Return what gives the features of `path`.
 
     Args:
@@ -186,16 +187,16 @@ def load_front_end(
     """
     kind, _, context = path.partition(":")
     if kind not in (LOG_MEL, MFCC):
-        return EncoderFrontEnd.from_pretrained(path, name, bf16, device)
+        return PretrainedEncoderFeatures.from_pretrained(path, name, bf16, device)
     if kind == MFCC:
-        return MfccFrontEnd(name or path)
+        return MfccFeatures(name or path)
     if not (context or "0").isdigit():
         raise ValueError(f"got front end {path!r}; expected log-mel, or log-mel:3 (context).")
-    return LogMelFrontEnd(context=int(context or 0), name=name or path)
+    return LogMelFeatures(context=int(context or 0), name=name or path)
 
 
 def needs_no_model(path: str) -> bool:
-    """Say whether `load_front_end` computes `path` from the audio alone."""
+    """Say whether `load_features` computes `path` from the audio alone."""
     return path.partition(":")[0] in (LOG_MEL, MFCC)
 
 

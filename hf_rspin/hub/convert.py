@@ -20,7 +20,7 @@ from hf_rspin.hub.torch_files import TorchFile, open_torch_file
 from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
 from hf_rspin.models.encoder import default_feature_extractor, reads_normalized
 from hf_rspin.publishing.card_file import write_card
-from hf_rspin.publishing.model_card import CardFacts
+from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.units.whole_folder import whole_folder
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def convert_checkpoint(
         extractor.do_normalize = official.do_normalize
         extractor.save_pretrained(temporary)
         origin = f"Converted from {source.name}; what it was trained on is not recorded."
-        facts = CardFacts(name=folder.name, method=names.method, training_data=origin)
+        facts = ModelCardInfo(name=folder.name, method=names.method, training_data=origin)
         write_card(temporary, model.config, facts)
     inert = [name for name in file.names if name not in {**BUILDERS, **STORAGE_CLASSES}]
     return Conversion(folder, model, official, names.left_out, names.unknown, inert)

@@ -19,7 +19,7 @@ from hf_rspin.models import LaserModel, RSpinModel
 from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.models.loading import load_encoder, plain_config
 from hf_rspin.publishing.card_file import CARD, is_untouched, place_card, sign, unsigned
-from hf_rspin.publishing.model_card import CardFacts, make_card, method_of
+from hf_rspin.publishing.model_card import ModelCardInfo, make_card, method_of
 
 # decide how a model runs, and are no part of what a config saves
 _RUNTIME = ("_attn_implementation", "dtype", "name_or_path")
@@ -113,8 +113,8 @@ def _write_card(
     place_card(folder, text)
 
 
-def _facts_of(model: PreTrainedModel) -> CardFacts:
-    return vars(model).get("card_facts") or CardFacts()
+def _facts_of(model: PreTrainedModel) -> ModelCardInfo:
+    return vars(model).get("card_info") or ModelCardInfo()
 
 
 def _with_use_of(text: str, other: str) -> str:

@@ -90,12 +90,12 @@ class Layout:
             pairs += _layer_modules(f"encoder.layers.{layer}.")
         for official, ours in pairs:
             names |= {f"{official}.{part}": f"{ours}.{part}" for part in ("weight", "bias")}
-        names |= self._front_end() | self._positions()
+        names |= self._feature_encoder() | self._positions()
         if self.family == "wavlm":
             names |= self._relative_positions()
         return names
 
-    def _front_end(self) -> dict[str, str]:
+    def _feature_encoder(self) -> dict[str, str]:
         names = {}
         for layer in range(self.conv_layers):
             official = ours = f"feature_extractor.conv_layers.{layer}"

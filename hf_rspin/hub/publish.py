@@ -14,7 +14,7 @@ from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.publishing import has_own_extractor, save_companions
 from hf_rspin.publishing.card_file import CARD, is_untouched, place_card, with_metadata
-from hf_rspin.publishing.model_card import CardFacts
+from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.publishing.upload import upload
 from hf_rspin.units import AcousticPieces
 
@@ -23,7 +23,7 @@ def save_for_hub(
     model: PreTrainedModel,
     folder: str | Path,
     pieces: AcousticPieces | None = None,
-    card: CardFacts | None = None,
+    card: ModelCardInfo | None = None,
 ) -> None:
     """Save a model with everything that its users need.
 
@@ -36,12 +36,12 @@ def save_for_hub(
         folder: where to.
         pieces: acoustic pieces that its pseudo-labels stand for; None for those of
             `model.acoustic_pieces`.
-        card: what the card says beside the config; None for `model.card_facts`.
+        card: what the card says beside the config; None for `model.card_info`.
     """
     has_extractor = has_own_extractor(folder, default_feature_extractor)
     model.save_pretrained(folder)
     if isinstance(model, EncoderWithHeads):  # has written its extractor
-        pieces, card = pieces or model.acoustic_pieces, card or model.card_facts
+        pieces, card = pieces or model.acoustic_pieces, card or model.card_info
     elif not has_extractor:
         default_feature_extractor(model.config).save_pretrained(folder)
     save_companions(folder, model.config, pieces, card)
@@ -54,7 +54,7 @@ def push_to_hub(
     private: bool | None = None,
     token: str | bool | None = None,
     pieces: AcousticPieces | None = None,
-    card: CardFacts | None = None,
+    card: ModelCardInfo | None = None,
     commit_message: str = "Upload model",
 ) -> str:
     """Upload a model, or its finished folder, in one commit; return the commit's address.

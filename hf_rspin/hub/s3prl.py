@@ -34,8 +34,8 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, normalize_waveforms
 from hf_rspin.models.encoder import FAMILIES
+from hf_rspin.models.folders import fetch, read_config, wants_normalized
 from hf_rspin.models.loading import load_encoder
-from hf_rspin.units.saved_models import fetch, read_config, wants_normalized
 
 # encoders with the same parts under the same names
 ENCODERS = tuple(name for name, family in FAMILIES.items() if family.splits)
@@ -52,7 +52,7 @@ class UpstreamExpert(nn.Module):
 
     Args:
         ckpt: folder of a model, with our heads (which are left out) or plain, a file in it, a Hub
-            id, or "embedded".
+            id, or "bundled".
         model_config: None; s3prl passes it, and the folder has its config.
         refresh: unused; s3prl passes it, and downloads are checked for news anyway.
         normalize: feed waveforms of mean 0 and variance 1; None for what the folder says, see

@@ -2,7 +2,7 @@
 
 DistributedDataParallel averages the gradients of the ranks. A loss that is already a mean over
 the frames of *all* ranks must therefore hand each rank `world size` times its own share of the
-gradient: `sum_over_ranks` does, so that two processes train exactly as one with both halves.
+gradient: `all_reduce_with_grad` does, so that two processes train exactly as one with both halves.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def reduce_max_(tensor: Tensor) -> Tensor:
     return tensor
 
 
-class _SumOverRanks(torch.autograd.Function):
+class _AllReduceWithGrad(torch.autograd.Function):
     @staticmethod
     def forward(ctx, tensor: Tensor) -> Tensor:
         return reduce_sum_(tensor.detach().clone())
@@ -48,19 +48,19 @@ class _SumOverRanks(torch.autograd.Function):
         return gradient * world_size()
 
 
-def sum_over_ranks(tensor: Tensor) -> Tensor:
+def all_reduce_with_grad(tensor: Tensor) -> Tensor:
     """Return the sum of `tensor` over ranks, differentiable.
 
     The gradient is multiplied by the number of ranks, because every rank holds the same total
     and the ranks' gradients are averaged afterwards.
     """
-    return _SumOverRanks.apply(tensor) if world_size() > 1 else tensor
+    return _AllReduceWithGrad.apply(tensor) if world_size() > 1 else tensor
 
 
 def mean_over_ranks(values: Tensor) -> Tensor:
     """Return the mean of `values` (items,) of all ranks, which may hold unequal numbers of them.
 
-    Differentiable; the gradient is scaled as that of `sum_over_ranks`.
+    Differentiable; the gradient is scaled as that of `all_reduce_with_grad`.
     """
     count = reduce_sum_(torch.tensor(float(len(values)), device=values.device))
-    return sum_over_ranks(values.sum()) / count
+    return all_reduce_with_grad(values.sum()) / count

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hf_rspin.losses.distributed import reduce_sum_, sum_over_ranks
+from hf_rspin.losses.distributed import all_reduce_with_grad, reduce_sum_
 
 
 class LabelLossOutput(NamedTuple):
@@ -33,4 +33,4 @@ def label_loss(logits: Tensor, labels: Tensor) -> LabelLossOutput:
     counts = reduce_sum_(torch.stack([hits, (labels != -100).sum()]).to(total.dtype))
     # a batch without a label gives 0, not NaN
     num_labels = counts[1].clamp_min(1)
-    return LabelLossOutput(sum_over_ranks(total) / num_labels, counts[0] / num_labels)
+    return LabelLossOutput(all_reduce_with_grad(total) / num_labels, counts[0] / num_labels)

@@ -45,7 +45,7 @@ class EncoderWithHeads(PreTrainedModel):
         frozen_dropout: True keeps dropout active in the frozen part while training, as the
             authors of Spin do; read by `train()`, neither part of the config nor saved.
         acoustic_pieces: saved too: what the labels of an auxiliary head stand for.
-        card_facts: what the model card says beside the config.
+        card_info: what the model card says beside the config.
     """
 
     fields: ClassVar[type[HeadFields]] = HeadFields
@@ -55,7 +55,7 @@ class EncoderWithHeads(PreTrainedModel):
 
     frozen_dropout: bool = False
     acoustic_pieces: Any = None
-    card_facts: Any = None
+    card_info: Any = None
     _num_frozen_layers: int | None = None
 
     def __init__(self, config: PreTrainedConfig):
@@ -238,7 +238,7 @@ class EncoderWithHeads(PreTrainedModel):
             return
         if home is not None:
             publishing.save_code(home, folder)
-        publishing.save_companions(folder, self.config, self.acoustic_pieces, self.card_facts)
+        publishing.save_companions(folder, self.config, self.acoustic_pieces, self.card_info)
         if push_to_hub:
             upload_options.setdefault("repo_id", folder.name)
             publishing.upload(folder, **upload_options)

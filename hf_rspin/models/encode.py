@@ -13,7 +13,7 @@ from hf_rspin.models.encoder import num_output_frames, spread_over_frames
 
 
 @dataclass
-class EncodedView:
+class EncoderOutput:
     """What is known of a batch of waveforms after the encoder; frames at 50 Hz.
 
     Attributes:
@@ -30,7 +30,7 @@ class EncodedView:
     spin_input: Tensor
     auxiliary_input: Tensor
 
-    def rows(self, start: int, stop: int) -> EncodedView:
+    def rows(self, start: int, stop: int) -> EncoderOutput:
         """Return the view of utterances `start` to `stop`."""
 
         def cut(value: Any) -> Any:
@@ -38,7 +38,7 @@ class EncodedView:
                 return tuple(cut(item) for item in value)
             return None if value is None else value[start:stop]
 
-        return EncodedView(*(cut(getattr(self, field.name)) for field in fields(self)))
+        return EncoderOutput(*(cut(getattr(self, field.name)) for field in fields(self)))
 
 
 def check_waveforms(
@@ -90,7 +90,7 @@ def encode(
     attention_mask: Tensor | None,
     output_hidden_states: bool = False,
     output_attentions: bool = False,
-) -> EncodedView:
+) -> EncoderOutput:
     """Run `input_values` (batch, samples) through a plain encoder.
 
     Only the hidden states that a head reads are kept, unless all are asked for.
@@ -114,7 +114,7 @@ def encode(
         )
         for layer in layers
     )
-    return EncodedView(
+    return EncoderOutput(
         last,
         output.hidden_states if output_hidden_states else None,
         output.attentions if output_attentions else None,
@@ -128,7 +128,7 @@ def encode_two(
     views: tuple[Tensor, Tensor],
     masks: tuple[Tensor | None, Tensor | None],
     **options: bool,
-) -> tuple[EncodedView, EncodedView]:
+) -> tuple[EncoderOutput, EncoderOutput]:
     """Encode two views (batch, samples) of the same utterances, as one batch where possible.
 
     No layer mixes utterances, so that one batch and two give the same; one is faster.

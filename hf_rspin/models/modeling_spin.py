@@ -15,7 +15,7 @@ from hf_rspin.losses.pseudo_labels import label_loss
 from hf_rspin.losses.spin import spin_loss
 from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.models.configuration import SpinFields
-from hf_rspin.models.encode import EncodedView, check_waveforms, encode, encode_two
+from hf_rspin.models.encode import EncoderOutput, check_waveforms, encode, encode_two
 from hf_rspin.models.encoder import frame_mask, num_output_frames
 from hf_rspin.models.heads import Codebook, SpinHead, SpinProjection
 
@@ -162,7 +162,7 @@ class RSpinModel(EncoderWithHeads):
         output = RSpinOutput(**fields)
         return output if _or(return_dict, self.config.return_dict) else output.to_tuple()
 
-    def _describe(self, view: EncodedView, mask: Tensor | None) -> dict[str, Any]:
+    def _describe(self, view: EncoderOutput, mask: Tensor | None) -> dict[str, Any]:
         """Return the hidden states and codes of one view, by field of `RSpinOutput`."""
         fields = {
             "last_hidden_state": view.last_hidden_state,
@@ -198,8 +198,8 @@ class RSpinModel(EncoderWithHeads):
 
     def _losses(
         self,
-        clean: EncodedView,
-        perturbed: EncodedView,
+        clean: EncoderOutput,
+        perturbed: EncoderOutput,
         labels: Tensor | None,
         rows: Tensor | None,
     ) -> dict[str, Any]:

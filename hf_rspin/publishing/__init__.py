@@ -3,11 +3,11 @@
 from hf_rspin.publishing.card_file import write_card
 from hf_rspin.publishing.code import code_reference, save_code
 from hf_rspin.publishing.companions import has_own_extractor, push_model, save_companions
-from hf_rspin.publishing.model_card import CardFacts
+from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.publishing.upload import UploadError, upload
 
 __all__ = [
-    "CardFacts",
+    "ModelCardInfo",
     "UploadError",
     "code_reference",
     "has_own_extractor",

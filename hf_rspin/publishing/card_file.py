@@ -15,7 +15,7 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 from transformers import PreTrainedConfig
 
-from hf_rspin.publishing.model_card import ADDRESS, CardFacts, make_card
+from hf_rspin.publishing.model_card import ADDRESS, ModelCardInfo, make_card
 from hf_rspin.utils import read_json, write_text
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _SIGNATURE = re.compile(r"\n<!-- written by hf_rspin \(([0-9a-f]{16})\)[^>]*-->\
 
 
 def write_card(
-    folder: str | Path, config: PreTrainedConfig, facts: CardFacts | None = None
+    folder: str | Path, config: PreTrainedConfig, facts: ModelCardInfo | None = None
 ) -> Path:
     """Write the card of the model in `folder` and return its path; see `place_card`.
 
@@ -36,7 +36,7 @@ def write_card(
         config: of the model.
         facts: what the card says beside the config; its title is the folder's name if not given.
     """
-    folder, facts = Path(folder), facts or CardFacts()
+    folder, facts = Path(folder), facts or ModelCardInfo()
     facts = replace(facts, name=facts.name or folder.resolve().name)
     if facts.normalized is None:
         extractor = read_json(folder / EXTRACTOR) or {}

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 
 from hf_rspin.publishing.card_file import EXTRACTOR, write_card
-from hf_rspin.publishing.model_card import CardFacts
+from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.publishing.upload import upload
 from hf_rspin.utils import read_json
 
@@ -27,7 +27,7 @@ def save_companions(
     folder: str | Path,
     config: PreTrainedConfig,
     acoustic_pieces: Saves | None = None,
-    facts: CardFacts | None = None,
+    facts: ModelCardInfo | None = None,
 ) -> None:
     """Write acoustic pieces, where there are any, and the model card into a saved model's folder.
 
@@ -91,6 +91,6 @@ def push_model(
         folder = Path(parent) / repo_id.split("/")[-1]  # the card's title is that of its folder
         model.save_pretrained(folder, max_shard_size=max_shard_size)
         if tags:
-            facts = model.card_facts or CardFacts()
+            facts = model.card_info or ModelCardInfo()
             write_card(folder, model.config, replace(facts, tags=[*facts.tags, *tags]))
         return upload(folder, repo_id, **options)

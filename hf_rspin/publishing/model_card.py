@@ -33,7 +33,7 @@ GOALS = {
 
 
 @dataclass
-class CardFacts:
+class ModelCardInfo:
     """What a card says beside what the config says; None or empty where it is not known.
 
     Attributes:
@@ -79,7 +79,7 @@ class CardFacts:
     tags: list[str] = field(default_factory=list)
 
 
-def make_card(config: PreTrainedConfig, facts: CardFacts, has_pieces: bool = False) -> str:
+def make_card(config: PreTrainedConfig, facts: ModelCardInfo, has_pieces: bool = False) -> str:
     """Return the card as Markdown with its metadata on top.
 
     Args:
@@ -106,7 +106,7 @@ def method_of(config: PreTrainedConfig) -> str | None:
     return getattr(config, "objective", None)
 
 
-def _metadata(config: PreTrainedConfig, facts: CardFacts, title: str) -> ModelCardData:
+def _metadata(config: PreTrainedConfig, facts: ModelCardInfo, title: str) -> ModelCardData:
     method = facts.method or method_of(config)
     tags = [config.model_type, *([method.lower()] if method else []), "speech", *facts.tags]
     # the Hub refuses NaN and infinity
@@ -124,7 +124,7 @@ def _metadata(config: PreTrainedConfig, facts: CardFacts, title: str) -> ModelCa
     )
 
 
-def _summary(config: PreTrainedConfig, facts: CardFacts) -> str:
+def _summary(config: PreTrainedConfig, facts: ModelCardInfo) -> str:
     """Say in one sentence which encoder this is, made how, from what."""
     encoder = f"{config.num_hidden_layers} layers of {config.hidden_size}"
     family = {"hubert": "HuBERT", "wavlm": "WavLM"}.get(config.model_type, config.model_type)
@@ -144,7 +144,7 @@ def _summary(config: PreTrainedConfig, facts: CardFacts) -> str:
     return f"{text}." if origin else f"{text}. What it started from: {NOT_RECORDED}."
 
 
-def _use(config: PreTrainedConfig, facts: CardFacts, has_pieces: bool) -> str:
+def _use(config: PreTrainedConfig, facts: ModelCardInfo, has_pieces: bool) -> str:
     form = {True: ", of zero mean and unit variance", False: ", as they are", None: ""}
     text = (
         f"It reads waveforms at 16 kHz{form[facts.normalized]}; the feature extractor sees to "
@@ -168,7 +168,7 @@ def _use(config: PreTrainedConfig, facts: CardFacts, has_pieces: bool) -> str:
     return text
 
 
-def _recipe(facts: CardFacts) -> str:
+def _recipe(facts: ModelCardInfo) -> str:
     lines = []
     if facts.recipe:
         lines.append("Arguments of training that differ from their defaults; paths by their name:")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hf_rspin.models.folders import encoder_folder
 from hf_rspin.resources.alignment import SILENCE, Segment, frame_phones, parse_alignment
 from hf_rspin.resources.noises import SEEN_NOISES, UNSEEN_NOISES, sample_noises
 
@@ -30,11 +31,6 @@ _ROOT = Path(__file__).resolve().parent
 def sample_folder() -> Path:
     """Return the folder of the speech sample: FLAC files, metadata.csv, README.md."""
     return _ROOT / "sample"
-
-
-def encoder_folder() -> Path:
-    """Return the folder of the embedded pre-trained encoder, for `from_pretrained`."""
-    return _ROOT / "encoder"
 
 
 def load_sample(split: str | None = None) -> datasets.Dataset:

@@ -3,8 +3,8 @@
 from importlib import import_module
 
 _MODULE_OF = {
-    "CollapseMonitor": "callbacks",
-    "FrameCollapseMonitor": "callbacks",
+    "CodebookCollapseCallback": "callbacks",
+    "RepresentationCollapseCallback": "callbacks",
     "LaserTrainer": "objectives",
     "LaserTrainingArguments": "training_arguments",
     "SpeechTrainer": "trainer",

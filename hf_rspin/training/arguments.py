@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedModel
 
-    from hf_rspin.data import SkipLog
+    from hf_rspin.data import SkippedFiles
     from hf_rspin.views import LaserViews, SpinViews, ViewNoise
 
 METHODS = ("laser", "score")
@@ -45,7 +45,7 @@ class CorpusArguments:
     max_seconds: float = field(default=17.0, metadata={"help": "longer ones are cropped at random"})
     strict: bool = field(default=False, metadata={"help": "stop at the first bad file"})
 
-    def load(self, skipped: SkipLog | None = None) -> datasets.Dataset:
+    def load(self, skipped: SkippedFiles | None = None) -> datasets.Dataset:
         """Load the corpus; `skipped` is given the files left out.
 
         Raises:
@@ -56,9 +56,9 @@ class CorpusArguments:
                 "no corpus was given; pass --corpus with a folder of audio, a metadata.csv or the "
                 "id of a Hub dataset."
             )
-        from hf_rspin.data import SkipLog, load_corpus
+        from hf_rspin.data import SkippedFiles, load_corpus
 
-        skipped = SkipLog(self.strict) if skipped is None else skipped
+        skipped = SkippedFiles(self.strict) if skipped is None else skipped
         return load_corpus(self.corpus, split_name(self.corpus_split), skipped=skipped)
 
 
@@ -78,7 +78,7 @@ class ViewArguments:
     babble_probability: float = field(
         default=0.0, metadata={"help": "how often the noise is a mix of other utterances"}
     )
-    change_voice: bool = field(default=True, metadata={"help": "speaker perturbation of view 2"})
+    perturb_speaker: bool = field(default=True, metadata={"help": "speaker perturbation of view 2"})
     equalize: bool = field(default=True, metadata={"help": "random equaliser of view 2"})
 
     def build(self, corpus: datasets.Dataset) -> SpinViews:
@@ -92,7 +92,7 @@ class ViewArguments:
         from hf_rspin.data import load_corpus
         from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
 
-        options = {"change_voice": self.change_voice, "equalize": self.equalize}
+        options = {"perturb_speaker": self.perturb_speaker, "equalize": self.equalize}
         if self.noise is None and self.babble_probability == 0:
             return SpinViews(**options)
         # Columns are read row by row: a table with audio inside need not fit into memory.
@@ -179,7 +179,7 @@ class EncoderArguments:
     """Which encoder, and any field of its config."""
 
     encoder: str = field(
-        default="", metadata={"help": "folder or Hub id of an encoder, or embedded"}
+        default="", metadata={"help": "folder or Hub id of an encoder, or bundled"}
     )
     encoder_config: dict | str | None = field(
         default=None, metadata={"help": "other config fields (dropout, ...), mapping or JSON"}

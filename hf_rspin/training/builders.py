@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -16,14 +15,13 @@ from typing import TYPE_CHECKING
 import datasets
 import torch
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
-from transformers.utils import cached_file
 
-from hf_rspin.data import SkipLog, TwoViewDataset
+from hf_rspin.data import SkippedFiles, TwoViewDataset
 from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
 from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.models.encoder import FAMILIES
+from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import check_weights, quiet_loading
-from hf_rspin.resources import encoder_folder
 from hf_rspin.training.run_card import portable
 from hf_rspin.units import AcousticPieces, FrameLabels
 from hf_rspin.views import SpinViews
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EMBEDDED = "embedded"
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 RSPIN_CLASSES = dict.fromkeys(FAMILIES, RSpinModel)
 LASER_CLASSES = dict.fromkeys(FAMILIES, LaserModel)
 
@@ -43,7 +39,7 @@ def build_rspin(encoder: str, changes: dict) -> PreTrainedModel:
     """Load an encoder with the heads of Spin or R-Spin, in float32.
 
     Args:
-        encoder: folder, Hub id or embedded.
+        encoder: folder, Hub id or bundled.
         changes: config fields that differ from the folder's.
     """
     return build_model(encoder, RSPIN_CLASSES, RSpinModel.head_names, lambda model_type: changes)
@@ -53,7 +49,7 @@ def build_laser(encoder: str, method: str, changes: dict) -> PreTrainedModel:
     """Load an encoder with the head of LASER or SCORE, in float32.
 
     Args:
-        encoder: folder, Hub id or embedded.
+        encoder: folder, Hub id or bundled.
         method: laser or score; what it sets is not what the folder says, which may have been
             trained by the other.
         changes: config fields that differ from those of the method.
@@ -77,7 +73,7 @@ def build_model(
     """Load an encoder into the class of its type, in float32.
 
     Args:
-        name: folder, Hub id or embedded.
+        name: folder, Hub id or bundled.
         model_classes: by `model_type`.
         heads: how the names of weights begin that may be fresh.
         changes_for: gives the config fields to change for a `model_type`.
@@ -92,7 +88,7 @@ def build_model(
             "microsoft/wavlm-base."
         )
     encoder = resolve_encoder(name)
-    model_type = AutoConfig.from_pretrained(encoder).model_type
+    model_type = AutoConfig.from_pretrained(encoder, trust_remote_code=False).model_type
     if model_type not in model_classes:
         raise ValueError(
             f"{name} is a {model_type!r} model; expected one of {', '.join(model_classes)}."
@@ -153,45 +149,13 @@ def _load_encoder(
     return model
 
 
-def resolve_encoder(name: str) -> str:
-    """Return the folder or Hub id of an encoder; "embedded" is the one in the package.
-
-    Raises:
-        ValueError: there is no such folder with a model, and none on the Hub.
-    """
-    if name == EMBEDDED:
-        return str(encoder_folder())
-    folder = Path(name)
-    if folder.is_dir():
-        is_adapter = (folder / "adapter_config.json").is_file()
-        if (folder / "config.json").is_file() and not is_adapter:
-            return name
-        what = "holds no config.json"
-        if is_adapter:
-            what = "holds an adapter, no model"
-            if (folder / "merged" / "config.json").is_file():
-                raise ValueError(f"{name} {what}: pass {folder / 'merged'}, where it is merged.")
-    else:
-        what = "is neither a folder nor a model of the Hub"
-        if HUB_ID.fullmatch(name):
-            try:
-                cached_file(name, "config.json")
-                return name
-            except OSError as error:
-                what += f" ({str(error).split(chr(10))[0].rstrip('.')})"
-    raise ValueError(
-        f"{name} {what}; expected a folder with config.json and weights, a Hub id such as "
-        f"microsoft/wavlm-base (after `hf auth login` also a private one), or {EMBEDDED}."
-    )
-
-
 def build_training_set(
     corpus: datasets.Dataset,
     corpus_arguments: CorpusArguments,
     views: SpinViews,
     frame_labels: FrameLabels | None,
     seed: int,
-    skipped: SkipLog | None = None,
+    skipped: SkippedFiles | None = None,
 ) -> TwoViewDataset:
     """Return the two-view data set; with labels, only utterances that have some.
 

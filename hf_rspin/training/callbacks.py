@@ -15,7 +15,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from hf_rspin.data.skipped import SkipLog
+from hf_rspin.data.skipped import SkippedFiles
 from hf_rspin.losses.distributed import reduce_max_, world_size
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class RunProgress(ResumedCallback):
 
     def __init__(self):
         self.totals: dict[str, float] = {}
-        self.skipped = SkipLog()
+        self.skipped = SkippedFiles()
         self.seconds_before = 0.0
         self._started: float | None = None
 
@@ -137,7 +137,7 @@ _REMEDY = (
 )
 
 
-class CollapseMonitor(ResumedCallback):
+class CodebookCollapseCallback(ResumedCallback):
     """Warn when code perplexity falls, and stop where the arguments say so.
 
     Args:
@@ -191,7 +191,7 @@ class CollapseMonitor(ResumedCallback):
         control.should_training_stop |= args.stop_on_collapse
 
 
-class FrameCollapseMonitor(TrainerCallback):
+class RepresentationCollapseCallback(TrainerCallback):
     """Warn when the frames of an utterance are nearly one vector, or all equally far apart.
 
     Full collapse is a stationary point of LASER, and a zero of SCORE's loss. It shows in the mean

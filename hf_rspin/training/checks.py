@@ -44,7 +44,7 @@ def check_run(trainer: SpeechTrainer, checks: tuple[Check, ...], resuming: bool)
     """Refuse a run that cannot work, on every process alike.
 
     Raises:
-        PreflightError: with every reason.
+        ConfigurationError: with every reason.
     """
     if trainer.train_dataset is None:
         raise_problems(["There is no train_dataset: pass a data set."])
@@ -80,7 +80,7 @@ def check_same_data(dataset: TwoViewDataset) -> None:
     All processes must call it together.
 
     Raises:
-        PreflightError: the corpus was listed differently.
+        ConfigurationError: the corpus was listed differently.
     """
     seen = gather_object([(len(dataset), dataset.full_durations.tobytes())])
     if len(set(seen)) > 1:

@@ -29,14 +29,14 @@ logger = logging.getLogger(__name__)
 # by name: to import what raises them takes seconds, and `--help` needs none of it
 WHILE_BUILDING = ("ValueError", "OSError", "StrictDataclassError", "DatasetsError",
                   "SafetensorError")  # fmt: skip
-WHILE_RUNNING = ("AudioError", "PreflightError", "AdapterGradientError", "OutputLockedError",
+WHILE_RUNNING = ("AudioError", "ConfigurationError", "AdapterGradientError", "OutputLockedError",
                  "FloatingPointError", "SaveError")  # fmt: skip
 # a worker of a DataLoader hands on its traceback as text, the message of the error last
 FROM_A_WORKER = re.compile(r"Caught \w+ in DataLoader worker .*\n[\w.]+: (.+)", re.DOTALL)
 
 
 @contextlib.contextmanager
-def mistakes_explained(kinds: tuple[str, ...] = WHILE_BUILDING) -> Iterator[None]:
+def exit_on_user_error(kinds: tuple[str, ...] = WHILE_BUILDING) -> Iterator[None]:
     """End the process with one sentence on stderr and code 1 where an error is of `kinds`.
 
     Ctrl-C ends it with code 130, and a run that was stopped by a signal with the usual code of
@@ -61,7 +61,7 @@ def mistakes_explained(kinds: tuple[str, ...] = WHILE_BUILDING) -> Iterator[None
 def explain(error: Exception) -> str:
     """Return the message of an error on one line; a list of reasons keeps its lines."""
     kind = type(error).__name__
-    if kind == "PreflightError":
+    if kind == "ConfigurationError":
         return str(error)
     if kind.startswith("StrictDataclass") and error.__cause__ is not None:
         error = error.__cause__  # the value refused, without the name of the validator
@@ -71,6 +71,10 @@ def explain(error: Exception) -> str:
     if found := FROM_A_WORKER.fullmatch(text):
         text = found.group(1)
     return " ".join(text.split()) or kind
+
+
+# options of version 0.1.0
+FORMER_OPTIONS = {"change_voice": "perturb_speaker", "freeze_front_end": "freeze_feature_encoder"}
 
 
 def parse_arguments(*argument_classes: type, arguments: list[str] | None = None) -> tuple[Any, ...]:
@@ -93,10 +97,14 @@ def parse_arguments(*argument_classes: type, arguments: list[str] | None = None)
     files: dict[str, str] = {}  # where a key stands
     while given and given[0].endswith((".yaml", ".yml")):
         file = given.pop(0)
-        values = _read_yaml(Path(file))
+        values = {FORMER_OPTIONS.get(n, n): v for n, v in _read_yaml(Path(file)).items()}
         options += _as_options(values)
         files |= dict.fromkeys(values, file)
-    with mistakes_explained():  # `__post_init__` of the classes checks values
+    for index, option in enumerate(given):
+        name, equals, value = option.removeprefix("--").partition("=")
+        if option.startswith("--") and name in FORMER_OPTIONS:
+            given[index] = f"--{FORMER_OPTIONS[name]}{equals}{value}"
+    with exit_on_user_error():  # `__post_init__` of the classes checks values
         *parsed, unknown = _parser(argument_classes).parse_args_into_dataclasses(
             args=options + given, return_remaining_strings=True
         )

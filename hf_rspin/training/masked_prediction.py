@@ -17,7 +17,7 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from hf_rspin.audio import AudioError, read_audio
 from hf_rspin.data import load_corpus
-from hf_rspin.training.builders import resolve_encoder
+from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.training.filterbank import start_as_filterbank
 from hf_rspin.training.masked_prediction_arguments import MaskedPredictionArguments
 from hf_rspin.training.output_lock import output_lock
@@ -26,7 +26,7 @@ from hf_rspin.training.pretraining import (
     PretrainingBatches,
     first_item,
 )
-from hf_rspin.training.provenance import check_made_from, weights_key
+from hf_rspin.training.provenance import check_provenance, weights_key
 from hf_rspin.training.run import leave_process_group, resume_training, save_history
 from hf_rspin.training.sampling import ReadyBatches
 from hf_rspin.training.trainer import SpeechTrainer
@@ -135,11 +135,11 @@ def make_labels(
         extract = layer_features(teacher, arguments.teacher_layer)
         source = f"layer {arguments.teacher_layer} of the iteration before"
         weights = fingerprint(*(value for _, value in sorted(teacher.state_dict().items())))
-    made_from = {
+    provenance = {
         "source": source, "teacher_weights": weights, "num_clusters": arguments.num_clusters,
         "seed": seed, "utterances": len(waveforms), "samples": sum(map(len, waveforms)),
     }  # fmt: skip
-    check_made_from(folder, made_from, ("labels.npz",))
+    check_provenance(folder, provenance, ("labels.npz",))
     done = folder / "labels.npz"
     if done.is_file():
         flat = np.load(done)
@@ -152,7 +152,7 @@ def make_labels(
     kmeans = KMeans(arguments.num_clusters, seed, source)
     generator = np.random.default_rng(seed)
     for _ in tqdm(range(3), desc="k-means passes"):
-        kmeans.forget()
+        kmeans.reset_counts()
         order = generator.permutation(len(flat))
         kmeans.fit_stream(flat[order[i : i + 20000]] for i in range(0, len(order), 20000))
     kmeans.save_pretrained(folder / "kmeans")

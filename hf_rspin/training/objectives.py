@@ -13,12 +13,12 @@ from transformers import PreTrainedModel, TrainerCallback
 from hf_rspin.adapters import adapted_model
 from hf_rspin.data.collator import TwoViewCollator
 from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.models.encoder import default_feature_extractor
-from hf_rspin.training.callbacks import CollapseMonitor, FrameCollapseMonitor
+from hf_rspin.models.folders import feature_extractor_of
+from hf_rspin.training.callbacks import CodebookCollapseCallback, RepresentationCollapseCallback
 from hf_rspin.training.checks import check_pairs, check_two_views
 from hf_rspin.training.freezing import freeze_lower_layers
 from hf_rspin.training.sampling import pair_batches
-from hf_rspin.training.schedule import adam_of_everything, rise_and_fall
+from hf_rspin.training.schedule import adam_of_everything, linear_warmup_and_decay
 from hf_rspin.training.state_cache import LowerStateCache
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import LaserTrainingArguments, TwoViewTrainingArguments
@@ -48,14 +48,14 @@ class TwoViewTrainer(SpeechTrainer):
         **kwargs: Any,
     ):
         processing_class = _prepare(model, args, processing_class)
-        self.collapse_monitor = CollapseMonitor(model.config.codebook_size)
+        self.collapse_callback = CodebookCollapseCallback(model.config.codebook_size)
         kwargs.setdefault("checks", (check_two_views,))
         kwargs |= _two_view_options(model, args, processing_class, kwargs)
         if args.lr_scheduler_type == "linear":
             kwargs.setdefault("schedule", partial(paper_schedule, args))
         super().__init__(
             model, args, train_dataset, eval_dataset, processing_class,
-            callbacks=[self.collapse_monitor, *(callbacks or [])], **kwargs,
+            callbacks=[self.collapse_callback, *(callbacks or [])], **kwargs,
         )  # fmt: skip
 
 
@@ -99,14 +99,14 @@ class LaserTrainer(SpeechTrainer):
                 "leave out one of them."
             )
         processing_class = _prepare(model, args, processing_class)
-        self.collapse_monitor = FrameCollapseMonitor()
+        self.collapse_callback = RepresentationCollapseCallback()
         kwargs.setdefault("checks", (check_pairs,))
         kwargs.setdefault("batch_sampler", pair_batches)
         kwargs |= _two_view_options(model, args, processing_class, kwargs)
         super().__init__(
             model, args, train_dataset, eval_dataset, processing_class,
             complete_batch=self._add_lower_states if args.lower_states_cache else None,
-            callbacks=[self.collapse_monitor, *(callbacks or [])], **kwargs,
+            callbacks=[self.collapse_callback, *(callbacks or [])], **kwargs,
         )  # fmt: skip
         if inner.config.frozen_teacher and not inner.has_teacher:
             inner.make_teacher()
@@ -127,7 +127,7 @@ def paper_schedule(
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """Return the schedule of the paper: from the least rate to the peak and back."""
     warmup = args.get_warmup_steps(num_steps)
-    return rise_and_fall(optimizer, args.min_learning_rate, warmup, num_steps)
+    return linear_warmup_and_decay(optimizer, args.min_learning_rate, warmup, num_steps)
 
 
 def _prepare(model: PreTrainedModel | PeftModel, args: TwoViewTrainingArguments, given: Any) -> Any:
@@ -137,7 +137,7 @@ def _prepare(model: PreTrainedModel | PeftModel, args: TwoViewTrainingArguments,
     # of a peft model all but the adapter is frozen already
     if args.num_trainable_layers is not None and not isinstance(model, PeftModel):
         freeze_lower_layers(model, args.num_trainable_layers)
-    return given or default_feature_extractor(model.config)
+    return given or feature_extractor_of(adapted_model(model))
 
 
 def _two_view_options(

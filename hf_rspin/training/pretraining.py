@@ -18,7 +18,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE, num_frames, num_samples
-from hf_rspin.data import SkipLog
+from hf_rspin.data import SkippedFiles
 from hf_rspin.data.collator import BatchInfo
 
 
@@ -135,7 +135,7 @@ class PretrainingBatches(Dataset):
         self.waveforms, self.labels, self.num_updates = waveforms, labels, num_updates
         self.full_durations = np.array([len(w) / SAMPLING_RATE for w in waveforms])  # seconds
         self.durations = np.minimum(self.full_durations, crop_seconds)
-        self.skipped = SkipLog()
+        self.skipped = SkippedFiles()
         self.batch_seconds, self.crop_seconds, self.seed = batch_seconds, crop_seconds, seed
         self.mask_span, self.mask_start = mask_span, mask_start
         self._epochs: dict[int, list[tuple[int, np.ndarray]]] = {}

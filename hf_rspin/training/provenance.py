@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hf_rspin.training.trainer import SpeechTrainer
 
 PROVENANCE = "provenance.json"
-MADE_FROM = "made_from.json"
+FORMER_FILE = "made_from.json"  # its name in version 0.1.0
 # of `TrainingArguments` and ours: what decides the weights after the next update
 DECISIVE = (
     "learning_rate", "min_learning_rate", "warmup_steps", "weight_decay", "adam_beta1",
@@ -107,7 +107,7 @@ def weights_key(model: torch.nn.Module, prefix: str | None = None) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_made_from(folder: str | Path, now: Mapping[str, Any], results: tuple[str, ...]) -> None:
+def check_provenance(folder: str | Path, now: Mapping[str, Any], results: tuple[str, ...]) -> None:
     """Note in `folder` what its results are made from; refuse those made from something else.
 
     Args:
@@ -119,13 +119,15 @@ def check_made_from(folder: str | Path, now: Mapping[str, Any], results: tuple[s
         ValueError: the results there were made from something else, or nobody knows from what.
     """
     folder, remedy = Path(folder), "name another folder or remove it."
-    file = folder / MADE_FROM
+    file = folder / PROVENANCE
+    if not file.is_file() and (folder / FORMER_FILE).is_file():
+        file = folder / FORMER_FILE
     now = json.loads(json.dumps(dict(now)))
     found = [name for name in results if (folder / name).exists()]
     if found:
         if not file.is_file():
             raise ValueError(
-                f"{folder} holds {found[0]}, but no {MADE_FROM} says from what it was made: "
+                f"{folder} holds {found[0]}, but no {PROVENANCE} says from what it was made: "
                 f"{remedy}"
             )
         before = json.loads(file.read_text(encoding="utf-8"))

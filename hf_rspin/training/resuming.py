@@ -53,7 +53,7 @@ def check_provenance(
     """Refuse a checkpoint of other settings, data or weights; more processes are only told.
 
     Raises:
-        PreflightError: something that decides the result differs.
+        ConfigurationError: something that decides the result differs.
     """
     if checkpoint is None:
         return

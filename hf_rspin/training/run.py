@@ -16,7 +16,7 @@ from peft import PeftModel
 
 from hf_rspin.adapters import AdapterArguments, merge_lora
 from hf_rspin.adapters.read import READ
-from hf_rspin.data import SkipLog, load_corpus
+from hf_rspin.data import SkippedFiles, load_corpus
 from hf_rspin.publishing.card_file import CARD
 from hf_rspin.training.arguments import (
     CorpusArguments,
@@ -71,7 +71,7 @@ def build_rspin(
     Raises:
         ValueError: something given is wrong, in one sentence.
     """
-    skipped = SkipLog(corpus.strict)
+    skipped = SkippedFiles(corpus.strict)
     rows = corpus.load(skipped)
     labels = FrameLabels.load(arguments.pseudo_labels) if arguments.pseudo_labels else None
     dataset = build_training_set(rows, corpus, views.build(rows), labels, training.seed, skipped)
@@ -126,7 +126,7 @@ def build_laser(
     Raises:
         ValueError: something given is wrong, in one sentence.
     """
-    skipped = SkipLog(corpus.strict)
+    skipped = SkippedFiles(corpus.strict)
     rows = corpus.load(skipped)
     dataset = build_training_set(rows, corpus, views.build(rows), None, training.seed, skipped)
     network = adapter.wrap(model.build(), num_trainable_layers=training.num_trainable_layers)

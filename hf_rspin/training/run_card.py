@@ -19,26 +19,26 @@ from transformers import TrainerCallback, TrainingArguments
 
 import hf_rspin
 from hf_rspin.adapters import adapted_model
-from hf_rspin.adapters.loading import EMBEDDED
 from hf_rspin.models.base import EncoderWithHeads
+from hf_rspin.models.folders import encoder_folder, is_bundled
 from hf_rspin.publishing import save_companions
 from hf_rspin.publishing.card_file import CARD
-from hf_rspin.publishing.model_card import NOT_RECORDED, CardFacts
+from hf_rspin.publishing.model_card import NOT_RECORDED, ModelCardInfo
 from hf_rspin.publishing.upload import upload
-from hf_rspin.resources import encoder_folder
 
 if TYPE_CHECKING:
     from hf_rspin.training.trainer import SpeechTrainer
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 # of the stock arguments; the others say where a run logs and saves, some of them secrets
-DECISIVE = (
+REPORTED_ARGUMENTS = (
     "learning_rate", "max_steps", "num_train_epochs", "warmup_steps", "weight_decay",
     "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "gradient_accumulation_steps",
     "optim", "lr_scheduler_type", "seed", "data_seed", "bf16", "fp16", "tf32",
 )  # fmt: skip
 # of ours; they do not decide what is learned
-INDECISIVE = ("overwrite_output_dir", "lower_states_cache", "cache_gigabytes", "stop_on_collapse")
+UNREPORTED_ARGUMENTS = ("overwrite_output_dir", "lower_states_cache", "cache_gigabytes",
+                        "stop_on_collapse")  # fmt: skip
 
 
 class ModelCardCallback(TrainerCallback):
@@ -55,13 +55,13 @@ class ModelCardCallback(TrainerCallback):
         """Hand the facts to the model, which writes its card; return a card that is there."""
         model = adapted_model(self.trainer.model)
         if isinstance(model, EncoderWithHeads):
-            model.card_facts = facts_of_run(self.trainer)
+            model.card_info = info_of_run(self.trainer)
         card = folder / CARD
         return card.read_bytes() if card.is_file() else None
 
     def after_saving(self, folder: Path, before: bytes | None) -> None:
         """Write the card where the model did not; `before` is the one that peft wrote over."""
-        model, facts = adapted_model(self.trainer.model), facts_of_run(self.trainer)
+        model, facts = adapted_model(self.trainer.model), info_of_run(self.trainer)
         is_ours = isinstance(model, EncoderWithHeads)
         if isinstance(self.trainer.model, PeftModel):
             (folder / CARD).unlink(missing_ok=True)
@@ -102,9 +102,9 @@ def push(
     )
 
 
-def facts_of_run(trainer: SpeechTrainer) -> CardFacts:
-    """Return what is known of a run so far; what `trainer.card_facts` says comes first."""
-    given = trainer.card_facts or CardFacts()
+def info_of_run(trainer: SpeechTrainer) -> ModelCardInfo:
+    """Return what is known of a run so far; what `trainer.card_info` says comes first."""
+    given = trainer.card_info or ModelCardInfo()
     values = {f.name: getattr(part, f.name) for part in trainer.run_arguments for f in fields(part)}
     corpus = values.get("corpus") or None
     encoder = values.get("encoder")  # of pre-training, a config
@@ -192,7 +192,7 @@ def _origin(name: str) -> tuple[str | None, str | None]:
     """Return what a model was trained from: an id on the Hub, or else words."""
     if not name:
         return None, None
-    if name in (EMBEDDED, str(encoder_folder())):
+    if is_bundled(name) or name == str(encoder_folder()):
         return None, "the small encoder in the package hf_rspin"
     if _is_path(name) or Path(name).exists():
         return None, f"a model in the local folder {portable(Path(name))}"
@@ -249,8 +249,8 @@ def _counts(part: Any, name: str) -> bool:
     if not isinstance(part, TrainingArguments):
         return name != "strict"
     if name in {field.name for field in fields(TrainingArguments)}:
-        return name in DECISIVE
-    return name not in INDECISIVE and not name.startswith("collapse_")
+        return name in REPORTED_ARGUMENTS
+    return name not in UNREPORTED_ARGUMENTS and not name.startswith("collapse_")
 
 
 def _default(field: Field) -> Any:

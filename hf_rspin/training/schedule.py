@@ -21,7 +21,7 @@ def learning_rate(step: int, peak: float, minimum: float, warmup: int, total: in
     return peak - (peak - minimum) * min(1.0, (step - warmup) / decay)
 
 
-def rise_and_fall(
+def linear_warmup_and_decay(
     optimizer: torch.optim.Optimizer, minimum: float, warmup: int, total: int
 ) -> LambdaLR:
     """Return a scheduler that follows `learning_rate` with the optimiser's rate as the peak."""

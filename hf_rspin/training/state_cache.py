@@ -15,7 +15,7 @@ from torch import Tensor
 from hf_rspin.models import LaserHubertModel, LaserWavLMModel
 from hf_rspin.models.encoder import num_output_frames
 from hf_rspin.models.layer_range import pad_states
-from hf_rspin.training.provenance import check_made_from
+from hf_rspin.training.provenance import check_provenance
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +53,9 @@ class LowerStateCache:
         max_bytes: float = 1e11,
     ):
         self.folder, self.model, self.max_bytes = Path(folder), model, max_bytes
-        made_from = {"layers": model.layers_run_once, "precision": precision}
-        made_from["weights"] = frozen_weights_key(model)
-        check_made_from(self.folder, made_from, (RESULTS,))
+        provenance = {"layers": model.layers_run_once, "precision": precision}
+        provenance["weights"] = frozen_weights_key(model)
+        check_provenance(self.folder, provenance, (RESULTS,))
         (self.folder / RESULTS).mkdir(exist_ok=True)
         self.num_bytes = sum(f.stat().st_size for f in (self.folder / RESULTS).glob("*/*"))
         self.hits = self.misses = 0

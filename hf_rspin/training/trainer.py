@@ -21,11 +21,11 @@ from transformers import (
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import ModelOutput
 
-from hf_rspin.adapters import AdapterGradientCheck, save_config
+from hf_rspin.adapters import AdapterGradientCheck, adapted_model, save_config
 from hf_rspin.data.collator import BatchInfo
-from hf_rspin.data.skipped import SkipLog, share_skipped
-from hf_rspin.models.encoder import default_feature_extractor
-from hf_rspin.publishing.model_card import CardFacts
+from hf_rspin.data.skipped import SkippedFiles, share_skipped
+from hf_rspin.models.folders import feature_extractor_of
+from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.training.callbacks import (
     LogBeforeSave,
     LossCheck,
@@ -36,7 +36,7 @@ from hf_rspin.training.callbacks import (
 )
 from hf_rspin.training.checkpoints import full_disk_explained
 from hf_rspin.training.checks import Check, check_run, check_same_data
-from hf_rspin.training.meter import Meter, scalars
+from hf_rspin.training.loss_tracker import LossTracker, scalars
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import run_provenance, save_provenance
 from hf_rspin.training.resuming import (
@@ -92,7 +92,7 @@ class SpeechTrainer(Trainer):
 
     Attributes:
         run_arguments: dataclasses with the settings of the run beside `args`.
-        card_facts: what else the card should say, such as licence, language or evaluations.
+        card_info: what else the card should say, such as licence, language or evaluations.
         progress: totals over interruptions.
     """
 
@@ -115,9 +115,9 @@ class SpeechTrainer(Trainer):
         **kwargs: Any,
     ):
         self.run_arguments: tuple[Any, ...] = ()
-        self.card_facts: CardFacts | None = None
+        self.card_info: ModelCardInfo | None = None
         self.progress, self.stop = RunProgress(), StopOnSignal()
-        self.meter = Meter(self.progress.totals)
+        self.loss_tracker = LossTracker(self.progress.totals)
         self._batch_sampler_of, self._checks = batch_sampler, tuple(checks)
         self._schedule, self._evaluate_with = schedule, evaluate_with
         self._complete_batch = complete_batch
@@ -128,7 +128,7 @@ class SpeechTrainer(Trainer):
             args=args,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            processing_class=processing_class or default_feature_extractor(model.config),
+            processing_class=processing_class or feature_extractor_of(adapted_model(model)),
             callbacks=[
                 self.progress,
                 self.stop,
@@ -148,7 +148,7 @@ class SpeechTrainer(Trainer):
             self.skipped.reasons.update(train_dataset.skipped.reasons)
 
     @property
-    def skipped(self) -> SkipLog:
+    def skipped(self) -> SkippedFiles:
         """Files that could not be used."""
         return self.progress.skipped
 
@@ -160,7 +160,7 @@ class SpeechTrainer(Trainer):
     @property
     def processed_hours(self) -> float:
         """Hours of one view that were trained on by all processes, as of the last log."""
-        return self.meter.totals.get("seconds", 0.0) / 3600
+        return self.loss_tracker.totals.get("seconds", 0.0) / 3600
 
     @property
     def evaluates_batches(self) -> bool:
@@ -205,9 +205,9 @@ class SpeechTrainer(Trainer):
         if self._complete_batch is not None:
             self._complete_batch(inputs)
         outputs, weight = model(**inputs), self._weight_of(inputs)
-        self.meter.update(scalars(outputs), weight)
-        self.meter.add("seconds", info.seconds)
-        self.meter.add("voices_unchanged", info.voices_unchanged)
+        self.loss_tracker.update(scalars(outputs), weight)
+        self.loss_tracker.add("seconds", info.seconds)
+        self.loss_tracker.add("num_unperturbed", info.num_unperturbed)
         for skipped in info.skipped:
             self.skipped.add(skipped)
         loss = weight * outputs.loss if self.mean_over_batch else outputs.loss
@@ -229,12 +229,12 @@ class SpeechTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the averages since the last log to a training log; all ranks log together."""
         if "loss" in logs:
-            logs.update(self.meter.pop(self._sum_over_ranks))
+            logs.update(self.loss_tracker.compute(self.sum_over_ranks))
             share_skipped(self.skipped)
             logs.update(self._totals())
         if "train_runtime" in logs:
             logs.pop("train_samples_per_second", None)  # assumes batches of a fixed size
-            self.meter.gather_totals(self._sum_over_ranks)
+            self.loss_tracker.gather_totals(self._sum_over_ranks)
             share_skipped(self.skipped)
             logs.update(self._totals())
         step = {"step": self.state.global_step}  # first, where a console prints it
@@ -243,7 +243,7 @@ class SpeechTrainer(Trainer):
     def _totals(self) -> dict[str, float]:
         totals = {"processed_hours": self.processed_hours, "skipped_files": len(self.skipped)}
         if hasattr(self.train_dataset, "views") and self.train_dataset.views is not None:
-            totals["voices_unchanged"] = self.meter.totals.get("voices_unchanged", 0.0)
+            totals["num_unperturbed"] = self.loss_tracker.totals.get("num_unperturbed", 0.0)
         return totals
 
     def _sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
@@ -260,7 +260,7 @@ class SpeechTrainer(Trainer):
             **kwargs: other arguments of `Trainer.train`.
 
         Raises:
-            PreflightError: the run cannot work, or the checkpoint is of other settings; the
+            ConfigurationError: the run cannot work, or the checkpoint is of other settings; the
                 message lists every reason.
             OutputLockedError: another run is going on in the output folder.
             ValueError: there is no complete checkpoint to resume from.
@@ -287,12 +287,12 @@ class SpeechTrainer(Trainer):
         if self.args.process_index > 0:  # dropout, masks and coins of their own on every rank
             set_seed(self.args.seed + self.args.process_index)
         if checkpoint is None:
-            self.meter = Meter(self.progress.totals)
+            self.loss_tracker = LossTracker(self.progress.totals)
             for callback in self._resumed_callbacks():
                 callback.begin()
             output = super().train(**kwargs)
         else:
-            self.meter = Meter(self.progress.totals)
+            self.loss_tracker = LossTracker(self.progress.totals)
             restore_callbacks(self._resumed_callbacks(), checkpoint)
             if load_if_finished(self, checkpoint):
                 mark_trained_heads(self)
@@ -332,7 +332,7 @@ class SpeechTrainer(Trainer):
 
     def _summarise(self) -> None:
         totals = self._totals()
-        voices = totals.get("voices_unchanged")
+        voices = totals.get("num_unperturbed")
         text = "" if voices is None else f" the voice of {voices:g} examples could not be changed;"
         logger.info(
             "%d updates on %.2f h of speech;%s %s",
@@ -342,7 +342,7 @@ class SpeechTrainer(Trainer):
     # Folders
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        self.meter.gather_totals(self._sum_over_ranks)
+        self.loss_tracker.gather_totals(self._sum_over_ranks)
         share_skipped(self.skipped)
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
@@ -378,7 +378,7 @@ class SpeechTrainer(Trainer):
         """Save the model and upload it in one commit, from the first process; return its address.
 
         Arguments are those of `hf_rspin.training.run_card.push`; `blocking` is not used, as the
-        upload is over when this returns, nor are others: `card_facts` has what the card says.
+        upload is over when this returns, nor are others: `card_info` has what the card says.
         """
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         self.save_model(_internal_call=True)
@@ -391,7 +391,7 @@ class SpeechTrainer(Trainer):
 @torch.no_grad()
 def mean_losses(trainer: SpeechTrainer, dataset: Dataset) -> dict[str, float]:
     """Return the mean loss and named parts over the batches of all ranks, in eval mode."""
-    model, meter = trainer.model, Meter()
+    model, meter = trainer.model, LossTracker()
     training = model.training
     model.eval()
     for inputs in trainer.get_eval_dataloader(dataset):
@@ -402,4 +402,4 @@ def mean_losses(trainer: SpeechTrainer, dataset: Dataset) -> dict[str, float]:
             outputs = model(**inputs)
         meter.update({"loss": outputs.loss, **scalars(outputs)})
     model.train(training)
-    return meter.pop(trainer._sum_over_ranks)
+    return meter.compute(trainer._sum_over_ranks)

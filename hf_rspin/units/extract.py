@@ -21,7 +21,7 @@ from hf_rspin.audio import (
     read_audio,
 )
 from hf_rspin.data.corpus import check_audible
-from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
+from hf_rspin.data.skipped import SkippedFile, SkippedFiles, utterance_name
 from hf_rspin.units.extractors import UnitExtractor
 from hf_rspin.units.frame_labels import FrameLabels
 from hf_rspin.units.recordings import similar_batches
@@ -35,7 +35,7 @@ def extract_units(
     batch_seconds: float = 60.0,
     shard_seconds: float = 3600.0,
     strict: bool = False,
-    skipped: SkipLog | None = None,
+    skipped: SkippedFiles | None = None,
     progress: bool = True,
     num_readers: int = 4,
 ) -> FrameLabels:
@@ -62,7 +62,7 @@ def extract_units(
         AudioError: a file cannot be used, when strict; or none can.
         ValueError: the extractor's frames are not 20 ms apart.
     """
-    skipped = SkipLog(strict) if skipped is None else skipped
+    skipped = SkippedFiles(strict) if skipped is None else skipped
     ids, durations = [str(name) for name in corpus["id"]], np.asarray(corpus["duration"])
     with (
         _partial_folder(folder) as partial,
@@ -107,7 +107,7 @@ def _collect(shards: Shards, extractor: UnitExtractor, ids: list[str]) -> FrameL
 
 
 def _read_ahead(
-    shards: Shards, corpus: datasets.Dataset, skipped: SkipLog, pool: ThreadPoolExecutor
+    shards: Shards, corpus: datasets.Dataset, skipped: SkippedFiles, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[int, int, dict[int, np.ndarray]]]:
     """Yield (shard, rows in it, waveforms by row), reading the next shard meanwhile."""
     pending = []
@@ -121,7 +121,7 @@ def _read_ahead(
 
 
 def _wait(
-    shard: int, reads: dict[int, Future], skipped: SkipLog
+    shard: int, reads: dict[int, Future], skipped: SkippedFiles
 ) -> tuple[int, int, dict[int, np.ndarray]]:
     waveforms = {}
     for row, future in reads.items():

@@ -118,7 +118,7 @@ def kmeans_units(features: FrameFeatures, kmeans: KMeans) -> UnitExtractor:
     Raises:
         ValueError: the k-means has no centres yet.
     """
-    if kmeans.centres is None:
+    if kmeans.cluster_centers is None:
         raise ValueError("this k-means has no centres yet; call fit_stream first.")
 
     batched = isinstance(features, LayerFeatures)
@@ -127,7 +127,7 @@ def kmeans_units(features: FrameFeatures, kmeans: KMeans) -> UnitExtractor:
         found = features.batch(waveforms) if batched else map(features, waveforms)
         return [kmeans.predict(one) for one in found]
 
-    centres = fingerprint(torch.from_numpy(kmeans.centres))
+    centres = fingerprint(torch.from_numpy(kmeans.cluster_centers))
     provenance = {"kind": "kmeans", "source": kmeans.source, "centres": centres}
     pads = features.pads if batched else True  # MFCC are made one by one
     return UnitExtractor(extract, kmeans.num_clusters, provenance, pads)

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from hf_rspin.audio import AudioError, AudioSource, audio_name, num_frames, read_audio
 from hf_rspin.data.corpus import check_audible
-from hf_rspin.data.skipped import SkipLog, SkippedFile, utterance_name
+from hf_rspin.data.skipped import SkippedFile, SkippedFiles, utterance_name
 from hf_rspin.units.features import FrameFeatures
 from hf_rspin.units.kmeans import KMeans
 
@@ -24,7 +24,7 @@ def fit_kmeans(
     save_every: int = 25,
     progress: bool = True,
     strict: bool = False,
-    skipped: SkipLog | None = None,
+    skipped: SkippedFiles | None = None,
     ids: Sequence[str] | None = None,
 ) -> KMeans:
     """Give every utterance to `kmeans` once, in batches of at least `batch_frames` frames.
@@ -48,7 +48,7 @@ def fit_kmeans(
         AudioError: a file cannot be used, when strict; or none can.
         ValueError: fewer usable frames than clusters.
     """
-    skipped = SkipLog(strict) if skipped is None else skipped
+    skipped = SkippedFiles(strict) if skipped is None else skipped
     batch: list[np.ndarray] = []
     seen = kmeans.num_utterances
     bar = tqdm(total=len(sources), initial=seen, desc="Fitting k-means", unit="utt",
@@ -63,7 +63,7 @@ def fit_kmeans(
                 if folder is not None and kmeans.num_batches % save_every == 0:
                     kmeans.save_pretrained(folder)
             bar.update()
-    if kmeans.centres is None:
+    if kmeans.cluster_centers is None:
         raise AudioError("no utterance could be read; see the warnings above.")
     if folder is not None:
         kmeans.save_pretrained(folder)
@@ -71,7 +71,7 @@ def fit_kmeans(
 
 
 def _features(
-    features: FrameFeatures, source: AudioSource, skipped: SkipLog, key: str | None
+    features: FrameFeatures, source: AudioSource, skipped: SkippedFiles, key: str | None
 ) -> list[np.ndarray]:
     name = utterance_name(source, key)
     try:

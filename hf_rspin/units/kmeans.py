@@ -32,7 +32,7 @@ class KMeans:
         if num_clusters < 1:
             raise ValueError(f"num_clusters is {num_clusters}; expected at least 1.")
         self.num_clusters, self.seed, self.source = num_clusters, seed, source
-        self.centres: np.ndarray | None = None  # (clusters, dim)
+        self.cluster_centers: np.ndarray | None = None  # (clusters, dim)
         self.counts = np.zeros(num_clusters, dtype=np.float64)
         self.idle = np.zeros(num_clusters, dtype=np.int64)  # batches since the last frame of each
         self.num_batches = 0
@@ -46,7 +46,7 @@ class KMeans:
         """
         features = np.asarray(features, dtype=np.float32)
         _check_finite(features)
-        if self.centres is None:
+        if self.cluster_centers is None:
             self._start(features)
         labels, distances = self._assign(features)
         # a sparse product adds the rows in order, as np.add.at does, and 50 times as fast
@@ -59,7 +59,9 @@ class KMeans:
         self.idle = np.where(hit, 0, self.idle + 1)
         step = (added[hit] / self.counts[hit])[:, None]
         target = sums[hit] / added[hit][:, None]
-        self.centres[hit] += (step * (target - self.centres[hit])).astype(np.float32)
+        self.cluster_centers[hit] += (step * (target - self.cluster_centers[hit])).astype(
+            np.float32
+        )
         self._rescue_empty(features)
         self.num_batches += 1
         return float(distances.mean())
@@ -70,7 +72,7 @@ class KMeans:
             self.partial_fit(batch)
         return self
 
-    def forget(self) -> None:
+    def reset_counts(self) -> None:
         """Keep the centres, forget the counts: the next pass moves the centres freely again."""
         self.counts[:] = 0
 
@@ -80,14 +82,14 @@ class KMeans:
         Raises:
             ValueError: there are no centres yet, or the features are not finite or of another size.
         """
-        if self.centres is None:
+        if self.cluster_centers is None:
             raise ValueError("this k-means has no centres yet; call fit_stream first.")
         features = np.asarray(features, dtype=np.float32)
         _check_finite(features)
-        if features.ndim != 2 or features.shape[1] != self.centres.shape[1]:
+        if features.ndim != 2 or features.shape[1] != self.cluster_centers.shape[1]:
             raise ValueError(
                 f"got features of shape {features.shape}, expected (frames, "
-                f"{self.centres.shape[1]}): the k-means was fitted on others."
+                f"{self.cluster_centers.shape[1]}): the k-means was fitted on others."
             )
         return self._assign(features)[0]
 
@@ -107,7 +109,7 @@ class KMeans:
             "num_batches": self.num_batches,
             "num_utterances": self.num_utterances,
         }
-        state = {"centres": self.centres, "counts": self.counts, "idle": self.idle}
+        state = {"centres": self.cluster_centers, "counts": self.counts, "idle": self.idle}
         save_file(state, temporary, {"settings": json.dumps(settings)})
         os.replace(temporary, folder / _WEIGHTS)
         temporary = folder / f"{_CONFIG}.{os.getpid()}.tmp"
@@ -148,16 +150,17 @@ class KMeans:
     @classmethod
     def _from_state(cls, settings: dict[str, Any], state: dict[str, np.ndarray]) -> KMeans:
         kmeans = cls(settings["num_clusters"], settings["seed"], settings["source"])
-        kmeans.centres, kmeans.counts = state["centres"], state["counts"]
+        kmeans.cluster_centers, kmeans.counts = state["centres"], state["counts"]
         kmeans.idle = state.get("idle", kmeans.idle)
         kmeans.num_batches = settings["num_batches"]
         kmeans.num_utterances = settings["num_utterances"]
-        shapes = kmeans.centres.shape[:1], kmeans.counts.shape, kmeans.idle.shape
-        if kmeans.centres.ndim != 2 or set(shapes) != {(kmeans.num_clusters,)}:
+        shapes = kmeans.cluster_centers.shape[:1], kmeans.counts.shape, kmeans.idle.shape
+        if kmeans.cluster_centers.ndim != 2 or set(shapes) != {(kmeans.num_clusters,)}:
             raise ValueError(
-                f"got centres of shape {kmeans.centres.shape}, expected {kmeans.num_clusters} rows"
+                f"got centres of shape {kmeans.cluster_centers.shape}, expected "
+                f"{kmeans.num_clusters} rows"
             )
-        if not (np.isfinite(kmeans.centres).all() and (kmeans.counts >= 0).all()):
+        if not (np.isfinite(kmeans.cluster_centers).all() and (kmeans.counts >= 0).all()):
             raise ValueError("got NaN or infinite centres or negative counts, expected numbers")
         return kmeans
 
@@ -174,11 +177,11 @@ class KMeans:
             )
         generator = np.random.RandomState(self.seed)
         sample = features[generator.permutation(len(features))[: 50 * self.num_clusters]]
-        self.centres, _ = kmeans_plusplus(sample, self.num_clusters, random_state=generator)
-        self.centres = np.ascontiguousarray(self.centres, dtype=np.float32)
+        self.cluster_centers, _ = kmeans_plusplus(sample, self.num_clusters, random_state=generator)
+        self.cluster_centers = np.ascontiguousarray(self.cluster_centers, dtype=np.float32)
 
     def _assign(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        centres = torch.from_numpy(self.centres)
+        centres = torch.from_numpy(self.cluster_centers)
         half_norms = 0.5 * centres.square().sum(dim=1)  # (clusters,)
         labels, distances = [], []
         for chunk in torch.from_numpy(features).split(16384):
@@ -194,7 +197,7 @@ class KMeans:
         if len(empty) == 0:
             return
         generator = np.random.default_rng([self.seed, self.num_batches])
-        self.centres[empty] = features[generator.integers(0, len(features), len(empty))]
+        self.cluster_centers[empty] = features[generator.integers(0, len(features), len(empty))]
         self.idle[empty] = 0
 
 

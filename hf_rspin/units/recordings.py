@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from hf_rspin.audio import SAMPLING_RATE, normalize_waveforms, num_frames
 from hf_rspin.units import windows
 from hf_rspin.units.group_norm import first_convolution, whole_statistics
-from hf_rspin.units.windows import run_in_windows
+from hf_rspin.units.windows import chunked_inference
 
 # the attention mask makes padding unseen, but for the first convolution's group norm
 MASKED = ("hubert", "wavlm", "wav2vec2", "unispeech-sat")
@@ -86,7 +86,7 @@ def encode_recordings(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
     with evaluating(model), autocast:
         if (lengths == lengths[0]).all():
-            found = run_in_windows(lambda part: encode(part, None), values, 1, model)
+            found = chunked_inference(lambda part: encode(part, None), values, 1, model)
         else:
             mask = (torch.arange(values.shape[1]) < lengths[:, None]).long().to(device)
             with whole_statistics(model, values, lengths):

@@ -22,6 +22,7 @@ from hf_rspin.audio import (
 )
 from hf_rspin.device import check_device
 from hf_rspin.models.encoder import default_feature_extractor
+from hf_rspin.models.folders import fetch, wants_normalized
 from hf_rspin.models.modeling_spin import RSpinModel
 from hf_rspin.units.acoustic_pieces import AcousticPieces
 from hf_rspin.units.extract import units_of
@@ -34,7 +35,6 @@ from hf_rspin.units.extractors import (
 from hf_rspin.units.features import layer_features, mfcc_features
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.recordings import similar_batches
-from hf_rspin.units.saved_models import fetch, wants_normalized
 from hf_rspin.units.tokenizer_folder import (
     AUTO,
     KMEANS,
@@ -251,10 +251,10 @@ class UnitTokenizer:
             features = mfcc_features()
         extractor = kmeans_units(features, self.kmeans)
         dim = MFCC_SIZE if self.units == "mfcc" else self.model.config.hidden_size
-        if self.kmeans.centres.shape[1] != dim:
+        if self.kmeans.cluster_centers.shape[1] != dim:
             raise ValueError(
-                f"the k-means has centres of {self.kmeans.centres.shape[1]} dimensions, and the "
-                f"features have {dim}: it was fitted on others."
+                f"the k-means has centres of {self.kmeans.cluster_centers.shape[1]} dimensions, "
+                f"and the features have {dim}: it was fitted on others."
             )
         return extractor
 

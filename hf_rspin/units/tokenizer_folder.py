@@ -10,10 +10,10 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from hf_rspin.models.folders import load_spin, read_config
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.units.acoustic_pieces import FILE_NAME, AcousticPieces
 from hf_rspin.units.kmeans import KMeans
-from hf_rspin.units.saved_models import load_spin, read_config
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ WINDOW = 1500  # frames, 30 s; what is shorter is encoded whole
 CONTEXT = 100  # frames, 2 s at least on either side; the positional convolution sees 64
 
 
-def run_in_windows(
+def chunked_inference(
     function: Callable[[Tensor], Tensor],
     values: Tensor,
     axis: int,
@@ -41,7 +41,7 @@ def run_in_windows(
         return function(values)
     if encoder is not None:
         with whole_statistics(encoder, values):
-            return run_in_windows(function, values, axis)
+            return chunked_inference(function, values, axis)
     parts = []
     for start, stop, first in _windows(frames):
         samples = slice(FRAME_SHIFT * first, FRAME_SHIFT * first + num_samples(WINDOW))

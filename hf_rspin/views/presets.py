@@ -28,7 +28,7 @@ class SpinViews(ComposedViews):
 
     Args:
         sampling_rate: of the waveforms in Hz.
-        change_voice: whether formants, pitch and pitch range change.
+        perturb_speaker: whether formants, pitch and pitch range change.
         equalize: whether the ten-band equaliser applies (also where the voice change is skipped).
         augmentations: what comes last on the second view, see `augmentation_list`.
         augment_both_views: the same for the first view, drawn independently.
@@ -40,18 +40,18 @@ class SpinViews(ComposedViews):
     def __init__(
         self,
         sampling_rate: int = SAMPLING_RATE,
-        change_voice: bool = True,
+        perturb_speaker: bool = True,
         equalize: bool = True,
         augmentations: Sequence[Any] = (),
         augment_both_views: bool = False,
     ) -> None:
         """Put the lists together; a part that is switched off still draws."""
-        self.change_voice, self.equalize = change_voice, equalize
+        self.perturb_speaker, self.equalize = perturb_speaker, equalize
         voice, equalizer = SpeakerPerturbation(sampling_rate), Equalizer(sampling_rate)
         perturbed = [
-            voice if change_voice else DrawOnly(voice),
+            voice if perturb_speaker else DrawOnly(voice),
             equalizer if equalize else DrawOnly(equalizer),
-            *([Clip(sampling_rate)] if change_voice or equalize else []),
+            *([Clip(sampling_rate)] if perturb_speaker or equalize else []),
         ]
         last = augmentation_list(augmentations, sampling_rate)
         noise = self._noise()
@@ -80,7 +80,7 @@ class RSpinViews(SpinViews):
         noise_bank: NoiseBank | None,
         snr_range_db: tuple[float, float] = RSPIN_SNR_RANGE_DB,
         sampling_rate: int = SAMPLING_RATE,
-        change_voice: bool = True,
+        perturb_speaker: bool = True,
         equalize: bool = True,
         augmentations: Sequence[Any] = (),
         augment_both_views: bool = False,
@@ -88,7 +88,7 @@ class RSpinViews(SpinViews):
         """Put the lists together."""
         self.noise_bank, self.snr_range_db = noise_bank, snr_range_db
         super().__init__(
-            sampling_rate, change_voice, equalize, augmentations, augment_both_views
+            sampling_rate, perturb_speaker, equalize, augmentations, augment_both_views
         )
 
     def _noise(self) -> list[Transform]:
@@ -163,8 +163,8 @@ def build_views(
         augmentation_probability: how often each of those given by name is applied.
         augment_both_views: the same for the first view, drawn independently.
         sampling_rate: of the waveforms in Hz.
-        **options: of the preset: `change_voice`, `equalize`, `snr_range_db`; of "laser" `speeds`,
-            `semitones` and, with a bank, `snrs_db` or `snr_range_db`, and `both_views`.
+        **options: of the preset: `perturb_speaker`, `equalize`, `snr_range_db`; of "laser"
+            `speeds`, `semitones` and, with a bank, `snrs_db` or `snr_range_db`, and `both_views`.
 
     Raises:
         ValueError: a name is unknown, or options do not fit.

@@ -45,7 +45,7 @@ def trainer_of(objective, model, audio, output, **options):
         return LaserTrainer(model, args, dataset)
     noise = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
     bank = NoiseBank([noise])
-    views = RSpinViews(bank, change_voice=False) if objective == "rspin" else SpinViews()
+    views = RSpinViews(bank, perturb_speaker=False) if objective == "rspin" else SpinViews()
     labels = frame_labels(corpus) if objective == "rspin" else None
     dataset = TwoViewDataset(corpus, views, labels, **lengths)
     args = TwoViewTrainingArguments(output_dir=str(output), **{**ARGUMENTS, **options})

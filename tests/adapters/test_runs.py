@@ -15,10 +15,10 @@ from hf_rspin.adapters import (
     load_adapted,
     save_config,
 )
-from hf_rspin.data.checks import PreflightError
-from hf_rspin.evaluation import EncoderFrontEnd
+from hf_rspin.data.checks import ConfigurationError
+from hf_rspin.evaluation import PretrainedEncoderFeatures
+from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.resources import encoder_folder
-from hf_rspin.training.builders import resolve_encoder
 from hf_rspin.training.run import save_merged, train_and_save
 
 from .conftest import SIZES
@@ -60,7 +60,7 @@ def test_probes_read_the_folder_of_an_adapter(adapter, encoder_folders, audio, w
     trainer = trainer_of("spin", model, audio, tmp_path)
     trainer.train()
     trainer.save_model()
-    front_end = EncoderFrontEnd.from_pretrained(tmp_path, bf16=False)
+    front_end = PretrainedEncoderFeatures.from_pretrained(tmp_path, bf16=False)
     features = front_end(waveforms[0].numpy())  # (layers, frames, dim)
     assert len(features) == SIZES["num_hidden_layers"] + 1
     wanted = model.eval()(waveforms[:1]).last_hidden_state[0]
@@ -158,7 +158,7 @@ def test_a_run_goes_on_with_its_own_adapter_only(
         return trainer_of("spin", model, audio, tmp_path, **options)
 
     trainer_with(first, max_steps=1).train()
-    with pytest.raises(PreflightError, match=message):
+    with pytest.raises(ConfigurationError, match=message):
         trainer_with(then).train(resume_from_checkpoint=True)
 
 

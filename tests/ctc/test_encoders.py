@@ -140,7 +140,7 @@ def test_the_front_end_is_frozen_unless_asked_for(encoders):
 
     assert not any("feature_extractor" in name for name in trains())
     assert any("feature_projection" in name for name in trains())
-    assert any("feature_extractor" in name for name in trains(freeze_front_end=False))
+    assert any("feature_extractor" in name for name in trains(freeze_feature_encoder=False))
     assert trains(num_trainable_layers=0) == {"lm_head.weight", "lm_head.bias"}
     assert not any("masked_spec_embed" in name for name in trains())
     masked = trains(encoder_config={"apply_spec_augment": True})

@@ -194,6 +194,6 @@ def test_the_configs_are_understood(file):
         arguments=[str(file), "--use_cpu", "true"],
     )  # fmt: skip
     known = {field.name for field in fields(WavLMConfig)}
-    assert set(model.changes(without=("freeze_front_end", "num_trainable_layers"))) <= known
+    assert set(model.changes(without=("freeze_feature_encoder", "num_trainable_layers"))) <= known
     assert training.batch_seconds >= corpus.max_seconds and training.learning_rate <= 1e-3
     assert corpus.target in ("text", "phones")

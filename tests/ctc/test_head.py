@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from hf_rspin.ctc.head import class_prior, start_at_prior
+from hf_rspin.ctc.head import class_prior, init_bias_from_prior
 
 
 def test_the_prior_counts_tokens_and_leaves_the_rest_to_the_blank():
@@ -16,7 +16,7 @@ def test_a_fresh_head_predicts_the_prior_and_a_trained_one_is_left():
     prior = np.array([0.9, 0.08, 0.02])
     head = nn.Linear(4, 3)
     nn.init.zeros_(head.bias)
-    start_at_prior(head, prior)
+    init_bias_from_prior(head, prior)
     np.testing.assert_allclose(head(torch.zeros(4)).softmax(-1).detach(), prior, rtol=1e-5)
-    start_at_prior(head, prior[::-1].copy())
+    init_bias_from_prior(head, prior[::-1].copy())
     np.testing.assert_allclose(head(torch.zeros(4)).softmax(-1).detach(), prior, rtol=1e-5)

@@ -2,13 +2,13 @@ import pytest
 
 from hf_rspin.ctc.arguments import CtcCorpusArguments
 from hf_rspin.ctc.splits import load_splits
-from hf_rspin.data import SkipLog
+from hf_rspin.data import SkippedFiles
 
 from .conftest import write_corpus
 
 
 def load(folder, **options):
-    return load_splits(CtcCorpusArguments(str(folder), target="phones", **options), SkipLog())
+    return load_splits(CtcCorpusArguments(str(folder), target="phones", **options), SkippedFiles())
 
 
 def ids(part):

@@ -6,7 +6,7 @@ import pytest
 from hf_rspin.audio import num_frames
 from hf_rspin.data import TwoViewDataset, load_corpus
 from hf_rspin.data.checks import (
-    PreflightError,
+    ConfigurationError,
     check_batches,
     check_examples,
     check_labels,
@@ -14,7 +14,7 @@ from hf_rspin.data.checks import (
 )
 from hf_rspin.views import SpinViews
 
-PLAIN = SpinViews(change_voice=False, equalize=False)
+PLAIN = SpinViews(perturb_speaker=False, equalize=False)
 
 
 class Labels(dict):
@@ -109,9 +109,9 @@ def test_audio_that_vanished_since(corpus, tmp_path):
 
 def test_all_reasons_in_one_error():
     raise_problems([])
-    with pytest.raises(PreflightError, match=r"(?s)1\. first.*2\. second"):
+    with pytest.raises(ConfigurationError, match=r"(?s)1\. first.*2\. second"):
         raise_problems(["first", "second"])
-    with pytest.raises(PreflightError, match=r"^Training cannot start: only\.$"):
+    with pytest.raises(ConfigurationError, match=r"^Training cannot start: only\.$"):
         raise_problems(["only."])
 
 

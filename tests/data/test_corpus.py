@@ -6,7 +6,7 @@ import pandas
 import pytest
 
 from hf_rspin.audio import AudioError, read_audio
-from hf_rspin.data import SkipLog, load_corpus
+from hf_rspin.data import SkippedFiles, load_corpus
 
 
 def test_folder_of_any_audio(write, tmp_path):
@@ -79,7 +79,7 @@ def damaged(write, tmp_path):
 
 def test_bad_files_are_skipped_with_one_warning_each_and_counted(write, tmp_path, caplog):
     damaged(write, tmp_path)
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     with caplog.at_level(logging.WARNING):
         corpus = load_corpus(tmp_path, decode=True, skipped=skipped)
     assert corpus["id"][:] == ["good"]
@@ -136,7 +136,7 @@ def test_empty_cells_of_audio_are_skipped(write, tmp_path):
     hub = hub_like(write, tmp_path, [("a.flac", True)])
     frame = pandas.read_parquet(hub / "0.parquet")
     pandas.DataFrame({"audio": [None, *frame["audio"]]}).to_parquet(hub / "0.parquet")
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     assert load_corpus(hub, skipped=skipped)["id"][:] == ["a"]
     assert list(skipped.reasons) == [f"row 0 of {hub}"]
 
@@ -191,7 +191,7 @@ def test_a_split_of_a_table_with_audio_inside_copies_no_audio(write, tmp_path, m
 
 def test_audio_without_a_name_is_called_by_its_row(write, tmp_path):
     hub = hub_like(write, tmp_path, [(None, True), (None, False), (None, False), (None, True)])
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     assert load_corpus(hub, skipped=skipped)["id"][:] == ["row_0", "row_3"]
     assert list(skipped.reasons) == [f"row 1 of {hub}", f"row 2 of {hub}"]
     assert all("<audio bytes>" not in reason for reason in skipped.reasons.values())

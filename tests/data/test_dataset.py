@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader
 from hf_rspin.audio import AudioError, num_frames, random_crop, read_audio
 from hf_rspin.data import (
     DurationBatchSampler,
-    SkipLog,
     SkippedFile,
+    SkippedFiles,
     TwoViewCollator,
     TwoViewDataset,
     load_corpus,
@@ -18,12 +18,12 @@ from hf_rspin.data.dataset import CROP
 from hf_rspin.seeding import example_generator
 from hf_rspin.views import LaserViews, NoiseBank, RSpinViews, SpinViews
 
-PLAIN = SpinViews(change_voice=False, equalize=False)
+PLAIN = SpinViews(perturb_speaker=False, equalize=False)
 
 
 def noisy():
     noise = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
-    return RSpinViews(NoiseBank([noise]), change_voice=False, equalize=False)
+    return RSpinViews(NoiseBank([noise]), perturb_speaker=False, equalize=False)
 
 
 class Labels(dict):
@@ -243,7 +243,7 @@ def test_an_utterance_is_not_in_its_own_babble(write, tmp_path):
     corpus = load_corpus(tmp_path).select([3, 0, 1, 2])
     bank = NoiseBank([], speech_sources=corpus["audio"], babble_probability=1.0,
                      babble_speakers=(1, 1), speech_names=corpus["id"][:])  # fmt: skip
-    views = RSpinViews(bank, (0.0, 0.0), change_voice=False, equalize=False)
+    views = RSpinViews(bank, (0.0, 0.0), perturb_speaker=False, equalize=False)
     dataset = TwoViewDataset(corpus, views, min_seconds=0.2)
     for index in range(3):
         quiet = TwoViewDataset(corpus, PLAIN, min_seconds=0.2)[0, index].clean
@@ -286,7 +286,7 @@ def test_ranges_that_are_text_are_refused_and_empty_ones_estimated(ramps):
 
 
 def test_what_was_left_out_before_training_is_counted(ramps):
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     skipped.note(SkippedFile("gone.wav", "gone.wav is missing."))
     dataset = TwoViewDataset(ramps, PLAIN, min_seconds=1.0, skipped=skipped)
     assert dataset.skipped is skipped

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from hf_rspin.audio import read_audio
-from hf_rspin.data import SkipLog, load_corpus
+from hf_rspin.data import SkippedFiles, load_corpus
 from hf_rspin.data.recordings import cut_recordings
 
 
@@ -40,7 +40,7 @@ def test_a_random_part_is_used_and_bad_files_are_named(folder, tmp_path):
     soundfile.write(folder / "silent.wav", np.zeros(32000), 16000)
     corpus = load_corpus(folder)
     (folder / "short.wav").write_bytes(b"gone since")
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     cut = cut_recordings(corpus, tmp_path / "cut", 1e6, skipped=skipped)
     assert len(cut) == 7 and len(skipped) == 2
     assert any("silent.wav" in name for name in skipped.reasons)

@@ -5,11 +5,11 @@ import pytest
 import soundfile
 
 from hf_rspin.audio import num_frames, read_audio
-from hf_rspin.data import SkipLog, TwoViewCollator, TwoViewDataset, load_corpus
+from hf_rspin.data import SkippedFiles, TwoViewCollator, TwoViewDataset, load_corpus
 from hf_rspin.data.segments import cut_at_pauses, quiet_cuts
 from hf_rspin.views import SpinViews
 
-PLAIN = SpinViews(change_voice=False, equalize=False)
+PLAIN = SpinViews(perturb_speaker=False, equalize=False)
 
 
 class Labels(dict):
@@ -96,7 +96,7 @@ def test_a_recording_that_goes_bad_is_named_once(write, tmp_path, caplog):
     corpus = load_corpus(tmp_path, segment_seconds=10.0)
     dataset = TwoViewDataset(corpus, PLAIN, min_seconds=1.0)
     (tmp_path / "bad.flac").write_bytes(b"gone")
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     items = dataset.__getitems__([(0, index) for index in range(len(dataset))])
     for item in TwoViewCollator()(items)["batch_info"].skipped:
         skipped.add(item)
@@ -113,7 +113,7 @@ def test_recordings_that_cannot_be_cut_are_left_out_once(write, tmp_path):
     samples = spoken(70.0, 1)[0]
     samples[160_000:] = np.nan
     soundfile.write(tmp_path / "nan.wav", samples, 16_000, "FLOAT")
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     corpus = load_corpus(tmp_path, segment_seconds=10.0, skipped=skipped)
     assert {cell["path"].rsplit("/", 1)[1] for cell in corpus["audio"]} == {"a.wav"}
     assert [name.rsplit("/", 1)[1] for name in skipped.reasons] == ["nan.wav"]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hf_rspin.audio import AudioError, read_audio
-from hf_rspin.data import SkipLog, load_corpus
+from hf_rspin.data import SkippedFiles, load_corpus
 from hf_rspin.data.folders import list_folder
 
 
@@ -221,7 +221,7 @@ def test_formats_that_cannot_be_read_are_counted_with_the_command(write, tmp_pat
     write("a.wav")
     for name in ("x.m4a", "y.m4a", "z.webm"):
         (tmp_path / name).write_bytes(b"...")
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     assert len(load_corpus(tmp_path, skipped=skipped)) == 1
     assert len(skipped) == 3
     said = "3 files are of formats that cannot be read here (2 .m4a, 1 .webm)"
@@ -239,7 +239,7 @@ def test_names_that_no_table_can_hold_leave_out_one_file(write, tmp_path, caplog
     data = (tmp_path / "a.wav").read_bytes()
     with open(os.fsencode(tmp_path) + b"/caf\xe9.wav", "wb") as file:
         file.write(data)
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     assert load_corpus(tmp_path, skipped=skipped)["id"][:] == ["a"]
     assert [name.rsplit("/", 1)[1] for name in skipped.reasons] == ["caf\\xe9.wav"]
     table(tmp_path, "metadata.csv", f"file_name\na.wav\n{'x' * 400}.wav\n")

@@ -5,7 +5,7 @@ import soundfile
 import torch
 
 from hf_rspin.audio import num_frames
-from hf_rspin.evaluation import LogMelFrontEnd, Utterances
+from hf_rspin.evaluation import EvaluationSet, LogMelFeatures
 
 TONES = {"AA": 300.0, "B": 1200.0, "CH": 3500.0}
 
@@ -26,7 +26,7 @@ def tones(folder, split, count, seed=0):
         columns["audio"].append({"path": str(path), "bytes": None})
         columns["speakers"].append(f"{split}-{speaker}")
         columns["phones"].append(phones)
-    return Utterances(**columns)
+    return EvaluationSet(**columns)
 
 
 def loud_and_soft(folder, prefix, number=12):
@@ -44,10 +44,10 @@ def loud_and_soft(folder, prefix, number=12):
         speakers.append(str(i % 2))
         alignments.append(" ".join(f"{0.1 * k:.1f}:{'SL'[x]}" for k, x in enumerate(loud)))
     cells = [{"path": str(folder / f"{name}.wav"), "bytes": None} for name in ids]
-    return Utterances(ids, cells, speakers, alignments=alignments)
+    return EvaluationSet(ids, cells, speakers, alignments=alignments)
 
 
-class Counted(LogMelFrontEnd):
+class Counted(LogMelFeatures):
     """Log-mel features that know how often they were computed."""
 
     calls = 0

@@ -5,9 +5,9 @@ from hf_rspin.evaluation.conditions import (
     BackgroundNoise,
     Clean,
     GaussianNoise,
-    Rooms,
+    Reverberation,
     condition_fingerprint,
-    simulate_rooms,
+    synthesize_rirs,
 )
 from hf_rspin.views import NoiseBank
 
@@ -19,7 +19,7 @@ def make_conditions():
         Clean(),
         GaussianNoise(0.0),
         BackgroundNoise(NoiseBank(clips), 0.0),
-        Rooms(simulate_rooms(3)),
+        Reverberation(synthesize_rirs(3)),
     ]
 
 
@@ -51,13 +51,15 @@ def test_noise_has_the_asked_ratio(snr, waveform):
 
 
 def test_every_room_is_used_and_none_is_refused(waveform):
-    rooms = [np.eye(1, 200, k, dtype=np.float32)[0] + np.eye(1, 200, dtype=np.float32)[0] * 2
-             for k in (40, 80, 120)]
-    condition = Rooms(rooms)
+    rooms = [
+        np.eye(1, 200, k, dtype=np.float32)[0] + np.eye(1, 200, dtype=np.float32)[0] * 2
+        for k in (40, 80, 120)
+    ]
+    condition = Reverberation(rooms)
     found = {condition(waveform, f"u{i}").tobytes() for i in range(40)}
     assert len(found) == 3
     with pytest.raises(ValueError, match="no room"):
-        Rooms([])
+        Reverberation([])
 
 
 def test_the_fingerprint_follows_what_a_condition_does(waveform):
@@ -67,7 +69,8 @@ def test_the_fingerprint_follows_what_a_condition_does(waveform):
     made = [
         Clean(), GaussianNoise(), GaussianNoise(5.0), GaussianNoise(seed=1),
         GaussianNoise(name="hiss"), BackgroundNoise(NoiseBank(clips)),
-        BackgroundNoise(NoiseBank(others)), Rooms(simulate_rooms(3)), Rooms(simulate_rooms(4)),
+        BackgroundNoise(NoiseBank(others)), Reverberation(synthesize_rirs(3)),
+        Reverberation(synthesize_rirs(4)),
     ]  # fmt: skip
     found = [condition_fingerprint(condition) for condition in made]
     assert len(set(found)) == len(made)

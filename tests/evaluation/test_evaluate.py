@@ -10,17 +10,17 @@ import torch
 
 from hf_rspin.evaluation import (
     CkaProbe,
-    EncoderFrontEnd,
     Evaluation,
+    EvaluationSet,
     GaussianNoise,
     GeometryProbe,
     Metric,
     PhoneRecognition,
+    PretrainedEncoderFeatures,
     Probe,
     ProbeArguments,
     SpeakerIdentification,
     UnitProbe,
-    Utterances,
     to_table,
 )
 from hf_rspin.evaluation.evaluate import short_names
@@ -54,9 +54,7 @@ def probes():
 
 def evaluate(tmp_path, corpora, conditions, made=None):
     train, test = corpora
-    return Evaluation(
-        tmp_path / "out", test, conditions, made or probes(), train, progress=False
-    )
+    return Evaluation(tmp_path / "out", test, conditions, made or probes(), train, progress=False)
 
 
 def number(evaluation, metric, condition):
@@ -68,40 +66,40 @@ def number(evaluation, metric, condition):
 def test_everything_is_measured_once(corpora, tmp_path):
     train, test = corpora
     evaluation = evaluate(tmp_path, corpora, [GaussianNoise(-5.0)])
-    front_end = Counted()
-    evaluation.run(front_end)
-    assert front_end.calls == len(train) + 2 * len(test)
+    encoder_features = Counted()
+    evaluation.run(encoder_features)
+    assert encoder_features.calls == len(train) + 2 * len(test)
     (clean,), (noisy,) = (number(evaluation, "phone_error_rate", c) for c in ("clean", "gaussian"))
     assert clean < 0.1 < noisy
     assert 0 < number(evaluation, "cka_debiased", "gaussian")[0] < 0.99
     assert number(evaluation, "cka_debiased", "clean") == []
     assert number(evaluation, "speaker_accuracy", "clean") == [1]
     assert number(evaluation, "layer_weight", "clean") == [1]
-    assert not (tmp_path / "out" / "features" / front_end.fingerprint()).exists()
+    assert not (tmp_path / "out" / "features" / encoder_features.fingerprint()).exists()
 
     more = evaluate(tmp_path, corpora, [GaussianNoise(-5.0), GaussianNoise(40.0, name="faint")])
     before = {cell.condition: cell for cell in more.cells() if cell.probe == "phones"}
-    more.run(front_end)
-    assert front_end.calls == len(train) + 4 * len(test)  # the probe came from its file
+    more.run(encoder_features)
+    assert encoder_features.calls == len(train) + 4 * len(test)  # the probe came from its file
     after = {cell.condition: cell for cell in more.cells() if cell.probe == "phones"}
     assert after["faint"].details["errors"] == after["clean"].details["errors"]
     assert after["gaussian"] == before["gaussian"]
-    more.run(front_end)
-    assert front_end.calls == len(train) + 4 * len(test)
+    more.run(encoder_features)
+    assert encoder_features.calls == len(train) + 4 * len(test)
 
 
 def test_a_run_killed_in_a_condition_goes_on_with_that_condition(corpora, tmp_path):
     train, test = corpora
-    front_end = Counted()
+    encoder_features = Counted()
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(tmp_path, corpora, [Killed(at=test.ids[7])]).run(front_end)
-    assert front_end.calls <= len(train) + 2 * len(test) - 1
-    front_end.calls = 0
+        evaluate(tmp_path, corpora, [Killed(at=test.ids[7])]).run(encoder_features)
+    assert encoder_features.calls <= len(train) + 2 * len(test) - 1
+    encoder_features.calls = 0
     evaluation = evaluate(tmp_path, corpora, [GaussianNoise()])
     assert {cell.condition for cell in evaluation.cells()} == {"clean"}
-    evaluation.run(front_end)
-    assert front_end.calls == len(test)  # neither features nor the probe were made again
+    evaluation.run(encoder_features)
+    assert encoder_features.calls == len(test)  # neither features nor the probe were made again
     whole = evaluate(tmp_path / "other", corpora, [GaussianNoise()])
     whole.run(Counted())
     assert [cell.rows for cell in whole.cells()] == [cell.rows for cell in evaluation.cells()]
@@ -109,8 +107,8 @@ def test_a_run_killed_in_a_condition_goes_on_with_that_condition(corpora, tmp_pa
 
 def test_other_settings_utterances_and_conditions_are_other_cells(corpora, tmp_path):
     train, test = corpora
-    front_end = Counted()
-    evaluate(tmp_path, corpora, [GaussianNoise(0.0)], [CkaProbe()]).run(front_end)
+    encoder_features = Counted()
+    evaluate(tmp_path, corpora, [GaussianNoise(0.0)], [CkaProbe()]).run(encoder_features)
 
     def finished(conditions, made, some=(train, test)):
         return len(evaluate(tmp_path, some, conditions, made).cells())
@@ -154,13 +152,11 @@ def test_two_encoders_of_one_name_are_refused_and_one_under_two_names_is_measure
 
 def test_without_labels_what_needs_none_is_measured(corpora, tmp_path, caplog, encoder):
     _, test = corpora
-    bare = Utterances(test.ids, test.audio)
+    bare = EvaluationSet(test.ids, test.audio)
     made = [*probes(), UnitProbe(4), GeometryProbe()]
     with caplog.at_level(logging.INFO):
-        evaluation = Evaluation(
-            tmp_path / "out", bare, [GaussianNoise()], made, progress=False
-        )
-    evaluation.run(EncoderFrontEnd(encoder, "tiny"))
+        evaluation = Evaluation(tmp_path / "out", bare, [GaussianNoise()], made, progress=False)
+    evaluation.run(PretrainedEncoderFeatures(encoder, "tiny"))
     table = to_table(evaluation.cells())
     noisy = table[table["condition"] == "gaussian"]
     assert set(noisy["metric"]) == {
@@ -200,12 +196,14 @@ def test_figures_that_are_known(tmp_path):
 
 def test_training_audio_is_encoded_only_where_a_probe_needs_it(corpora, tmp_path):
     train, test = corpora
-    front_end = Counted()
-    evaluate(tmp_path, corpora, [GaussianNoise()], [CkaProbe(), GeometryProbe()]).run(front_end)
-    assert front_end.calls == 2 * len(test)
-    front_end.calls = 0
-    evaluate(tmp_path, corpora, [], [UnitProbe(4, max_utterances=6)]).run(front_end)
-    assert front_end.calls == 6 + len(test)
+    encoder_features = Counted()
+    evaluate(tmp_path, corpora, [GaussianNoise()], [CkaProbe(), GeometryProbe()]).run(
+        encoder_features
+    )
+    assert encoder_features.calls == 2 * len(test)
+    encoder_features.calls = 0
+    evaluate(tmp_path, corpora, [], [UnitProbe(4, max_utterances=6)]).run(encoder_features)
+    assert encoder_features.calls == 6 + len(test)
 
 
 def test_a_probe_is_one_class(corpora, tmp_path):
@@ -223,11 +221,11 @@ def test_a_probe_is_one_class(corpora, tmp_path):
             return layer_rows("norm", torch.stack(self.norms).mean(0))
 
     evaluation = evaluate(tmp_path, corpora, [GaussianNoise(-20.0)], [Loudness()])
-    front_end = Counted()
-    evaluation.run(front_end)
+    encoder_features = Counted()
+    evaluation.run(encoder_features)
     test = corpora[1]
     expected = np.mean([
-        front_end(test.read(i)).norm(dim=-1).mean().item() for i in range(len(test))
+        encoder_features(test.read(i)).norm(dim=-1).mean().item() for i in range(len(test))
     ])  # fmt: skip
     assert number(evaluation, "norm", "clean")[0] == pytest.approx(expected, rel=1e-3)
     assert number(evaluation, "norm", "gaussian")[0] != pytest.approx(expected, rel=0.05)

@@ -7,10 +7,10 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
 from hf_rspin.audio import num_frames
 from hf_rspin.evaluation import (
-    EncoderFrontEnd,
-    LogMelFrontEnd,
+    LogMelFeatures,
+    PretrainedEncoderFeatures,
     WeightedLayerSum,
-    load_front_end,
+    load_features,
 )
 from hf_rspin.evaluation.features import needs_no_model
 from hf_rspin.units import mfcc
@@ -18,18 +18,26 @@ from hf_rspin.units import mfcc
 
 def stable_encoder():
     torch.manual_seed(0)
-    model = HubertModel(HubertConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
-        conv_dim=(8,) * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
-        do_stable_layer_norm=True, feat_extract_norm="layer",
-    ))
+    model = HubertModel(
+        HubertConfig(
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=24,
+            conv_dim=(8,) * 7,
+            num_conv_pos_embeddings=8,
+            num_conv_pos_embedding_groups=2,
+            do_stable_layer_norm=True,
+            feat_extract_norm="layer",
+        )
+    )
     torch.nn.init.normal_(model.encoder.layer_norm.bias)
     return model.eval()
 
 
 def test_hidden_states_of_all_layers_in_eval_mode(encoder, waveform):
     encoder.train()
-    found = EncoderFrontEnd(encoder, "tiny", bf16=False)(waveform)
+    found = PretrainedEncoderFeatures(encoder, "tiny", bf16=False)(waveform)
     expected = encoder(torch.from_numpy(waveform)[None], output_hidden_states=True).hidden_states
     assert found.shape == (3, num_frames(len(waveform)), 16)
     torch.testing.assert_close(found, torch.cat(expected))
@@ -37,7 +45,7 @@ def test_hidden_states_of_all_layers_in_eval_mode(encoder, waveform):
 
 def test_last_layer_of_a_stable_layer_norm_encoder_is_the_normalised_one(waveform):
     model = stable_encoder()
-    found = EncoderFrontEnd(model, "large", bf16=False)(waveform)
+    found = PretrainedEncoderFeatures(model, "large", bf16=False)(waveform)
     output = model(torch.from_numpy(waveform)[None], output_hidden_states=True)
     torch.testing.assert_close(found[-1], output.last_hidden_state[0])
     assert (found[-1] - output.hidden_states[-1][0]).abs().max() > 0.1
@@ -45,8 +53,8 @@ def test_last_layer_of_a_stable_layer_norm_encoder_is_the_normalised_one(wavefor
 
 
 def test_bf16_stays_close(encoder, waveform):
-    exact = EncoderFrontEnd(encoder, "tiny", bf16=False)(waveform)
-    coarse = EncoderFrontEnd(encoder, "tiny", bf16=True)(waveform)
+    exact = PretrainedEncoderFeatures(encoder, "tiny", bf16=False)(waveform)
+    coarse = PretrainedEncoderFeatures(encoder, "tiny", bf16=True)(waveform)
     alike = torch.cosine_similarity(coarse, exact, dim=-1)
     assert alike.mean() > 0.9
     assert (coarse != exact).any()
@@ -55,23 +63,23 @@ def test_bf16_stays_close(encoder, waveform):
 def test_threads_do_not_mix_their_utterances(encoder):
     rng = np.random.default_rng(1)
     waveforms = [rng.normal(0, 0.1, 2000 + 320 * k).astype(np.float32) for k in range(12)]
-    front_end = EncoderFrontEnd(encoder, "tiny", bf16=False)
+    encoder_features = PretrainedEncoderFeatures(encoder, "tiny", bf16=False)
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(front_end, waveforms))
+        together = list(pool.map(encoder_features, waveforms))
     for waveform, found in zip(waveforms, together, strict=True):
-        torch.testing.assert_close(found, front_end(waveform))
+        torch.testing.assert_close(found, encoder_features(waveform))
 
 
 def test_the_convolutions_decide_whether_waveforms_are_normalised(encoder, waveform, tmp_path):
     encoder.save_pretrained(tmp_path / "base")
     # as facebook/hubert-base-ls960: its preprocessor claims what its training did not do
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path / "base")
-    base = load_front_end(str(tmp_path / "base"), bf16=False)
+    base = load_features(str(tmp_path / "base"), bf16=False)
     assert (base.name, base.normalize) == ("base", False)
     model = stable_encoder()
     model.save_pretrained(tmp_path / "no preprocessor")
-    large = load_front_end(str(tmp_path / "no preprocessor"), "large", bf16=False)
-    raw = EncoderFrontEnd(model, "raw", bf16=False)
+    large = load_features(str(tmp_path / "no preprocessor"), "large", bf16=False)
+    raw = PretrainedEncoderFeatures(model, "raw", bf16=False)
     scaled = (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
     torch.testing.assert_close(large(waveform), raw(scaled), atol=1e-4, rtol=1e-3)
     assert large.fingerprint() != raw.fingerprint()
@@ -79,43 +87,49 @@ def test_the_convolutions_decide_whether_waveforms_are_normalised(encoder, wavef
 
 def test_a_folder_stored_in_bfloat16_runs_in_float32(encoder, waveform, tmp_path):
     encoder.bfloat16().save_pretrained(tmp_path)
-    found = load_front_end(str(tmp_path), bf16=False)(waveform)
-    expected = EncoderFrontEnd(encoder.float(), "same", bf16=False)(waveform)  # rounded weights
+    found = load_features(str(tmp_path), bf16=False)(waveform)
+    expected = PretrainedEncoderFeatures(encoder.float(), "same", bf16=False)(
+        waveform
+    )  # rounded weights
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected)
 
 
 def test_fingerprint_follows_the_weights(encoder):
-    front_end = EncoderFrontEnd(encoder, "tiny")
-    before = front_end.fingerprint()
-    assert before == EncoderFrontEnd(encoder, "other name").fingerprint()
+    encoder_features = PretrainedEncoderFeatures(encoder, "tiny")
+    before = encoder_features.fingerprint()
+    assert before == PretrainedEncoderFeatures(encoder, "other name").fingerprint()
     encoder.encoder.layer_norm.weight.data[3] += 1e-3
-    assert front_end.fingerprint() != before
+    assert encoder_features.fingerprint() != before
 
 
 def test_log_mel_has_the_frames_of_the_encoder_and_the_tone_in_its_band(encoder):
     tone = 0.3 * np.sin(2 * np.pi * 1000 * np.arange(8123) / 16000).astype(np.float32)
-    front_end = LogMelFrontEnd()
-    found = front_end(tone)
-    assert found.shape == (1, EncoderFrontEnd(encoder, "tiny")(tone).shape[1], 80)
+    encoder_features = LogMelFeatures()
+    found = encoder_features(tone)
+    assert found.shape == (1, PretrainedEncoderFeatures(encoder, "tiny")(tone).shape[1], 80)
     mel = 1127 * np.log1p(np.linspace(20, 8000, 10**5) / 700)
     band = np.searchsorted(np.linspace(mel[0], mel[-1], 82), 1127 * np.log1p(1000 / 700)) - 1
     assert abs(int(found[0].mean(0).argmax()) - band) <= 1
 
 
 def test_log_mel_context_stacks_neighbours(waveform):
-    bare, wide = LogMelFrontEnd()(waveform)[0], load_front_end("log-mel:1")(waveform)[0]
+    bare, wide = LogMelFeatures()(waveform)[0], load_features("log-mel:1")(waveform)[0]
     assert wide.shape == (len(bare), 240)
     torch.testing.assert_close(wide[5], torch.cat([bare[4], bare[5], bare[6]]))
     torch.testing.assert_close(wide[0], torch.cat([bare[0], bare[0], bare[1]]))
     with pytest.raises(ValueError, match="log-mel:3"):
-        load_front_end("log-mel:wide")
+        load_features("log-mel:wide")
 
 
 def test_mfcc_are_a_front_end_of_one_layer(waveform):
-    front_end = load_front_end("mfcc", "MFCC")
-    torch.testing.assert_close(front_end(waveform), torch.from_numpy(mfcc(waveform))[None])
-    assert (front_end.name, front_end.num_layers, front_end.dim) == ("MFCC", 1, 39)
+    encoder_features = load_features("mfcc", "MFCC")
+    torch.testing.assert_close(encoder_features(waveform), torch.from_numpy(mfcc(waveform))[None])
+    assert (encoder_features.name, encoder_features.num_layers, encoder_features.dim) == (
+        "MFCC",
+        1,
+        39,
+    )
     assert [needs_no_model(x) for x in ("mfcc", "log-mel:3", "log-mels", "mfcc/model")] == [
         True, True, False, False,
     ]  # fmt: skip
@@ -123,9 +137,11 @@ def test_mfcc_are_a_front_end_of_one_layer(waveform):
 
 @pytest.mark.parametrize("kind", ["encoder", "log-mel", "mfcc"])
 def test_less_than_a_frame_is_refused(kind, encoder):
-    front_end = EncoderFrontEnd(encoder, "tiny") if kind == "encoder" else load_front_end(kind)
+    encoder_features = (
+        PretrainedEncoderFeatures(encoder, "tiny") if kind == "encoder" else load_features(kind)
+    )
     with pytest.raises(ValueError, match="399 samples"):
-        front_end(np.zeros(399, dtype=np.float32))
+        encoder_features(np.zeros(399, dtype=np.float32))
 
 
 def test_weighted_sum_starts_as_a_mean_and_learns_a_layer():

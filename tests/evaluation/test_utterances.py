@@ -4,11 +4,11 @@ import pytest
 import soundfile
 
 from hf_rspin.audio import AudioError, num_frames
-from hf_rspin.evaluation.utterances import Utterances
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
 
 
 def make(count=40, speakers=8):
-    return Utterances(
+    return EvaluationSet(
         [f"u{i}" for i in range(count)], [{"path": f"{i}"} for i in range(count)],
         [f"s{i % speakers}" for i in range(count)], [["AA"]] * count,
     )
@@ -20,12 +20,12 @@ def test_columns_are_taken_from_a_corpus(tmp_path):
     corpus = datasets.Dataset.from_dict(
         {"id": [7], "audio": [{"path": str(path), "bytes": None}], "phones": ["AA1 | B"]}
     )
-    found = Utterances.from_corpus(corpus, keep_waveforms=True)
+    found = EvaluationSet.from_corpus(corpus, keep_waveforms=True)
     assert (found.ids, found.phones, found.speakers) == (["7"], [["AA", "B"]], None)
     np.testing.assert_allclose(found.read(0), np.full(720, 0.25), atol=1e-4)  # two frames
     assert found.read(0) is found.read(0)
     with pytest.raises(ValueError, match="no utterance"):
-        Utterances.from_corpus(corpus.select([]))
+        EvaluationSet.from_corpus(corpus.select([]))
 
 
 def test_utterances_are_sorted_by_duration_with_their_columns():
@@ -33,7 +33,7 @@ def test_utterances_are_sorted_by_duration_with_their_columns():
         "id": ["a", "b", "c"], "audio": [{"path": p, "bytes": None} for p in "abc"],
         "duration": [3.0, 1.0, 2.0], "speaker": [1, 2, 3], "phones": ["AA", "B", "CH"],
     })
-    found = Utterances.from_corpus(corpus)
+    found = EvaluationSet.from_corpus(corpus)
     assert found.ids == ["b", "c", "a"]
     assert [cell["path"] for cell in found.audio] == ["b", "c", "a"]
     assert (found.speakers, found.phones) == (["2", "3", "1"], [["B"], ["CH"], ["AA"]])
@@ -44,7 +44,7 @@ def test_audio_inside_a_table_is_read_row_by_row():
     corpus = datasets.Dataset.from_dict({
         "id": list("abcd"), "audio": cells, "duration": [4.0, 3.0, 2.0, 1.0],
     })
-    chosen = Utterances.from_corpus(corpus).select([0, 2])
+    chosen = EvaluationSet.from_corpus(corpus).select([0, 2])
     assert chosen.ids == ["d", "b"]
     assert not isinstance(chosen.audio, list)
     assert [cell["bytes"] for cell in chosen.audio] == [b"\x03", b"\x01"]
@@ -53,7 +53,7 @@ def test_audio_inside_a_table_is_read_row_by_row():
 def test_too_short_audio_is_named(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(399), 16000)
     with pytest.raises(AudioError, match="u9 has 399 samples"):
-        Utterances(["u9"], [{"path": str(tmp_path / "a.wav"), "bytes": None}]).read(0)
+        EvaluationSet(["u9"], [{"path": str(tmp_path / "a.wav"), "bytes": None}]).read(0)
 
 
 def test_subsets_spread_over_speakers_nest_and_repeat():
@@ -73,12 +73,12 @@ def test_phones_of_frames_come_from_the_alignment(tmp_path):
         "id": ["a", "b"], "audio": [{"path": str(tmp_path / f"{x}.wav")} for x in "ab"],
         "alignment": ["0.0:SIL 0.04:CH 0.11:SIL", None],
     }  # fmt: skip
-    found = Utterances.from_corpus(datasets.Dataset.from_dict(rows))
+    found = EvaluationSet.from_corpus(datasets.Dataset.from_dict(rows))
     first, second = found.frame_labels()
     # centres at 12.5, 32.5, ... 92.5 ms; the last phone begins after the last whole frame
     assert first.tolist() == [-1, -1, 0, 0, 0] and len(found.read(0)) == 1680
     assert second.tolist() == [-1] * num_frames(16000)
-    assert Utterances(found.ids, found.audio).frame_labels() is None
+    assert EvaluationSet(found.ids, found.audio).frame_labels() is None
     assert found.select([1]).alignments == [""]
 
 

@@ -20,7 +20,7 @@ from hf_rspin.models import LaserWavLMModel, RSpinHubertModel
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.units import AcousticPieces
 
-FACTS = hub.CardFacts(
+FACTS = hub.ModelCardInfo(
     license="apache-2.0",
     base_model="user/base",
     results=[

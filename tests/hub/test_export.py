@@ -15,7 +15,7 @@ from transformers import (
     WavLMModel,
 )
 
-from hf_rspin.hub import CardFacts, clean_config, export_plain
+from hf_rspin.hub import ModelCardInfo, clean_config, export_plain
 from hf_rspin.models.configuration import HEAD_FIELDS
 from hf_rspin.publishing.card_file import is_untouched
 
@@ -51,7 +51,7 @@ def test_hidden_states_are_equal_and_the_config_is_clean(name, source, tmp_path)
 
 def test_the_extractor_and_the_card_come_along(tmp_path):
     model = spin_model()
-    model.card_facts = CardFacts(name="Mine", license="mit", training_data="Speech, 100 h.")
+    model.card_info = ModelCardInfo(name="Mine", license="mit", training_data="Speech, 100 h.")
     model.save_pretrained(tmp_path / "heads")
     extractor = tmp_path / "heads" / "preprocessor_config.json"
     extractor.write_text(extractor.read_text().replace("false", "true", 1))  # as the user wants it

@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from transformers import HubertConfig, HubertForCTC
 
-from hf_rspin.hub import CardFacts, write_card
+from hf_rspin.hub import ModelCardInfo, write_card
 from hf_rspin.models import (
     SCORE_SETTINGS,
     LaserWavLMConfig,
@@ -34,7 +34,7 @@ RESULTS = [
         dataset_name="speech", metric_type="loss", metric_value=2.5,
     ),
 ]  # fmt: skip
-FACTS = CardFacts(
+FACTS = ModelCardInfo(
     name="rspin_small", base_model="facebook/hubert-base-ls960", license="apache-2.0",
     language="en", datasets=["openslr/librispeech_asr"], training_data="LibriSpeech, 100 h.",
     recipe={"max_steps": 1000, "encoder_config": {"hidden_dropout": 0.0}}, updates=1000,
@@ -81,7 +81,7 @@ def test_a_reader_finds_the_facts():
 
 
 def test_what_is_not_known_is_not_invented():
-    text = make_card(CONFIG, CardFacts())
+    text = make_card(CONFIG, ModelCardInfo())
     data = ModelCard(text).data.to_dict()
     assert data.keys() == {"library_name", "pipeline_tag", "tags"}
     found = sections(text)

@@ -10,7 +10,7 @@ import transformers
 from transformers import AutoModel, HubertModel, Wav2Vec2FeatureExtractor
 
 from hf_rspin.audio import num_frames
-from hf_rspin.evaluation import EncoderFrontEnd
+from hf_rspin.evaluation import PretrainedEncoderFeatures
 from hf_rspin.hub import s3prl as ours
 from hf_rspin.hub.s3prl import UpstreamExpert, hf_rspin
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel, RSpinWavLMConfig, RSpinWavLMModel
@@ -108,7 +108,7 @@ def test_features_equal_those_of_the_evaluation(kind, tmp_path):
     waveform = make_waveforms()[2]
     with torch.no_grad():
         found = torch.cat(UpstreamExpert(tmp_path)([waveform])["hidden_states"])
-    expected = EncoderFrontEnd.from_pretrained(tmp_path, bf16=False)(waveform.numpy())
+    expected = PretrainedEncoderFeatures.from_pretrained(tmp_path, bf16=False)(waveform.numpy())
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
 
 

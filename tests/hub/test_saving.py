@@ -13,7 +13,7 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
-from hf_rspin.hub import CardFacts, save_for_hub
+from hf_rspin.hub import ModelCardInfo, save_for_hub
 from hf_rspin.models import LaserHubertModel, RSpinHubertModel
 from hf_rspin.models.configuration import HEAD_FIELDS
 from hf_rspin.units import AcousticPieces
@@ -30,7 +30,7 @@ def config_of(folder):
 @pytest.mark.parametrize("name", ["rspin_hubert", "rspin_wavlm", "laser_hubert", "laser_wavlm"])
 def test_a_folder_is_complete(name, tmp_path):
     model = tiny_models()[name]
-    model.acoustic_pieces, model.card_facts = PIECES, CardFacts(license="mit")
+    model.acoustic_pieces, model.card_info = PIECES, ModelCardInfo(license="mit")
     model.save_pretrained(tmp_path)
     config, family = config_of(tmp_path), name.split("_")[1]
     assert config["model_type"] == family
@@ -135,7 +135,7 @@ def test_save_for_hub_writes_pieces_and_card(kind, tmp_path):
         model.base_model.save_pretrained(tmp_path / "plain")
         model = HubertModel.from_pretrained(tmp_path / "plain")
         shutil.rmtree(tmp_path / "plain")
-    facts = CardFacts(name="Mine", license="mit", language="en")
+    facts = ModelCardInfo(name="Mine", license="mit", language="en")
     save_for_hub(model, tmp_path, PIECES, facts)
     assert AcousticPieces.from_pretrained(tmp_path).num_labels == PIECES.num_labels
     assert AutoFeatureExtractor.from_pretrained(tmp_path).do_normalize is False

@@ -3,14 +3,14 @@ import logging
 import pytest
 from transformers import TrainerControl, TrainerState
 
-from hf_rspin.training.callbacks import CollapseMonitor, LogBeforeSave, LossCheck
+from hf_rspin.training.callbacks import CodebookCollapseCallback, LogBeforeSave, LossCheck
 
 
 @pytest.fixture
 def feed(tiny, tmp_path):
     def run(perplexities, **options):
         args = tiny.tiny_arguments(tmp_path, **{"collapse_grace_steps": 2, **options})
-        monitor, control = CollapseMonitor(codebook_size=32), TrainerControl()
+        monitor, control = CodebookCollapseCallback(codebook_size=32), TrainerControl()
         for step, value in enumerate(perplexities, 1):
             logs = {"loss": 1.0, "code_perplexity": value}
             monitor.on_log(args, TrainerState(global_step=step), control, logs)

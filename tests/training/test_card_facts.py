@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from hf_rspin.hub import CardFacts
+from hf_rspin.hub import ModelCardInfo
 from hf_rspin.resources import encoder_folder
 from hf_rspin.training import LaserTrainingArguments, TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.training.arguments import CorpusArguments, ModelArguments, ViewArguments
 from hf_rspin.training.run_card import (
     changed_arguments,
     describe_hardware,
-    facts_of_run,
+    info_of_run,
     portable,
 )
 
@@ -97,9 +97,9 @@ def test_a_run_tells_its_data_recipe_and_compute(trainer, audio):
         CorpusArguments(str(audio), "train"), ViewArguments(str(audio.parent / "noise")),
         ModelArguments(encoder=str(encoder_folder()), codebook_size=8),
     )  # fmt: skip
-    run.card_facts = CardFacts(license="mit", language="en")
+    run.card_info = ModelCardInfo(license="mit", language="en")
     run.train()
-    facts = facts_of_run(run)
+    facts = info_of_run(run)
     assert (facts.name, facts.license, facts.language) == ("run", "mit", "en")
     assert facts.started_from == "the small encoder in the package hf_rspin"
     assert facts.base_model is None and facts.datasets == []
@@ -119,7 +119,7 @@ def test_models_and_data_of_the_hub_are_linked(trainer):
         CorpusArguments("openslr/librispeech_asr:clean", "train.100"),
         ModelArguments(encoder="facebook/hubert-base-ls960"),
     )
-    facts = facts_of_run(run)
+    facts = info_of_run(run)
     assert facts.base_model == "facebook/hubert-base-ls960"
     assert facts.datasets == ["openslr/librispeech_asr"]
     assert "| openslr/librispeech_asr:clean, split train.100 |" in facts.training_data
@@ -128,14 +128,14 @@ def test_models_and_data_of_the_hub_are_linked(trainer):
 def test_evaluations_are_results_of_their_own(trainer):
     run = trainer(eval_strategy="steps", eval_steps=2)
     run.train()
-    found = {result.metric_type: result.metric_value for result in facts_of_run(run).results}
+    found = {result.metric_type: result.metric_value for result in info_of_run(run).results}
     evaluated = [log for log in run.state.log_history if "eval_loss" in log][-1]
     assert found["loss"] == pytest.approx(evaluated["eval_loss"], rel=1e-3)
     assert found["spin_loss"] == pytest.approx(evaluated["eval_spin_loss"], rel=1e-3)
     run.state.global_step += 1  # trained on: the evaluation is of other weights
-    assert facts_of_run(run).results == []
+    assert info_of_run(run).results == []
 
 
 def test_without_a_log_there_are_no_results(trainer):
-    facts = facts_of_run(trainer())
+    facts = info_of_run(trainer())
     assert facts.results == [] and facts.updates == 0 and math.isclose(facts.wall_seconds, 0)

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from hf_rspin.adapters import AdapterArguments, add_lora
 from hf_rspin.adapters.gradients import AdapterGradientError
-from hf_rspin.data.checks import PreflightError
+from hf_rspin.data.checks import ConfigurationError
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.training.schedule import adam_of_everything
 from hf_rspin.units import FrameLabels
@@ -48,7 +48,9 @@ def test_a_weight_that_is_nan_is_named(make, tiny):
     model = tiny.tiny_model()
     with torch.no_grad():
         model.hubert.encoder.layers[1].layer_norm.weight[3] = torch.nan
-    with pytest.raises(PreflightError, match=r"layers.1.layer_norm.weight holds NaN or infinity"):
+    with pytest.raises(
+        ConfigurationError, match=r"layers.1.layer_norm.weight holds NaN or infinity"
+    ):
         make(model).train()
 
 
@@ -59,13 +61,15 @@ def test_labels_of_one_class_are_refused(make, tiny, labels):
     frames = [int((s * 16_000 - 400) // 320) + 1 for s in dataset.full_durations]
     pairs = zip(map(str, dataset.corpus["id"]), frames, strict=True)
     dataset.frame_labels = FrameLabels.from_sequences({k: labels[:n] for k, n in pairs}, 5)
-    with pytest.raises(PreflightError, match="All pseudo-labels are the same class"):
+    with pytest.raises(ConfigurationError, match="All pseudo-labels are the same class"):
         trainer.train()
 
 
 def test_layers_above_the_loss_alone_train_nothing(make, tiny):
     model = tiny.tiny_model(spin_layer=1)
-    with pytest.raises(PreflightError, match="No parameter of the encoder trains that the loss"):
+    with pytest.raises(
+        ConfigurationError, match="No parameter of the encoder trains that the loss"
+    ):
         make(model, num_trainable_layers=1).train()
 
 
@@ -96,17 +100,21 @@ def test_flags_without_effect_are_named(make, caplog):
 
 def test_evaluation_data_is_looked_at_before_the_first_step(make, tiny, audio, tmp_path):
     trainer = make(eval_dataset=[1, 2], eval_strategy="steps")
-    with pytest.raises(PreflightError, match="eval_dataset is a list; expected a TwoViewDataset"):
+    with pytest.raises(
+        ConfigurationError, match="eval_dataset is a list; expected a TwoViewDataset"
+    ):
         trainer.train()
     trainer = make(eval_dataset=tiny.tiny_dataset(audio), eval_strategy="steps")
     trainer.eval_dataset = None
-    with pytest.raises(PreflightError, match="but there is no eval_dataset"):
+    with pytest.raises(ConfigurationError, match="but there is no eval_dataset"):
         trainer.train()
 
 
 def test_masks_longer_than_a_clip_are_refused(make, tiny):
     model = tiny.tiny_model(apply_spec_augment=True, mask_time_prob=0.2, mask_time_length=40)
-    with pytest.raises(PreflightError, match="masks 40 frames at a time, but the shortest .* has"):
+    with pytest.raises(
+        ConfigurationError, match="masks 40 frames at a time, but the shortest .* has"
+    ):
         make(model).train()
 
 
@@ -121,27 +129,27 @@ def test_evaluation_data_keeps_its_order(make, tiny, audio):
         loader = trainer.get_eval_dataloader()
         loader.set_epoch(epoch)
         orders.append([index for batch in loader.batch_sampler for _, index in batch])
-    assert orders[0] == orders[1] == np.argsort(
-        trainer.eval_dataset.durations, kind="stable"
-    ).tolist()
+    assert (
+        orders[0] == orders[1] == np.argsort(trainer.eval_dataset.durations, kind="stable").tolist()
+    )
 
 
 def test_the_peak_of_the_codebook_is_that_of_the_whole_run(make):
     options = {"collapse_grace_steps": 0, "save_steps": 2}
     whole = make(**options)
     whole.train()
-    whole.collapse_monitor.peak = 99.0
+    whole.collapse_callback.peak = 99.0
     resumed = make(max_steps=4, **{**options, "save_steps": 4})
     resumed.train(resume_from_checkpoint=True)
     logs = [log["code_perplexity"] for log in resumed.state.log_history if "loss" in log]
-    assert len(logs) == 4 and resumed.collapse_monitor.peak == max(logs)
+    assert len(logs) == 4 and resumed.collapse_callback.peak == max(logs)
     again = make(max_steps=5, **options)
     file = f"{again.args.output_dir}/checkpoint-4/trainer_state.json"
     text = open(file).read()
     assert f'"peak": {max(logs)}' in text
     open(file, "w").write(text.replace(f'"peak": {max(logs)}', '"peak": 50.0'))
     again.train(resume_from_checkpoint=True)
-    assert again.collapse_monitor.peak == 50.0
+    assert again.collapse_callback.peak == 50.0
 
 
 def test_logs_carry_their_step_first(make, capsys):
@@ -168,4 +176,3 @@ def test_the_fused_optimiser_makes_the_same_updates(make):
         found.append([parameter.detach() for parameter in module])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
-

@@ -5,9 +5,9 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from hf_rspin.data.checks import PreflightError
+from hf_rspin.data.checks import ConfigurationError
 from hf_rspin.models import LaserModel
-from hf_rspin.training import FrameCollapseMonitor, LaserTrainer, LaserTrainingArguments
+from hf_rspin.training import LaserTrainer, LaserTrainingArguments, RepresentationCollapseCallback
 from hf_rspin.training.arguments import LaserModelArguments, LaserViewArguments
 from hf_rspin.training.callbacks import LossCheck
 from hf_rspin.views import LaserViews, NoiseBank, SpinViews, ViewNoise
@@ -150,16 +150,18 @@ def test_runs_that_cannot_work_are_refused(tiny_laser, audio, tmp_path):
         args = tiny_laser.laser_arguments(tmp_path, **options)
         LaserTrainer(tiny_laser.laser_model(), args, dataset).train()
 
-    with pytest.raises(PreflightError, match="views of train_dataset are not LaserViews"):
+    with pytest.raises(ConfigurationError, match="views of train_dataset are not LaserViews"):
         train(SpinViews())
-    with pytest.raises(PreflightError, match="No parameter of the encoder trains"):
+    with pytest.raises(ConfigurationError, match="No parameter of the encoder trains"):
         train(LaserViews(), num_trainable_layers=0)
     dataset.durations[0] = 0.055
-    with pytest.raises(PreflightError, match="0.055 s has no frame at speed 1.2.* 0.06 or more"):
+    with pytest.raises(
+        ConfigurationError, match="0.055 s has no frame at speed 1.2.* 0.06 or more"
+    ):
         train(LaserViews((1.0, 1.2)))
     dataset.durations[0] = 1.0
     noise = ViewNoise(NoiseBank([torch.randn(16_000).numpy()]), snrs_db=[5.0], both_views=True)
-    with pytest.raises(PreflightError, match="the first view gets noise"):
+    with pytest.raises(ConfigurationError, match="the first view gets noise"):
         train(LaserViews(noise=noise), lower_states_cache=str(tmp_path / "cache"))
 
 
@@ -167,7 +169,7 @@ def test_runs_that_cannot_work_are_refused(tiny_laser, audio, tmp_path):
 def feed(tiny_laser, tmp_path):
     def call(cosines, spreads, **options):
         args = tiny_laser.laser_arguments(tmp_path, **{"collapse_grace_steps": 2, **options})
-        monitor, control = FrameCollapseMonitor(), TrainerControl()
+        monitor, control = RepresentationCollapseCallback(), TrainerControl()
         for step, (cosine, spread) in enumerate(zip(cosines, spreads, strict=True), 1):
             logs = {"loss": 1.0, "frame_cosine": cosine, "frame_cosine_spread": spread}
             monitor.on_log(args, TrainerState(global_step=step), control, logs)

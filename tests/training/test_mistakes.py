@@ -5,14 +5,14 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
 
 from hf_rspin.audio import AudioError
-from hf_rspin.data.checks import PreflightError
+from hf_rspin.data.checks import ConfigurationError
+from hf_rspin.device import check_device
 from hf_rspin.models import RSpinHubertConfig
-from hf_rspin.training.cli import WHILE_RUNNING, mistakes_explained
-from hf_rspin.training.hardware import check_device
+from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
 
 
 def raised(action, *kinds):
-    with pytest.raises(SystemExit) as found, mistakes_explained(*kinds):
+    with pytest.raises(SystemExit) as found, exit_on_user_error(*kinds):
         action()
     return found.value.code
 
@@ -35,7 +35,7 @@ def test_mistakes_become_one_line():
 
 
 def test_a_list_of_reasons_keeps_its_lines():
-    error = PreflightError("Training cannot start:\n  1. a\n  2. b")
+    error = ConfigurationError("Training cannot start:\n  1. a\n  2. b")
     assert raised(fail(error), WHILE_RUNNING) == str(error)
     assert raised(fail(AudioError("a.wav is silent.")), WHILE_RUNNING) == "a.wav is silent."
 
@@ -65,7 +65,7 @@ def test_a_mistake_met_by_a_worker_is_one_sentence_too():
      (ValueError("a"), (WHILE_RUNNING,)), (OSError("a"), (WHILE_RUNNING,))],
 )  # fmt: skip
 def test_defects_pass(error, kinds):
-    with pytest.raises(type(error)), mistakes_explained(*kinds):
+    with pytest.raises(type(error)), exit_on_user_error(*kinds):
         raise error
 
 

@@ -6,10 +6,10 @@ import datasets
 import pytest
 import torch
 
-from hf_rspin.data.checks import PreflightError
+from hf_rspin.data.checks import ConfigurationError
 from hf_rspin.models import RSpinHubertModel
 from hf_rspin.training import LaserTrainer, TwoViewTrainer
-from hf_rspin.training.provenance import check_made_from, corpus_key, load_provenance, weights_key
+from hf_rspin.training.provenance import check_provenance, corpus_key, load_provenance, weights_key
 from hf_rspin.units import FrameLabels
 from hf_rspin.views import SpinViews
 
@@ -55,7 +55,7 @@ def test_another_run_is_refused_although_it_is_finished(tiny, audio, folders, ch
     encoder = folders / change.pop("encoder", "a")
     trainer = trainer_of(tiny, audio, folders / "run", encoder, **change)
     before = (folders / "run" / "checkpoint-2" / "model.safetensors").read_bytes()
-    with pytest.raises(PreflightError, match=f"checkpoint-2 was trained otherwise .{message}"):
+    with pytest.raises(ConfigurationError, match=f"checkpoint-2 was trained otherwise .{message}"):
         trainer.train(resume_from_checkpoint=True)
     assert (folders / "run" / "checkpoint-2" / "model.safetensors").read_bytes() == before
 
@@ -63,7 +63,7 @@ def test_another_run_is_refused_although_it_is_finished(tiny, audio, folders, ch
 def test_other_views_and_labels_are_refused(tiny, audio, folders):
     trainer = trainer_of(tiny, audio, folders / "run", folders / "a")
     trainer.train_dataset.views = SpinViews()
-    with pytest.raises(PreflightError, match="views: .*change_voice was False and is True"):
+    with pytest.raises(ConfigurationError, match="views: .*perturb_speaker was False and is True"):
         trainer.train(resume_from_checkpoint=True)
     key = str(trainer.train_dataset.corpus["id"][0])
     labels = [FrameLabels.from_sequences({key: [0, value]}, 3) for value in (1, 2)]
@@ -96,26 +96,26 @@ def test_score_in_the_folder_of_laser_is_refused(tiny_laser, tiny_encoder, audio
     tiny_laser.laser_trainer(audio, tmp_path, tiny_encoder, "laser", **options).train()
     score = tiny_laser.laser_trainer(audio, tmp_path, tiny_encoder, "score", **options)
     assert isinstance(score, LaserTrainer)
-    with pytest.raises(PreflightError, match="frozen_teacher was False and is True"):
+    with pytest.raises(ConfigurationError, match="frozen_teacher was False and is True"):
         score.train(resume_from_checkpoint=True)
 
 
 def test_results_are_taken_again_only_where_nothing_changed(tmp_path):
     folder = tmp_path / "labels"
-    check_made_from(folder, {"model": "a", "layer": 3}, RESULTS)
-    check_made_from(folder, {"model": "b", "layer": 3}, RESULTS)  # nothing was made yet
+    check_provenance(folder, {"model": "a", "layer": 3}, RESULTS)
+    check_provenance(folder, {"model": "b", "layer": 3}, RESULTS)  # nothing was made yet
     (folder / "kmeans").mkdir()
-    check_made_from(folder, {"model": "b", "layer": 3}, RESULTS)
+    check_provenance(folder, {"model": "b", "layer": 3}, RESULTS)
     with pytest.raises(ValueError, match=r"holds kmeans made from model b \(now c\): name another"):
-        check_made_from(folder, {"model": "c", "layer": 3}, RESULTS)
+        check_provenance(folder, {"model": "c", "layer": 3}, RESULTS)
     with pytest.raises(ValueError, match=r"layer 3 \(now None\)"):
-        check_made_from(folder, {"model": "b"}, RESULTS)
+        check_provenance(folder, {"model": "b"}, RESULTS)
 
 
 def test_results_of_unknown_origin_are_refused(tmp_path):
     (tmp_path / "units").mkdir()
     with pytest.raises(ValueError, match="no made_from.json says"):
-        check_made_from(tmp_path, {"model": "a"}, RESULTS)
+        check_provenance(tmp_path, {"model": "a"}, RESULTS)
 
 
 def test_a_corpus_is_known_by_its_ids_and_durations():

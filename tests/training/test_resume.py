@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_rspin.data.checks import PreflightError
+from hf_rspin.data.checks import ConfigurationError
 from hf_rspin.hub import check_folder
 from hf_rspin.training import TwoViewTrainer
 from hf_rspin.training.checkpoints import last_complete_checkpoint
@@ -78,7 +78,7 @@ def test_changed_data_is_refused_on_resume(tiny, audio, tmp_path):
     TwoViewTrainer(tiny.tiny_model(), args, train_dataset=tiny.tiny_dataset(audio)).train()
     args = tiny.tiny_arguments(tmp_path, max_steps=2, batch_seconds=6)
     other = TwoViewTrainer(tiny.tiny_model(), args, train_dataset=tiny.tiny_dataset(audio))
-    with pytest.raises(PreflightError, match="otherwise .batch_seconds was 4 and is 6.: go on"):
+    with pytest.raises(ConfigurationError, match="otherwise .batch_seconds was 4 and is 6.: go on"):
         other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hf_rspin.training.schedule import learning_rate, rise_and_fall
+from hf_rspin.training.schedule import learning_rate, linear_warmup_and_decay
 
 # Update: learning rate of the paper's schedule, 1e-6 -> 1e-4 -> 1e-6, 2500 of 5000 warming up.
 EXPECTED = {
@@ -22,7 +22,7 @@ def test_schedule_of_the_paper(step, expected):
 
 def test_scheduler_gives_update_n_the_rate_of_n():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
-    scheduler = rise_and_fall(optimizer, 1e-6, 4, 10)
+    scheduler = linear_warmup_and_decay(optimizer, 1e-6, 4, 10)
     used = []
     for _ in range(10):
         used.append(optimizer.param_groups[0]["lr"])

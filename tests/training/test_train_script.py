@@ -10,8 +10,8 @@ import pytest
 
 from hf_rspin.adapter_options import AdapterOptions
 from hf_rspin.adapters import AdapterArguments, add_lora
+from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.training.arguments import RSpinArguments
-from hf_rspin.training.builders import resolve_encoder
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "training_scripts"

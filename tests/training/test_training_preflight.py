@@ -2,13 +2,13 @@ import logging
 
 import pytest
 
-from hf_rspin.data.checks import PreflightError
+from hf_rspin.data.checks import ConfigurationError
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
 from hf_rspin.views import NoiseBank, RSpinViews
 
 
 def refuse(model, args, dataset, match):
-    with pytest.raises(PreflightError, match=match):
+    with pytest.raises(ConfigurationError, match=match):
         TwoViewTrainer(model, args, train_dataset=dataset).train()
 
 
@@ -49,7 +49,9 @@ def test_one_process_on_several_gpus_is_refused(tiny, audio, tmp_path):
         tiny.tiny_model(), tiny.tiny_arguments(tmp_path), train_dataset=tiny.tiny_dataset(audio)
     )
     trainer.args._n_gpu = 4  # as transformers counts the visible ones
-    with pytest.raises(PreflightError, match="torchrun --nproc_per_node 4.*CUDA_VISIBLE_DEVICES"):
+    with pytest.raises(
+        ConfigurationError, match="torchrun --nproc_per_node 4.*CUDA_VISIBLE_DEVICES"
+    ):
         trainer.train()
 
 
@@ -72,13 +74,13 @@ def test_a_model_without_trainable_parameters_is_refused(tiny, audio, tmp_path):
 
 def test_noise_that_cannot_be_read_stops_the_run_before_it_starts(tiny, audio, tmp_path):
     dataset = tiny.tiny_dataset(audio)
-    dataset.views = RSpinViews(NoiseBank([str(tmp_path / "gone.wav")]), change_voice=False)
+    dataset.views = RSpinViews(NoiseBank([str(tmp_path / "gone.wav")]), perturb_speaker=False)
     refuse(tiny.tiny_model(), tiny.tiny_arguments(tmp_path), dataset, "no audible noise")
 
 
 def test_views_without_noise_and_long_warm_up_are_told(tiny, audio, tmp_path, caplog):
     dataset = tiny.tiny_dataset(audio)
-    dataset.views = RSpinViews(None, change_voice=False, equalize=False)
+    dataset.views = RSpinViews(None, perturb_speaker=False, equalize=False)
     args = tiny.tiny_arguments(tmp_path, max_steps=1, warmup_steps=5, save_strategy="no")
     with caplog.at_level(logging.WARNING):
         TwoViewTrainer(tiny.tiny_model(), args, train_dataset=dataset).train()

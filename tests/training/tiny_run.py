@@ -71,7 +71,7 @@ def tiny_model(**changes) -> RSpinHubertModel:
 
 def noisy_views() -> RSpinViews:
     noise = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
-    return RSpinViews(NoiseBank([noise]), change_voice=False, equalize=False)
+    return RSpinViews(NoiseBank([noise]), perturb_speaker=False, equalize=False)
 
 
 def tiny_dataset(folder, **options) -> TwoViewDataset:

@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from hf_rspin.audio import AudioError, num_frames, read_audio
-from hf_rspin.data import SkipLog
+from hf_rspin.data import SkippedFiles
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel
 from hf_rspin.units import (
     FrameLabels,
@@ -137,14 +137,14 @@ def test_bad_files_are_skipped_with_one_warning_each(tmp_path, caplog):
     soundfile.write(tmp_path / "3.wav", np.zeros(6000), 16_000)
     soundfile.write(tmp_path / "4.wav", np.ones(399) * np.linspace(0, 0.1, 399), 16_000)
     corpus = as_corpus([tmp_path / f"{i}.wav" for i in range(8)], SAMPLES)
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     units = extract_units(loudness_units(), corpus, skipped=skipped, progress=False)
     assert units.ids == ["0", "5", "6", "7"]
     assert units.provenance["skipped_utterances"] == 4 == len(skipped) == len(caplog.records)
     for bad in range(1, 5):
         assert sum(f"{bad}.wav" in record.message for record in caplog.records) == 1
     with pytest.raises(AudioError, match="wav"):
-        extract_units(loudness_units(), corpus, skipped=SkipLog(strict=True), progress=False)
+        extract_units(loudness_units(), corpus, skipped=SkippedFiles(strict=True), progress=False)
     with pytest.raises(AudioError, match="wav"):
         extract_units(loudness_units(), corpus, strict=True, progress=False)
     bad = corpus.select([1, 2])

@@ -6,7 +6,7 @@ import soundfile
 from sklearn.cluster import KMeans as ReferenceKMeans
 
 from hf_rspin.audio import AudioError, num_frames
-from hf_rspin.data import SkipLog
+from hf_rspin.data import SkippedFiles
 from hf_rspin.units.fitting import fit_kmeans
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.mfcc import mfcc
@@ -23,19 +23,19 @@ def test_centres_are_the_means_of_what_they_were_given():
     features, _ = blobs(3000)
     kmeans = KMeans(5)
     kmeans.partial_fit(features[:1000])
-    start = kmeans.centres.copy()
+    start = kmeans.cluster_centers.copy()
     counts, labels = kmeans.counts.copy(), kmeans.predict(features[1000:2000])
     kmeans.partial_fit(features[1000:2000])
     for k in range(5):
         mine = features[1000:2000][labels == k]
         expected = (counts[k] * start[k] + mine.sum(0)) / (counts[k] + len(mine))
-        np.testing.assert_allclose(kmeans.centres[k], expected, atol=1e-4)
+        np.testing.assert_allclose(kmeans.cluster_centers[k], expected, atol=1e-4)
 
 
 def test_the_sums_are_those_of_adding_row_by_row():
     features, _ = blobs(3000)
     kmeans = KMeans(6).fit_stream([features[:500]])
-    batch, start, counts = features[500:], kmeans.centres.copy(), kmeans.counts.copy()
+    batch, start, counts = features[500:], kmeans.cluster_centers.copy(), kmeans.counts.copy()
     labels = kmeans.predict(batch)
     sums = np.zeros(start.shape)
     np.add.at(sums, labels, batch)
@@ -43,16 +43,16 @@ def test_the_sums_are_those_of_adding_row_by_row():
     step = added / (counts[:, None] + added)
     kmeans.partial_fit(batch)
     expected = start + (step * (sums / added - start)).astype("f4")
-    np.testing.assert_array_equal(kmeans.centres, expected)
+    np.testing.assert_array_equal(kmeans.cluster_centers, expected)
 
 
 def test_nearly_as_tight_as_lloyd():
     features, _ = blobs(6000)
     kmeans = KMeans(12)
     for _ in range(3):
-        kmeans.forget()
+        kmeans.reset_counts()
         kmeans.fit_stream(features[i : i + 1000] for i in range(0, 6000, 1000))
-    inertia = ((features - kmeans.centres[kmeans.predict(features)]) ** 2).sum()
+    inertia = ((features - kmeans.cluster_centers[kmeans.predict(features)]) ** 2).sum()
     best = ReferenceKMeans(12, n_init=10, random_state=0).fit(features).inertia_
     assert inertia < 1.35 * best
 
@@ -60,7 +60,7 @@ def test_nearly_as_tight_as_lloyd():
 def test_prediction_is_the_nearest_centre():
     features, _ = blobs(500)
     kmeans = KMeans(7).fit_stream([features])
-    distances = ((features[:, None] - kmeans.centres[None]) ** 2).sum(-1)
+    distances = ((features[:, None] - kmeans.cluster_centers[None]) ** 2).sum(-1)
     np.testing.assert_array_equal(kmeans.predict(features), distances.argmin(1))
 
 
@@ -70,7 +70,7 @@ def test_stopped_and_continued_is_never_stopped(tmp_path):
     whole = KMeans(12, seed=3, source="mfcc").fit_stream(batches)
     KMeans(12, seed=3, source="mfcc").fit_stream(batches[:17]).save_pretrained(tmp_path)
     resumed = KMeans.from_pretrained(tmp_path).fit_stream(batches[17:])
-    np.testing.assert_array_equal(whole.centres, resumed.centres)
+    np.testing.assert_array_equal(whole.cluster_centers, resumed.cluster_centers)
     assert resumed.source == "mfcc" and resumed.num_batches == 40
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -79,8 +79,8 @@ def test_empty_clusters_are_rescued():
     features, _ = blobs(2000, clusters=3)
     kmeans = KMeans(4)
     kmeans.partial_fit(features[:200])
-    kmeans.centres[0] = 1e3
-    kmeans.forget()
+    kmeans.cluster_centers[0] = 1e3
+    kmeans.reset_counts()
     kmeans.fit_stream(features[i : i + 50] for i in range(200, 2000, 50))
     assert (np.bincount(kmeans.predict(features), minlength=4) > 0).all()
 
@@ -92,13 +92,13 @@ def test_a_cluster_without_frames_gets_ten_batches_also_after_forgetting():
     kmeans.fit_stream([common[:50]] * 8)
     assert kmeans.counts.min() > 0
     alone = int(kmeans.predict(rare)[0])
-    kept = kmeans.centres[alone].copy()
-    kmeans.forget()
+    kept = kmeans.cluster_centers[alone].copy()
+    kmeans.reset_counts()
     kmeans.idle[:] = 0
     kmeans.fit_stream([common[:50]] * 9)
-    np.testing.assert_array_equal(kmeans.centres[alone], kept)
+    np.testing.assert_array_equal(kmeans.cluster_centers[alone], kept)
     kmeans.partial_fit(common[:50])
-    assert np.abs(kmeans.centres[alone] - kept).max() > 1
+    assert np.abs(kmeans.cluster_centers[alone] - kept).max() > 1
     assert kmeans.idle[alone] == 0  # and has ten batches again
 
 
@@ -114,7 +114,7 @@ def test_a_kill_between_two_files_loses_nothing(tmp_path):
     (tmp_path / "kmeans.json").write_text(old)  # as if killed before it was replaced
     again = KMeans.from_pretrained(tmp_path)
     assert (again.num_utterances, again.num_batches, again.seed) == (11, 2, 2)
-    np.testing.assert_array_equal(again.centres, kmeans.centres)
+    np.testing.assert_array_equal(again.cluster_centers, kmeans.cluster_centers)
     np.testing.assert_array_equal(again.idle, kmeans.idle)
     (tmp_path / "kmeans.json").unlink()
     assert KMeans.is_saved(tmp_path) and KMeans.from_pretrained(tmp_path).num_batches == 2
@@ -164,9 +164,9 @@ def test_a_corpus_is_fitted_once_and_goes_on_where_it_stopped(tmp_path):
     stopped = KMeans.from_pretrained(tmp_path / "k")
     assert 0 < stopped.num_utterances <= 7
     resumed = fit_kmeans(stopped, mfcc, sources, tmp_path / "k", **options)
-    np.testing.assert_array_equal(resumed.centres, whole.centres)
+    np.testing.assert_array_equal(resumed.cluster_centers, whole.cluster_centers)
     np.testing.assert_array_equal(
-        KMeans.from_pretrained(tmp_path / "k").centres, whole.centres
+        KMeans.from_pretrained(tmp_path / "k").cluster_centers, whole.cluster_centers
     )
 
 
@@ -174,7 +174,7 @@ def test_audio_without_a_path_is_named_by_its_id(tmp_path):
     soundfile.write(tmp_path / "good.wav", np.random.default_rng(0).normal(0, 0.1, 16000), 16000)
     good = (tmp_path / "good.wav").read_bytes()
     sources = [{"bytes": b"broken", "path": None}, {"bytes": b"bad", "path": None}, good]
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     fit_kmeans(KMeans(3), mfcc, sources, progress=False, skipped=skipped, ids=["a", "b", "c"])
     assert list(skipped.reasons) == ["utterance a", "utterance b"]
     assert "utterance b could not be read" in skipped.reasons["utterance b"]
@@ -187,7 +187,7 @@ def test_bad_files_are_skipped_or_stop_a_strict_fit_and_mistakes_are_not_hidden(
     soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
     (tmp_path / "broken.wav").write_bytes(b"broken")
     sources = [tmp_path / f"{name}.wav" for name in ("short", "broken", "good", "silent")]
-    skipped = SkipLog()
+    skipped = SkippedFiles()
     kmeans = fit_kmeans(KMeans(3), mfcc, sources, progress=False, skipped=skipped)
     assert kmeans.counts.sum() == num_frames(16000) and len(skipped) == 3
     for bad in ("short", "broken", "silent"):
@@ -213,7 +213,7 @@ def test_damaged_files_name_the_folder(tmp_path):
 def test_centres_that_are_no_numbers_or_too_few_are_refused(tmp_path, what):
     kmeans = KMeans(7).fit_stream([blobs(500)[0]])
     if what == "nan":
-        kmeans.centres[3, 2] = np.nan
+        kmeans.cluster_centers[3, 2] = np.nan
     elif what == "clusters":
         kmeans.num_clusters = 8
     else:

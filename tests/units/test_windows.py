@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hf_rspin.audio import num_frames
-from hf_rspin.units.windows import CONTEXT, WINDOW, run_in_windows
+from hf_rspin.units.windows import CONTEXT, WINDOW, chunked_inference
 
 
 def frame_levels(widths):
@@ -23,7 +23,7 @@ def test_frames_are_those_of_the_whole(frames):
     generator = np.random.default_rng(frames)
     values = torch.from_numpy(generator.normal(size=(1, 400 + 320 * (frames - 1) + 5)))
     widths = []
-    found = run_in_windows(frame_levels(widths), values, axis=1)
+    found = chunked_inference(frame_levels(widths), values, axis=1)
     torch.testing.assert_close(found, frame_levels([])(values), rtol=0, atol=1e-9)
     assert max(widths) <= WINDOW
     assert (len(widths) == 1) == (frames <= WINDOW)
@@ -34,5 +34,5 @@ def test_every_frame_away_from_the_ends_has_context():
         place = torch.arange(num_frames(values.shape[-1]))
         return torch.minimum(place, place.flip(0))[:, None]  # (frames, 1)
 
-    found = run_in_windows(distance_to_edge, torch.zeros(1, 320 * 5000 + 80), axis=0)
+    found = chunked_inference(distance_to_edge, torch.zeros(1, 320 * 5000 + 80), axis=0)
     assert found.shape == (5000, 1) and found[CONTEXT:-CONTEXT].min() >= CONTEXT

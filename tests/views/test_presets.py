@@ -81,8 +81,8 @@ def test_views_depend_on_seed_epoch_index_and_view_alone(speech, bank):
 
 
 def test_rspin_adds_independent_noise_in_range_to_both(speech, bank):
-    quiet = RSpinViews(None, change_voice=False, equalize=False)
-    noisy = RSpinViews(bank, change_voice=False, equalize=False)
+    quiet = RSpinViews(None, perturb_speaker=False, equalize=False)
+    noisy = RSpinViews(bank, perturb_speaker=False, equalize=False)
     ratios, correlations = [], []
     for index in range(40):
         base = quiet(speech, generators(index=index))
@@ -97,13 +97,13 @@ def test_rspin_adds_independent_noise_in_range_to_both(speech, bank):
 
 def test_parts_are_switched_off_without_moving_the_others(speech, bank):
     voice, equalizer, _, noise = RSpinViews(bank).draw(*generators(), len(speech)).perturbed
-    channel = RSpinViews(bank, change_voice=False).draw(*generators(), len(speech)).perturbed
+    channel = RSpinViews(bank, perturb_speaker=False).draw(*generators(), len(speech)).perturbed
     speaker = SpinViews(equalize=False).draw(*generators(), len(speech))
     assert channel[0] is None and speaker.perturbed[1] is None and speaker.clean == ()
     assert speaker.perturbed[0] == voice
     np.testing.assert_array_equal(channel[1].gains_db, equalizer.gains_db)
     np.testing.assert_array_equal(channel[3].noise, noise.noise)
-    nothing = SpinViews(change_voice=False, equalize=False)(speech, generators())
+    nothing = SpinViews(perturb_speaker=False, equalize=False)(speech, generators())
     np.testing.assert_array_equal(nothing.perturbed, speech)
     assert nothing.perturbed is not nothing.clean
     assert not nothing.voice_changed and not nothing.voice_skipped
@@ -174,7 +174,7 @@ def test_the_views_of_a_key_are_those_of_version_0_1(speech, epoch, index):
 
 
 def test_the_noise_of_each_view_comes_from_its_own_key(speech, bank):
-    views = RSpinViews(bank, change_voice=False, equalize=False)
+    views = RSpinViews(bank, perturb_speaker=False, equalize=False)
     noises = {
         key: [np.float64(view) - speech for view in views(speech, generators(*key))]
         for key in ((0, 0), (1, 0), (0, 1), (0, 0, 1))

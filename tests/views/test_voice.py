@@ -3,9 +3,9 @@ import pytest
 
 from hf_rspin.evaluation.voices import envelope_ratio, log_envelope
 from hf_rspin.views import (
-    VoiceParameters,
-    change_voice,
-    draw_voice,
+    SpeakerParameters,
+    draw_speaker,
+    perturb_speaker,
     shift_voice,
 )
 
@@ -80,8 +80,8 @@ def test_timing_is_kept(speech):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_no_clicks_and_no_overshoot(speech, seed):
-    parameters = draw_voice(np.random.default_rng(seed))
-    result = change_voice(speech, RATE, parameters)
+    parameters = draw_speaker(np.random.default_rng(seed))
+    result = perturb_speaker(speech, RATE, parameters)
     assert result.changed
     steepest = np.abs(np.diff(speech)).max() * max(1.0, parameters.formant_ratio)
     assert np.abs(np.diff(result.waveform)).max() < 1.2 * steepest
@@ -108,7 +108,7 @@ def test_odd_inputs_come_back_whole(speech, vowel):
         waveform = waveform.astype(np.float32)
         before = waveform.copy()
         for ratios in ((1.4, 2.0, 1.5), (1 / 1.4, 0.5, 1 / 1.5)):
-            result = change_voice(waveform, RATE, VoiceParameters(*ratios))
+            result = perturb_speaker(waveform, RATE, SpeakerParameters(*ratios))
             assert result.changed is changed, name
             assert result.waveform.shape == waveform.shape, name
             assert result.waveform.dtype == np.float32, name
@@ -125,15 +125,15 @@ def test_a_constant_offset_stays_an_offset(speech):
 
 
 def test_a_given_range_is_used(vowel):
-    waveform, parameters = vowel(200.0), VoiceParameters(1.0, 1.2, 1.0)
-    above = change_voice(waveform, RATE, parameters, f0_range=(150, 300))
+    waveform, parameters = vowel(200.0), SpeakerParameters(1.0, 1.2, 1.0)
+    above = perturb_speaker(waveform, RATE, parameters, f0_range=(150, 300))
     assert above.median_f0 == pytest.approx(200, rel=0.01)
-    assert change_voice(waveform, RATE, parameters, f0_range=(75, 120)).median_f0 < 120
+    assert perturb_speaker(waveform, RATE, parameters, f0_range=(75, 120)).median_f0 < 120
 
 
 def test_draws_cover_their_ranges_and_are_inverted_half_the_time():
     generator = np.random.default_rng(3)
-    drawn = np.array([list(vars(draw_voice(generator)).values()) for _ in range(4000)])
+    drawn = np.array([list(vars(draw_speaker(generator)).values()) for _ in range(4000)])
     for column, limit in zip(drawn.T, (1.4, 2.0, 1.5), strict=True):
         assert 1 / limit <= column.min() < 1.02 / limit and 0.98 * limit < column.max() <= limit
         assert 0.46 < (column < 1).mean() < 0.54

@@ -24,9 +24,8 @@ from hf_rspin.adapters import AdapterArguments
 from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.device import check_device
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel, RSpinWavLMConfig, RSpinWavLMModel
+from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 from hf_rspin.training.freezing import freeze_lower_layers
-from hf_rspin.training.mistakes import mistakes_explained
-from hf_rspin.training.parsing import parse_arguments
 
 ROWS = {"full": "everything", "top2": "top two layers", "lora": "LoRA", "read": "READ"}
 MODELS = {
@@ -101,7 +100,7 @@ def measure(arguments: AdapterBenchmarkArguments) -> dict[str, float]:
 def main() -> None:
     """Measure every row in a process of its own and print the table."""
     (arguments,) = parse_arguments(AdapterBenchmarkArguments)
-    with mistakes_explained():
+    with exit_on_user_error():
         check_device(arguments.device)
     if arguments.only:
         print(json.dumps(measure(arguments)))

@@ -21,8 +21,7 @@ from torch.nn.functional import dropout, scaled_dot_product_attention
 from hf_rspin.audio import SAMPLING_RATE, num_frames
 from hf_rspin.device import check_device
 from hf_rspin.models.attention import attend, blockwise_attention
-from hf_rspin.training.mistakes import mistakes_explained
-from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 
 Attention = Callable[..., Tensor]
 
@@ -116,7 +115,7 @@ def main() -> None:
     """Time and print."""
     (arguments,) = parse_arguments(AttentionArguments)
     torch.set_num_threads(arguments.threads)
-    with mistakes_explained():
+    with exit_on_user_error():
         check_device(arguments.device)
     kinds = [eager, fused, reduced, ours]
     kinds += [] if arguments.device.startswith("cuda") else [blocks]

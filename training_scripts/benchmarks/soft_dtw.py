@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 
 from hf_rspin.evaluation.table import markdown_table
 from hf_rspin.losses import soft_dtw, soft_dtw_divergence
-from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.cli import parse_arguments
 
 
 @dataclass
@@ -46,7 +46,7 @@ def squared_distance(x: Tensor, y: Tensor) -> Tensor:
     return torch.baddbmm(norms, x, y.mT, alpha=-2).sum((1, 2))
 
 
-def contestants(gamma: float, device: str) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+def implementations(gamma: float, device: str) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     """Return functions of two batches of sequences by name."""
     found = {
         "distance alone": squared_distance,
@@ -91,7 +91,7 @@ def main() -> None:
             .requires_grad_()
             for frames in shape.split("x")
         )
-        for name, function in contestants(arguments.gamma, arguments.device).items():
+        for name, function in implementations(arguments.gamma, arguments.device).items():
             times = measure(function, x, y, arguments.repeats)
             rows.append([shape, name, *(f"{milliseconds:.1f}" for milliseconds in times)])
     print(markdown_table(["frames", "forward + backward", "wall ms", "CPU ms"], rows))

@@ -18,10 +18,9 @@ from hf_rspin.device import check_device
 from hf_rspin.losses import spin_loss
 from hf_rspin.models.faster_training import speed_up_training
 from hf_rspin.resources import encoder_folder
+from hf_rspin.training.arguments import ModelArguments
 from hf_rspin.training.benchmark import Speed, measure_speed, model_speeds, view_speed
-from hf_rspin.training.encoders import ModelArguments
-from hf_rspin.training.mistakes import mistakes_explained
-from hf_rspin.training.parsing import parse_arguments
+from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 
 
 @dataclass
@@ -86,7 +85,7 @@ def main() -> None:
     """Time and print."""
     (arguments,) = parse_arguments(BenchmarkArguments)
     torch.set_num_threads(arguments.threads)
-    with mistakes_explained():
+    with exit_on_user_error():
         device = check_device(arguments.device)
         model = ModelArguments(arguments.encoder, codebook_size=arguments.codebook_size).build(
             arguments.num_pseudo_labels

@@ -14,14 +14,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import (
     FeatureStore,
     open_store,
     stream_features,
     write_store,
 )
-from hf_rspin.evaluation.features import FrontEnd
-from hf_rspin.evaluation.utterances import Utterances
+from hf_rspin.evaluation.features import EncoderFeatures
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class CleanFeatures:
     """The features of clean speech of one encoder, computed when first asked for, then mapped.
 
     Args:
-        front_end: waveform (samples,) -> (layers, frames, dim).
+        encoder_features: waveform (samples,) -> (layers, frames, dim).
         test: utterances to measure on.
         train: others to learn on, or None.
         folder: for the features.
@@ -93,9 +93,9 @@ class CleanFeatures:
         bar: moved on by one per utterance.
     """
 
-    front_end: FrontEnd
-    test: Utterances
-    train: Utterances | None
+    encoder_features: EncoderFeatures
+    test: EvaluationSet
+    train: EvaluationSet | None
     folder: Path
     dtype: torch.dtype = torch.float16
     num_workers: int = 1
@@ -131,9 +131,9 @@ class CleanFeatures:
         names = set(chosen.ids)
         return store, [i for i, name in enumerate(everything.ids) if name in names]
 
-    def _store(self, utterances: Utterances, part: str) -> FeatureStore:
+    def _store(self, utterances: EvaluationSet, part: str) -> FeatureStore:
         # All that decides the features: another corpus of as many utterances is another key.
-        key = f"{self.front_end.fingerprint()} {utterances.fingerprint()} {self.dtype}"
+        key = f"{self.encoder_features.fingerprint()} {utterances.fingerprint()} {self.dtype}"
         store = open_store(self.folder / part, key)
         if store is not None:
             return store
@@ -141,7 +141,7 @@ class CleanFeatures:
             self.bar.total += len(utterances)
             self.bar.set_postfix_str(f"clean {part} features")
         features = stream_features(
-            self.front_end, utterances.read, len(utterances), self.num_workers, self.bar
+            self.encoder_features, utterances.read, len(utterances), self.num_workers, self.bar
         )
         return write_store(self.folder / part, features, key, self.dtype)
 
@@ -179,7 +179,7 @@ class Probe(ABC):
         """Return what decides its numbers: the fields of the dataclass; a change: new cells."""
         return asdict(self)
 
-    def reason_to_skip(self, test: Utterances, train: Utterances | None) -> str | None:
+    def reason_to_skip(self, test: EvaluationSet, train: EvaluationSet | None) -> str | None:
         """Say in a sentence why this corpus cannot be measured so; None where it can.
 
         Raises:
@@ -187,7 +187,7 @@ class Probe(ABC):
         """
         return None
 
-    def remark(self, test: Utterances) -> str | None:
+    def remark(self, test: EvaluationSet) -> str | None:
         """Say in a sentence which of its numbers this corpus has no labels for."""
         return None
 

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from hf_rspin.evaluation.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.metrics import ErrorCounts, count_errors
 from hf_rspin.evaluation.phone_labels import PhoneVocabulary
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
 from hf_rspin.evaluation.probes.phone_probe import PhoneProbe, ProbeArguments, train_probe
 from hf_rspin.evaluation.splits import hold_out_speakers
-from hf_rspin.evaluation.utterances import Utterances
 from hf_rspin.utils import write_json
 
 _WEIGHTS, _FACTS = "probe.safetensors", "training.json"
@@ -54,7 +54,7 @@ class PhoneRecognition(Probe):
     arguments: ProbeArguments = field(default_factory=ProbeArguments)
     seed: int = 0
 
-    def reason_to_skip(self, test: Utterances, train: Utterances | None) -> str | None:
+    def reason_to_skip(self, test: EvaluationSet, train: EvaluationSet | None) -> str | None:
         """Name the missing labels."""
         if train and train.phones and train.speakers and test.phones:
             if len(set(train.speakers)) > 1:
@@ -117,7 +117,9 @@ def _load(file: Path, features: CleanFeatures, arguments: ProbeArguments) -> Pho
     with safe_open(file, "pt") as saved:
         vocabulary = PhoneVocabulary(tuple(json.loads(saved.metadata()["phones"])))
         state: dict[str, torch.Tensor] = {key: saved.get_tensor(key) for key in saved.keys()}
-    front_end = features.front_end
-    probe = PhoneProbe(front_end.num_layers, front_end.dim, vocabulary, arguments.projection_size)
+    encoder_features = features.encoder_features
+    probe = PhoneProbe(
+        encoder_features.num_layers, encoder_features.dim, vocabulary, arguments.projection_size
+    )
     probe.load_state_dict(state)
     return probe.eval()

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from hf_rspin.evaluation.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.conditions import Distortion
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.metrics import ErrorCounts
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 from hf_rspin.evaluation.splits import split_within_speakers
-from hf_rspin.evaluation.utterances import Utterances
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -50,7 +50,7 @@ class SpeakerIdentification(Probe):
         if self.learn_from not in ("test", "train"):
             raise ValueError(f"got learn_from {self.learn_from!r}; expected test or train.")
 
-    def reason_to_skip(self, test: Utterances, train: Utterances | None) -> str | None:
+    def reason_to_skip(self, test: EvaluationSet, train: EvaluationSet | None) -> str | None:
         """Name the missing speakers."""
         learned = test if self.learn_from == "test" else train
         if test.speakers is None or learned is None or learned.speakers is None:

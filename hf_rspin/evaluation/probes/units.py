@@ -11,9 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 from hf_rspin.evaluation.unit_quality import perplexity, unit_quality
-from hf_rspin.evaluation.utterances import Utterances
 from hf_rspin.resources.alignment import parse_alignment
 from hf_rspin.units import KMeans
 
@@ -69,7 +69,7 @@ class UnitProbe(Probe):
         if self.num_units < 2:
             raise ValueError(f"got num_units {self.num_units}; expected 2 or more.")
 
-    def reason_to_skip(self, test: Utterances, train: Utterances | None) -> str | None:
+    def reason_to_skip(self, test: EvaluationSet, train: EvaluationSet | None) -> str | None:
         """Check the alignments, where there are any; nothing is needed."""
         for key, alignment in zip(test.ids, test.alignments or (), strict=False):
             try:
@@ -78,7 +78,7 @@ class UnitProbe(Probe):
                 raise ValueError(f"column alignment of {key}: {error}") from error
         return None
 
-    def remark(self, test: Utterances) -> str | None:
+    def remark(self, test: EvaluationSet) -> str | None:
         """Name the missing alignments."""
         if test.alignments is None:
             return "Phone information is left out: the recordings have no phone alignment."
@@ -147,7 +147,7 @@ def fit_units(frames: Sequence[np.ndarray], num_units: int, seed: int = 0) -> KM
     kmeans = KMeans(num_units, seed)
     generator = np.random.default_rng(seed)
     for _ in range(PASSES):
-        kmeans.forget()
+        kmeans.reset_counts()
         order = generator.permutation(len(everything))
         kmeans.fit_stream(np.array_split(everything[order], BATCHES))
     return kmeans

@@ -2,11 +2,11 @@
 
 from .pitch import ANALYSIS_RATE, F0Track, estimate_f0, estimate_f0_range
 from .voice import (
+    SpeakerParameters,
     SpeakerPerturbation,
-    VoiceParameters,
     VoiceShift,
-    change_voice,
-    draw_voice,
+    draw_speaker,
+    perturb_speaker,
     shift_voice,
 )
 
@@ -14,10 +14,10 @@ __all__ = [
     "ANALYSIS_RATE",
     "F0Track",
     "SpeakerPerturbation",
-    "VoiceParameters",
+    "SpeakerParameters",
     "VoiceShift",
-    "change_voice",
-    "draw_voice",
+    "perturb_speaker",
+    "draw_speaker",
     "estimate_f0",
     "estimate_f0_range",
     "shift_voice",

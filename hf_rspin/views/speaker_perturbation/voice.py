@@ -22,7 +22,7 @@ LARGEST_RATIO = 4.0
 
 
 @dataclass(frozen=True)
-class VoiceParameters:
+class SpeakerParameters:
     """What one change of voice applies: three ratios, new over old."""
 
     formant_ratio: float
@@ -43,12 +43,12 @@ class VoiceShift:
     median_f0: float
 
 
-def draw_voice(generator: np.random.Generator) -> VoiceParameters:
+def draw_speaker(generator: np.random.Generator) -> SpeakerParameters:
     """Draw U(1, 1.4), U(1, 2), U(1, 1.5), each inverted with probability 1/2."""
     limits = (MAX_FORMANT_RATIO, MAX_PITCH_RATIO, MAX_PITCH_RANGE_RATIO)
     ratios = generator.uniform(1.0, limits)
     inverted = generator.random(3) < 0.5
-    return VoiceParameters(*(float(r) for r in np.where(inverted, 1.0 / ratios, ratios)))
+    return SpeakerParameters(*(float(r) for r in np.where(inverted, 1.0 / ratios, ratios)))
 
 
 def shift_voice(
@@ -59,15 +59,15 @@ def shift_voice(
     pitch_range_ratio: float,
     f0_range: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """Change a voice; see `change_voice`. Returns (samples,) float32, as long as the input."""
-    parameters = VoiceParameters(formant_ratio, pitch_ratio, pitch_range_ratio)
-    return change_voice(waveform, sampling_rate, parameters, f0_range).waveform
+    """Change a voice; see `perturb_speaker`. Returns (samples,) float32, as long as the input."""
+    parameters = SpeakerParameters(formant_ratio, pitch_ratio, pitch_range_ratio)
+    return perturb_speaker(waveform, sampling_rate, parameters, f0_range).waveform
 
 
-def change_voice(
+def perturb_speaker(
     waveform: np.ndarray,
     sampling_rate: int,
-    parameters: VoiceParameters,
+    parameters: SpeakerParameters,
     f0_range: tuple[float, float] | None = None,
 ) -> VoiceShift:
     """Move the formants and the F0 contour of a voice, keeping its duration.
@@ -102,14 +102,14 @@ def change_voice(
     return VoiceShift(output + offset, changed=True, median_f0=track.median)
 
 
-def _new_contour(track: F0Track, parameters: VoiceParameters) -> np.ndarray:
+def _new_contour(track: F0Track, parameters: SpeakerParameters) -> np.ndarray:
     """Return the F0 wanted in each frame (frames,) in Hz; meaningless where unvoiced."""
     median = track.median * parameters.pitch_ratio
     scaled = track.frequencies * parameters.pitch_ratio
     return np.maximum(0.0, median + (scaled - median) * parameters.pitch_range_ratio)
 
 
-def _check_ratios(parameters: VoiceParameters) -> None:
+def _check_ratios(parameters: SpeakerParameters) -> None:
     for name, ratio in vars(parameters).items():
         if not 1 / LARGEST_RATIO <= ratio <= LARGEST_RATIO:
             raise ValueError(
@@ -128,16 +128,16 @@ class SpeakerPerturbation(Transform):
 
     def draw(
         self, generator: np.random.Generator, utterance: UtteranceInfo
-    ) -> tuple[VoiceParameters, tuple[float, float] | None]:
+    ) -> tuple[SpeakerParameters, tuple[float, float] | None]:
         """Draw the ratios; the F0 range of the utterance goes with them."""
-        return draw_voice(generator), utterance.f0_range
+        return draw_speaker(generator), utterance.f0_range
 
     def apply(
         self,
         waveform: np.ndarray,
-        parameters: tuple[VoiceParameters, tuple[float, float] | None],
+        parameters: tuple[SpeakerParameters, tuple[float, float] | None],
     ) -> np.ndarray:
         """Change the voice of (samples,)."""
         voice, f0_range = parameters
-        shift = change_voice(waveform, self.sampling_rate, voice, f0_range)
+        shift = perturb_speaker(waveform, self.sampling_rate, voice, f0_range)
         return shift.waveform if shift.changed else waveform

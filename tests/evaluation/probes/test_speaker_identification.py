@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from hf_rspin.evaluation import (
+    EvaluationSet,
     SpeakerIdentification,
     SpeakerProbe,
-    Utterances,
     split_within_speakers,
 )
 
@@ -37,9 +37,9 @@ def test_scale_of_the_features_does_not_matter():
     speakers = [f"s{i}" for i in np.repeat(np.arange(4), 10)]
     means = np.repeat(rng.normal(size=(4, 1, 5)), 10, axis=0) + rng.normal(0, 1, (40, 1, 5))
     accuracies = [
-        SpeakerProbe().fit(scale * means[::2], speakers[::2]).accuracy(
-            scale * means[1::2], speakers[1::2]
-        )
+        SpeakerProbe()
+        .fit(scale * means[::2], speakers[::2])
+        .accuracy(scale * means[1::2], speakers[1::2])
         for scale in (1.0, 1e3)
     ]
     assert accuracies[0] == accuracies[1]
@@ -47,8 +47,11 @@ def test_scale_of_the_features_does_not_matter():
 
 def test_what_is_missing_is_said():
     audio = [{}] * 4
-    known = Utterances(list("abcd"), audio, ["x", "x", "y", "y"])
-    unknown, single = Utterances(list("abcd"), audio), Utterances(list("abcd"), audio, ["x"] * 4)
+    known = EvaluationSet(list("abcd"), audio, ["x", "x", "y", "y"])
+    unknown, single = (
+        EvaluationSet(list("abcd"), audio),
+        EvaluationSet(list("abcd"), audio, ["x"] * 4),
+    )
     assert SpeakerIdentification().reason_to_skip(known, None) is None
     assert SpeakerIdentification("train").reason_to_skip(known, known) is None
     for probe, test, train, reason in (

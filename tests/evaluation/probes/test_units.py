@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hf_rspin.evaluation import UnitProbe, Utterances, unit_quality
+from hf_rspin.evaluation import EvaluationSet, UnitProbe, unit_quality
 from hf_rspin.evaluation.probes.units import fit_units, labels_at
 
 
@@ -31,7 +31,7 @@ def test_labels_of_every_20_ms_at_slower_frames():
 def test_wrong_settings_and_alignments_are_refused():
     with pytest.raises(ValueError, match="got num_units 1; expected 2 or more"):
         UnitProbe(1)
-    wrong = Utterances(["u1"], [{}], alignments=["see the text grid"])
+    wrong = EvaluationSet(["u1"], [{}], alignments=["see the text grid"])
     with pytest.raises(ValueError, match="column alignment of u1: alignment entry 'see'"):
         UnitProbe().reason_to_skip(wrong, None)
-    assert "no phone alignment" in UnitProbe().remark(Utterances(["u1"], [{}]))
+    assert "no phone alignment" in UnitProbe().remark(EvaluationSet(["u1"], [{}]))

@@ -46,7 +46,7 @@ class AudioRows(Sequence):
 
 
 @dataclass
-class Utterances:
+class EvaluationSet:
     """Test or training utterances; what is not known of them is None.
 
     `from_corpus` sorts by duration, and `read` leaves out the samples after the last whole frame
@@ -74,7 +74,7 @@ class Utterances:
     @classmethod
     def from_corpus(
         cls, corpus: datasets.Dataset, strip_stress: bool = True, keep_waveforms: bool = False
-    ) -> Utterances:
+    ) -> EvaluationSet:
         """Take the columns `id`, `audio` and, where present, those that hold labels.
 
         These are `speaker`, `phones` and `alignment`; `duration` sorts.
@@ -127,7 +127,7 @@ class Utterances:
             self._kept[index] = waveform
         return waveform
 
-    def select(self, indices: Sequence[int]) -> Utterances:
+    def select(self, indices: Sequence[int]) -> EvaluationSet:
         """Return some of the utterances, in the given order."""
 
         def pick(column: Sequence | None) -> list | None:
@@ -136,7 +136,7 @@ class Utterances:
         audio = self.audio
         audio = audio.select(indices) if isinstance(audio, AudioRows) else pick(audio)
         labels = (pick(column) for column in (self.speakers, self.phones, self.alignments))
-        return Utterances(pick(self.ids), audio, *labels, self.keep_waveforms)
+        return EvaluationSet(pick(self.ids), audio, *labels, self.keep_waveforms)
 
     def frame_labels(self) -> list[np.ndarray] | None:
         """Return a phone index per frame, (frames,) int64 each; None without alignments.
@@ -157,7 +157,7 @@ class Utterances:
         columns = [self.ids, self.speakers, self.phones, self.alignments]
         return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
-    def subset(self, count: int | None, seed: int = 0) -> Utterances:
+    def subset(self, count: int | None, seed: int = 0) -> EvaluationSet:
         """Return `count` utterances spread evenly over the speakers; all for None.
 
         The same ids, count and seed give the same subset on every machine; a larger count

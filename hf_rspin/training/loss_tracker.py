@@ -10,7 +10,7 @@ from transformers.utils import ModelOutput
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Meter:
+class LossTracker:
     """Sums named scalars on their device, without waiting for it, until `pop`.
 
     Every micro-batch weighs the same, as in the gradient: the parts of the logged loss add up to
