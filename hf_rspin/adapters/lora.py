@@ -9,8 +9,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, WavLMModel
 
+from hf_rspin.models.attention import use_sdpa_attention
 from hf_rspin.models.encoder import FAMILIES, family_of
-from hf_rspin.models.wavlm_attention import use_sdpa_attention
 
 
 def add_lora(

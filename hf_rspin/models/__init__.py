@@ -1,5 +1,6 @@
 """Models: any speech encoder with the heads of an objective."""
 
+from hf_rspin.models.attention import WavLMSdpaAttention, use_sdpa_attention
 from hf_rspin.models.configuration import CONFIG_CLASSES, SCORE_SETTINGS, LaserFields, SpinFields
 from hf_rspin.models.modeling_laser import LaserModel, LaserOutput
 from hf_rspin.models.modeling_spin import RSpinModel, RSpinOutput
@@ -9,7 +10,6 @@ from hf_rspin.models.named import (
     RSpinHubertModel,
     RSpinWavLMModel,
 )
-from hf_rspin.models.wavlm_attention import WavLMSdpaAttention, use_sdpa_attention
 
 # RSpinHubertConfig, LaserWavLMConfig, RSpinSEWDConfig, ...: one for every family and objective
 _CONFIGS = {made.__name__: made for made in CONFIG_CLASSES.values()}

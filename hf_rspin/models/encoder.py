@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 
-from hf_rspin.models.attention import choose_attention
-from hf_rspin.models.wavlm_attention import use_sdpa_attention
+from hf_rspin.models.attention import choose_attention, use_sdpa_attention
 
 SAMPLING_RATE = 16_000
 FRAME_SHIFT, FRAME_WINDOW = 320, 400  # samples; what labels, units and windows count in
@@ -37,7 +36,7 @@ class EncoderFamily:
             convolutions have layer norms (`feat_extract_norm`).
         splits: whether the layers can be run in two parts (see `layer_range`).
         squeezes: whether the layers see `squeeze_factor` times fewer frames than the output has.
-        own_attention: whether our attention replaces the stock one, see `wavlm_attention`.
+        own_attention: whether our attention replaces the stock one, see `attention`.
     """
 
     title: str

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, WavLMModel
 
-from hf_rspin.models.attention import choose_attention, draw_signs
-from hf_rspin.models.wavlm_attention import use_sdpa_attention
+from hf_rspin.models.attention import choose_attention, use_sdpa_attention
+from hf_rspin.models.blockwise_attention import draw_signs
 
 
 def speed_up_training(encoder: PreTrainedModel) -> PreTrainedModel:

@@ -12,10 +12,9 @@ import torch
 from safetensors import SafetensorError
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
 
-from hf_rspin.models.attention import choose_attention
+from hf_rspin.models.attention import choose_attention, use_sdpa_attention
 from hf_rspin.models.configuration import HEAD_FIELDS, without_foreign_code
 from hf_rspin.models.encoder import family_of
-from hf_rspin.models.wavlm_attention import use_sdpa_attention
 
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder",
                "proxies")  # fmt: skip
