@@ -16,7 +16,12 @@ def test_every_public_name_exists_in_its_room(name):
 
 def test_a_wrong_name_is_an_error_that_lists_the_right_ones():
     with pytest.raises(AttributeError, match="RSpinHubertModel"):
-        _ = hf_rspin.RSpinModel
+        _ = hf_rspin.RSpinModell
+
+
+def test_a_name_of_version_0_1_0_still_works_and_says_the_new_one():
+    with pytest.warns(DeprecationWarning, match="CardFacts is now called ModelCardInfo"):
+        assert hf_rspin.CardFacts is hf_rspin.ModelCardInfo
 
 
 def test_importing_the_package_imports_nothing_heavy():

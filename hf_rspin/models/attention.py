@@ -22,19 +22,18 @@ everywhere else (GPUs, inference) `scaled_dot_product_attention` is used.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel, WavLMModel
 from transformers.masking_utils import sdpa_mask
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 NAME = "fastest_attention"  # in the configuration of a built encoder; never saved
-BLOCK_ENTRIES = 2**19  # of the scores, for each thread: 1 MB in bfloat16
 
 
 def attend(
@@ -64,7 +63,9 @@ def attend(
     if _trains_on_cpu(inputs) and not (
         dropout == 0 and position_bias is None and query.dtype == torch.float32
     ):
-        return blockwise_attention(query, key, value, mask, dropout, gate, position_bias)
+        blockwise = _blockwise()
+        if blockwise is not None:
+            return blockwise(query, key, value, mask, dropout, gate, position_bias)
     if position_bias is not None:
         gated = position_bias if gate is None else gate * position_bias
         bias = gated.to(query.dtype)  # (batch, heads, frames, frames)
@@ -72,6 +73,15 @@ def attend(
     return nn.functional.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout
     )
+
+
+@lru_cache
+def _blockwise() -> Callable[..., Tensor] | None:
+    """Return `blockwise_attention`; None in code that travels with a model, which goes without."""
+    try:
+        return import_module("hf_rspin.models.blockwise_attention").blockwise_attention
+    except ImportError:
+        return None
 
 
 def _trains_on_cpu(inputs: list[Tensor]) -> bool:
@@ -129,141 +139,12 @@ AttentionInterface.register(NAME, fastest_attention_forward)
 AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
-def draw_signs(shape: torch.Size | tuple[int, ...], dropout: float) -> Tensor:
-    """Draw integers, int16, that are negative with probability `dropout`, on the CPU.
-
-    Four draws from 64 bits of torch's generator: ten times as fast as `torch.bernoulli`, and the
-    probability is right to within 2^-17.
-    """
-    count = math.prod(shape)
-    bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    draws = bits.view(torch.int16)[:count].view(shape)  # uniform on -2^15..2^15-1
-    lowest_kept = round(dropout * 2**16) - 2**15
-    # clamped on the side that does not matter, so that the difference stays within 16 bits
-    draws = draws.clamp_(max=0) if lowest_kept <= 0 else draws.clamp_(min=0)
-    return draws.sub_(lowest_kept)
-
-
-def blockwise_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None = None,
-    dropout: float = 0.0,
-    gate: Tensor | None = None,
-    position_bias: Tensor | None = None,
-) -> Tensor:
-    """Return what `attend` does, a few heads at a time in the cache of a CPU; arguments see there.
-
-    The plain form writes and reads the (batch, heads, frames, frames) scores from memory about ten
-    times, some of them in float32, and draws a random double for each. Here a block of heads stays
-    in the cache from its scores to its output, a dropped weight is told by its sign, and 64 random
-    bits make four draws. Kept for the backward: one matrix of weights in the precision of the
-    inputs, where the plain form keeps three.
-    """
-    return _Blockwise.apply(query, key, value, mask, dropout, gate, position_bias)
-
-
-class _Blockwise(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, query, key, value, mask, dropout, gate, position_bias):
-        batch, heads, frames, dim = query.shape
-        with torch.autocast("cpu", enabled=False):
-            query, key, value = query * dim**-0.5, key.contiguous(), value.contiguous()
-            weights = query.new_empty(batch, heads, frames, key.shape[2])
-            output = value.new_empty(batch, heads, frames, value.shape[3])
-            for block in _blocks(weights):
-                scores = _scores(query[block], key[block], block, mask, gate, position_bias)
-                softmax = scores.softmax(-1)  # (heads in the block, frames, frames)
-                if dropout > 0:  # the sign of a dropped weight is turned
-                    signs = draw_signs(softmax.shape, dropout)
-                    torch.copysign(softmax, signs, out=weights[block])
-                    output[block] = torch.bmm(weights[block].relu(), value[block])
-                else:
-                    weights[block] = softmax
-                    output[block] = torch.bmm(softmax, value[block])
-            output *= 1 / (1 - dropout)
-        ctx.save_for_backward(query, key, value, weights, output, gate, position_bias)
-        ctx.dropout = dropout
-        return output
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Any, ...]:
-        query, key, value, weights, output, gate, position_bias = ctx.saved_tensors
-        # with a = softmax(s), dL/ds = a * (dL/da - sum(a dL/da)), and that sum is output . grad
-        wide = torch.promote_types(grad.dtype, torch.float32)
-        total = (grad.to(wide) * output).sum(-1, keepdim=True).to(grad.dtype)
-        grad = grad.contiguous() * (1 / (1 - ctx.dropout))
-        grads = [torch.empty_like(tensor) for tensor in (query, key, value)]
-        grad_gate = grad_bias = None
-        if ctx.needs_input_grad[5] or ctx.needs_input_grad[6]:
-            grad_bias = torch.zeros_like(position_bias)
-            grad_gate = None if gate is None else torch.zeros_like(gate)
-        for block in _blocks(weights):
-            signed = weights[block]
-            kept = signed.relu() if ctx.dropout > 0 else signed
-            grads[2][block] = torch.bmm(kept.mT, grad[block])
-            grad_scores = torch.bmm(grad[block], value[block].mT).mul_(kept)
-            grad_scores.addcmul_(signed.abs(), total[block], value=-1)
-            grads[0][block] = torch.bmm(grad_scores, key[block])
-            grads[1][block] = torch.bmm(grad_scores.mT, query[block])
-            if grad_bias is not None:
-                # in the precision of the bias at once: mixed products are slow
-                _add_bias_gradients(grad_scores.to(grad_bias.dtype), block, gate, position_bias,
-                                    grad_gate, grad_bias)  # fmt: skip
-        grads[0] *= query.shape[-1] ** -0.5
-        return *grads, None, None, grad_gate, grad_bias
-
-
-def _blocks(weights: Tensor) -> Iterator[tuple[int, slice]]:
-    """Yield an utterance and some of its heads, so that their scores fit the caches."""
-    batch, heads, *matrix = weights.shape
-    step = max(1, torch.get_num_threads() * BLOCK_ENTRIES // max(1, math.prod(matrix)))
-    for utterance in range(batch):
-        for first in range(0, heads, step):
-            yield utterance, slice(first, first + step)
-
-
-def _scores(query: Tensor, key: Tensor, block: Any, mask: Any, gate: Any, bias: Any) -> Tensor:
-    """Return the scores of one block, (heads in the block, frames, frames)."""
-    if bias is None:
-        scores = torch.bmm(query, key.mT)
-    else:
-        added = _of_block(bias, block)
-        added = added if gate is None else gate[block] * added
-        scores = torch.baddbmm(added.to(query.dtype), query, key.mT)  # the sum is rounded once
-    if mask is not None:
-        utterance = block[0] if len(mask) > 1 else 0
-        allowed = mask[utterance] if mask.shape[1] == 1 else mask[utterance, block[1]]
-        scores.masked_fill_(~allowed, torch.finfo(scores.dtype).min)
-    return scores
-
-
-def _of_block(bias: Tensor, block: tuple[int, slice]) -> Tensor:
-    """Return the part (heads in the block, frames, frames) of (batch or 1, heads, ...)."""
-    return bias[block[0] if len(bias) > 1 else 0, block[1]]
-
-
-def _add_bias_gradients(
-    grad_scores: Tensor, block: Any, gate: Tensor | None, bias: Tensor, grad_gate: Any,
-    grad_bias: Tensor,
-) -> None:  # fmt: skip
-    """Add what a block, (heads in the block, frames, frames), gives to those of gate and bias."""
-    if gate is None:
-        _of_block(grad_bias, block).add_(grad_scores)
-        return
-    _of_block(grad_bias, block).addcmul_(grad_scores, gate[block])
-    grad_gate[block] = grad_scores.mul_(_of_block(bias, block)).sum(-1, keepdim=True)
-
-
 class WavLMSdpaAttention(WavLMAttention):
     """Self-attention with a gated relative position bias (WavLM, arXiv 2110.13900, section 3.2).
 
-    The stock layer hands the raw weights of its projections to a functional form, so that modules
-    put in their place (LoRA) are bypassed. Here every projection is called as a module, and the
-    gated bias is added to the scores block by block. Parameter names stay the same, outputs to
-    rounding.
+    Equal to the stock layer to rounding, with its parameter names. The stock layer hands the raw
+    weights of its projections to a functional form, so that modules put in their place (LoRA) are
+    bypassed; here every projection is called as a module.
     """
 
     def forward(

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from hf_rspin.models.attention import choose_attention, draw_signs
+from hf_rspin.models.attention import choose_attention
+from hf_rspin.models.blockwise_attention import draw_signs
 
 
 def speed_up_training(encoder: PreTrainedModel) -> PreTrainedModel:

@@ -229,7 +229,7 @@ class SpeechTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the averages since the last log to a training log; all ranks log together."""
         if "loss" in logs:
-            logs.update(self.loss_tracker.compute(self.sum_over_ranks))
+            logs.update(self.loss_tracker.compute(self._sum_over_ranks))
             share_skipped(self.skipped)
             logs.update(self._totals())
         if "train_runtime" in logs:

@@ -70,13 +70,14 @@ def test_threads_do_not_mix_their_utterances(encoder):
         torch.testing.assert_close(found, encoder_features(waveform))
 
 
-def test_the_convolutions_decide_whether_waveforms_are_normalised(encoder, waveform, tmp_path):
+def test_the_folder_decides_whether_waveforms_are_normalised(encoder, waveform, tmp_path):
     encoder.save_pretrained(tmp_path / "base")
-    # as facebook/hubert-base-ls960: its preprocessor claims what its training did not do
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path / "base")
     base = load_features(str(tmp_path / "base"), bf16=False)
-    assert (base.name, base.normalize) == ("base", False)
-    model = stable_encoder()
+    assert (base.name, base.normalize) == ("base", True)
+    encoder.save_pretrained(tmp_path / "other")
+    assert not load_features(str(tmp_path / "other"), bf16=False).normalize
+    model = stable_encoder()  # where the folder says nothing the convolutions decide
     model.save_pretrained(tmp_path / "no preprocessor")
     large = load_features(str(tmp_path / "no preprocessor"), "large", bf16=False)
     raw = PretrainedEncoderFeatures(model, "raw", bf16=False)

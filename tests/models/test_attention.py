@@ -15,14 +15,9 @@ from transformers import (
     WavLMModel,
 )
 
-from hf_rspin.models import attention
-from hf_rspin.models.attention import (
-    NAME,
-    attend,
-    blockwise_attention,
-    choose_attention,
-    draw_signs,
-)
+from hf_rspin.models import blockwise_attention as blockwise
+from hf_rspin.models.attention import NAME, attend, choose_attention
+from hf_rspin.models.blockwise_attention import blockwise_attention, draw_signs
 from hf_rspin.models.faster_training import FastDropout, speed_up_training
 
 from .conftest import NO_DROPOUT, SIZES
@@ -57,10 +52,34 @@ def padding(shape):
     return mask
 
 
-@pytest.fixture(params=[1, 2, 10**6], ids=["one head", "two heads", "all heads"])
+@pytest.fixture(params=[(1, 1), (1, 3), (2, 2), (10**6, 1)], ids=str)
 def blocks(request, monkeypatch):
-    entries = request.param * FRAMES**2 // torch.get_num_threads() + 1
-    monkeypatch.setattr(attention, "BLOCK_ENTRIES", entries)
+    """Heads in a block, and threads."""
+    heads, threads = request.param
+    monkeypatch.setattr(blockwise, "BLOCK_ENTRIES", heads * FRAMES**2 + 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_threads_change_no_bit_and_leave_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr(blockwise, "BLOCK_ENTRIES", FRAMES**2 + 1)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        tensors = inputs(bias=True)
+        torch.manual_seed(0)
+        output = blockwise_attention(*tensors[:3], None, 0.2, *tensors[3:])
+        found.append([output, *torch.autograd.grad(output.square().sum(), tensors)])
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
+    with pytest.raises(RuntimeError):  # what goes wrong in a thread is raised
+        torch.set_num_threads(2)
+        blockwise_attention(*inputs()[:2], torch.ones(BATCH, HEADS, FRAMES - 1, DIM).double())
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("bias", [False, True])

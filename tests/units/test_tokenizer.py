@@ -354,17 +354,18 @@ def test_kmeans_units(source, tmp_path):
             np.testing.assert_array_equal(result.units, kmeans.predict(features(whole)))
 
 
-def test_the_feature_extractor_of_our_trainer_is_believed(tmp_path, caplog):
+def test_the_feature_extractor_of_a_folder_is_believed(tmp_path, caplog):
+    caplog.set_level("INFO")
     build().save_pretrained(tmp_path)
     assert not UnitTokenizer.from_pretrained(tmp_path).normalize
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path)
     assert UnitTokenizer.from_pretrained(tmp_path).normalize
     assert not UnitTokenizer.from_pretrained(tmp_path, normalize=False).normalize
-    HubertModel(HubertConfig(**SIZES)).save_pretrained(tmp_path)  # as facebook/hubert-base-ls960
+    HubertModel(HubertConfig(**SIZES)).save_pretrained(tmp_path)  # says what facebook/hubert-base-ls960 says
     kmeans = KMeans(3, source="layer 2 of it")
     kmeans.partial_fit(np.random.default_rng(0).standard_normal((50, 32)))
     plain = UnitTokenizer.from_pretrained(tmp_path, kmeans=kmeans)
-    assert not plain.normalize and "says do_normalize=True" in caplog.text
+    assert plain.normalize and "says do_normalize=True, which is followed" in caplog.text
 
 
 def test_folders_that_cannot_give_units_are_refused(model, tmp_path):

@@ -20,7 +20,8 @@ from torch.nn.functional import dropout, scaled_dot_product_attention
 
 from hf_rspin.audio import SAMPLING_RATE, num_frames
 from hf_rspin.device import check_device
-from hf_rspin.models.attention import attend, blockwise_attention
+from hf_rspin.models.attention import attend
+from hf_rspin.models.blockwise_attention import blockwise_attention
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 
 Attention = Callable[..., Tensor]
