@@ -22,7 +22,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkippedFiles
-from hf_rspin.device import check_device
+from hf_rspin.device import check_device, use_large_allocations
 from hf_rspin.models.folders import load_spin, resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.training.arguments import CorpusArguments
@@ -173,6 +173,7 @@ def main() -> None:
     """Extract units, learn acoustic pieces, encode the corpus."""
     corpus_arguments, arguments = parse_arguments(CorpusArguments, PseudoLabelArguments)
     show_progress()
+    use_large_allocations()
     output = Path(arguments.output_dir)
     skipped = SkippedFiles(corpus_arguments.strict)
     with exit_on_user_error():

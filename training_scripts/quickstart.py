@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from hf_rspin.data import SkippedFiles, TwoViewDataset, load_corpus
 from hf_rspin.data.recordings import cut_recordings
-from hf_rspin.device import has_fast_bfloat16
+from hf_rspin.device import has_fast_bfloat16, use_large_allocations
 from hf_rspin.evaluation import (
     BackgroundNoise,
     CkaProbe,
@@ -261,6 +261,7 @@ def main() -> None:
     (arguments,) = parse_arguments(QuickstartArguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     transformers_logging.set_verbosity_error()
+    use_large_allocations()
     set_seed(arguments.seed)
     output = Path(arguments.output_dir)
     with exit_on_user_error():

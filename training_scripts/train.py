@@ -100,6 +100,7 @@ def main(objective: str | None = None) -> None:
         last = chosen.training_arguments if everything else chosen.optimization
         names = [ADAPTER_OPTIONS if name == ADAPTER else name for name in chosen.arguments]
         show_help(*map(_load, (*names, last)), everything=everything)
+    _load("hf_rspin.device:use_large_allocations")()
     with exit_on_user_error():
         classes = map(_load, (*chosen.arguments, chosen.training_arguments))
         arguments = parse_arguments(*classes, arguments=given)

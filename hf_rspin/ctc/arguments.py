@@ -32,6 +32,9 @@ class CtcCorpusArguments(CorpusArguments):
         default=20.0,
         metadata={"help": "longer ones are left out of training: a transcript cannot be cropped"},
     )
+    segment_seconds: float = field(
+        default=0.0, metadata={"help": "not used: a transcript cannot be cut; 0"}
+    )
     dev_split: str | None = field(
         default=None,
         metadata={"help": "split to watch training on; none: a part of the training data is held"},

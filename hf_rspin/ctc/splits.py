@@ -12,7 +12,7 @@ import numpy as np
 
 from hf_rspin.ctc.arguments import CtcCorpusArguments
 from hf_rspin.ctc.transcripts import TranscriptRules, choose_target
-from hf_rspin.data import SkippedFiles, load_corpus
+from hf_rspin.data import SkippedFiles
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.splits import hold_out_speakers
 
@@ -128,7 +128,7 @@ def _load_evaluation(
     if split is None:
         return None
     skipped = SkippedFiles(arguments.strict)
-    corpus = load_corpus(arguments.corpus, split, skipped=skipped)
+    corpus = arguments.load_split(split, skipped)
     return _evaluation(split, corpus, rules, skipped)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from hf_rspin.data import SkippedFiles
-    from hf_rspin.views import LaserViews, SpinViews, ViewNoise
+    from hf_rspin.views import LaserViews, SpinViews
 
 METHODS = ("laser", "score")
 
@@ -43,6 +43,21 @@ class CorpusArguments:
     )
     min_seconds: float = field(default=2.5, metadata={"help": "shorter utterances are left out"})
     max_seconds: float = field(default=17.0, metadata={"help": "longer ones are cropped at random"})
+    segment_seconds: float = field(
+        default=17.0,
+        metadata={
+            "help": "recordings above a minute are cut at pauses into parts of up to this; 0: none"
+        },
+    )
+    audio_column: str | None = field(
+        default=None, metadata={"help": "column of the audio or its paths, such as wav_path"}
+    )
+    text_column: str | None = field(
+        default=None, metadata={"help": "column of the transcripts, such as sentence"}
+    )
+    speaker_column: str | None = field(
+        default=None, metadata={"help": "column of the speakers, such as client_id"}
+    )
     strict: bool = field(default=False, metadata={"help": "stop at the first bad file"})
 
     def load(self, skipped: SkippedFiles | None = None) -> datasets.Dataset:
@@ -56,14 +71,51 @@ class CorpusArguments:
                 "no corpus was given; pass --corpus with a folder of audio, a metadata.csv or the "
                 "id of a Hub dataset."
             )
+        return self.load_split(split_name(self.corpus_split), skipped)
+
+    def load_split(
+        self, split: str | None, skipped: SkippedFiles | None = None
+    ) -> datasets.Dataset:
+        """Load one split of the corpus, None for all rows."""
         from hf_rspin.data import SkippedFiles, load_corpus
 
-        skipped = SkippedFiles(self.strict) if skipped is None else skipped
-        return load_corpus(self.corpus, split_name(self.corpus_split), skipped=skipped)
+        return load_corpus(
+            self.corpus,
+            split,
+            skipped=SkippedFiles(self.strict) if skipped is None else skipped,
+            audio_column=self.audio_column,
+            text_column=self.text_column,
+            speaker_column=self.speaker_column,
+            segment_seconds=self.segment_seconds or None,
+        )
 
 
 @dataclass
-class ViewArguments:
+class AugmentationArguments:
+    """What else is done to a view: transforms of `hf_rspin.views.registry`."""
+
+    augmentations: list[str] | None = field(
+        default=None,
+        metadata={"help": "at the end of view 2: telephone, mp3, band_limit, clipping; in order"},
+    )
+    augmentation_probability: float = field(
+        default=0.5, metadata={"help": "how often each of the augmentations is applied"}
+    )
+    augment_both_views: bool = field(
+        default=False, metadata={"help": "augment view 1 too, drawn independently"}
+    )
+
+    def augmentation_options(self) -> dict:
+        """Return them as options of `build_views`."""
+        return {
+            "augmentations": self.augmentations or (),
+            "augmentation_probability": self.augmentation_probability,
+            "augment_both_views": self.augment_both_views,
+        }
+
+
+@dataclass
+class ViewArguments(AugmentationArguments):
     """How the two views differ."""
 
     noise: str | None = field(
@@ -90,11 +142,12 @@ class ViewArguments:
             ValueError: the noise folder holds nothing usable.
         """
         from hf_rspin.data import load_corpus
-        from hf_rspin.views import NoiseBank, RSpinViews, SpinViews
+        from hf_rspin.views import NoiseBank, build_views
 
         options = {"perturb_speaker": self.perturb_speaker, "equalize": self.equalize}
+        options |= self.augmentation_options()
         if self.noise is None and self.babble_probability == 0:
-            return SpinViews(**options)
+            return build_views("spin", **options)
         # Columns are read row by row: a table with audio inside need not fit into memory.
         noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
         bank = NoiseBank(
@@ -103,11 +156,12 @@ class ViewArguments:
             babble_probability=self.babble_probability,
             speech_names=corpus["id"][:] if self.babble_probability > 0 else None,
         )
-        return RSpinViews(bank, (self.snr_low, self.snr_high), **options)
+        snrs = (self.snr_low, self.snr_high)
+        return build_views("rspin", bank, snr_range_db=snrs, **options)
 
 
 @dataclass
-class LaserViewArguments:
+class LaserViewArguments(AugmentationArguments):
     """How the two views differ."""
 
     speeds: list[float] = field(
@@ -147,12 +201,14 @@ class LaserViewArguments:
             ValueError: the noise folder holds nothing usable, or a setting is out of range.
         """
         from hf_rspin.data import load_corpus
-        from hf_rspin.views import LaserViews, NoiseBank
+        from hf_rspin.views import NoiseBank, build_views
 
+        options = {"speeds": self.speeds, "semitones": self.semitones}
+        options |= self.augmentation_options()
         if self.noise is None and self.babble_probability == 0:
             if self.snrs is not None or self.snr_low is not None or self.snr_high is not None:
                 raise ValueError("an SNR was given without noise: pass --noise with a folder.")
-            return LaserViews(self.speeds, self.semitones)
+            return build_views("laser", **options)
         noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
         with_babble = self.babble_probability > 0
         bank = NoiseBank(
@@ -161,17 +217,17 @@ class LaserViewArguments:
             babble_probability=self.babble_probability,
             speech_names=corpus["id"][:] if with_babble else None,
         )
-        return LaserViews(self.speeds, self.semitones, self._noise(bank))
-
-    def _noise(self, bank) -> ViewNoise:
-        from hf_rspin.views import ViewNoise
-
         limits = (self.snr_low, self.snr_high)
-        if limits == (None, None):
-            return ViewNoise(bank, snrs_db=self.snrs, both_views=self.noise_on_both_views)
-        if None in limits:
+        if limits != (None, None) and None in limits:
             raise ValueError("snr_low and snr_high belong together: give both, or give snrs.")
-        return ViewNoise(bank, self.snrs, limits, both_views=self.noise_on_both_views)
+        return build_views(
+            "laser",
+            bank,
+            snrs_db=self.snrs,
+            snr_range_db=None if None in limits else limits,
+            both_views=self.noise_on_both_views,
+            **options,
+        )
 
 
 @dataclass

@@ -177,6 +177,11 @@ def check_two_views(trainer: SpeechTrainer) -> list[str]:
     )
     problems += _check_classes(dataset) + check_losses(model.config)
     problems += check_something_trains(trainer)
+    if not dataset.views.keeps_timing:
+        problems.append(
+            "The views shift frames against each other, which Spin compares one by one: leave out "
+            "transforms that change the length or the speed."
+        )
     if isinstance(dataset.views, RSpinViews) and dataset.views.noise_bank is None:
         logger.warning("RSpinViews has no noise sources: both views stay without noise.")
     if args.frozen_dropout and not model.frozen_modules():
@@ -229,11 +234,10 @@ def check_pairs(trainer: SpeechTrainer) -> list[str]:
     if dataset.frame_labels is not None:
         problems.append("The data has frame labels, which LASER does not use: leave them out.")
     problems += check_something_trains(trainer)
-    noise = dataset.views.noise
-    if args.lower_states_cache and noise is not None and noise.both_views:
+    if args.lower_states_cache and dataset.views.first_view_varies:
         problems.append(
             "lower_states_cache keeps what is the same in every epoch, but the first view gets "
-            "noise: leave out one of them."
+            "noise or augmentations: leave out one of them."
         )
     config = adapted_model(trainer.model).config
     if config.apply_spec_augment and config.mask_time_prob > 0 and args.num_trainable_layers:

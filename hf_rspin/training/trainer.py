@@ -24,6 +24,7 @@ from transformers.utils import ModelOutput
 from hf_rspin.adapters import AdapterGradientCheck, adapted_model, save_config
 from hf_rspin.data.collator import BatchInfo
 from hf_rspin.data.skipped import SkippedFiles, share_skipped
+from hf_rspin.models.faster_training import speed_up_training
 from hf_rspin.models.folders import feature_extractor_of
 from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.training.callbacks import (
@@ -123,6 +124,7 @@ class SpeechTrainer(Trainer):
         self._complete_batch = complete_batch
         self.mean_over_batch, self.provenance = mean_over_batch, dict(provenance or {})
         adapter_check = [AdapterGradientCheck()] if isinstance(model, PeftModel) else []
+        speed_up_training(adapted_model(model).base_model)
         super().__init__(
             model=model,
             args=args,

@@ -361,7 +361,7 @@ def test_the_feature_extractor_of_a_folder_is_believed(tmp_path, caplog):
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path)
     assert UnitTokenizer.from_pretrained(tmp_path).normalize
     assert not UnitTokenizer.from_pretrained(tmp_path, normalize=False).normalize
-    HubertModel(HubertConfig(**SIZES)).save_pretrained(tmp_path)  # says what facebook/hubert-base-ls960 says
+    HubertModel(HubertConfig(**SIZES)).save_pretrained(tmp_path)  # as facebook/hubert-base-ls960
     kmeans = KMeans(3, source="layer 2 of it")
     kmeans.partial_fit(np.random.default_rng(0).standard_normal((50, 32)))
     plain = UnitTokenizer.from_pretrained(tmp_path, kmeans=kmeans)
