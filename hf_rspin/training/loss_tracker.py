@@ -11,7 +11,7 @@ Reduce = Callable[[torch.Tensor], torch.Tensor]
 
 
 class LossTracker:
-    """Sums named scalars on their device, without waiting for it, until `pop`.
+    """Sums named scalars on their device, without waiting for it, until `compute`.
 
     Every micro-batch weighs the same, as in the gradient: the parts of the logged loss add up to
     it. `totals` are summed instead, over the whole run (hours of speech, skipped files).
@@ -40,11 +40,11 @@ class LossTracker:
         """Add to a total of this process."""
         self._local[name] = self._local.get(name, 0.0) + amount
 
-    def pop(self, reduce: Reduce) -> dict[str, float]:
+    def compute(self, reduce: Reduce) -> dict[str, float]:
         """Return the means since the last call over all processes, and begin again.
 
         Args:
-            reduce: sums a tensor over the processes; every process must call `pop` together.
+            reduce: sums a tensor over the processes; every process must call `compute` together.
         """
         self.gather_totals(reduce)
         if not self.sums:
