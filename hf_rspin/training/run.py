@@ -36,6 +36,7 @@ from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import LaserTrainingArguments, TwoViewTrainingArguments
 from hf_rspin.units import FrameLabels
 from hf_rspin.units.whole_folder import whole_folder
+from hf_rspin.utils import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -205,10 +206,8 @@ def leave_process_group() -> None:
 
 def save_history(history: list[dict], folder: str | Path) -> None:
     """Write the logged training steps into `folder/history.json`, whole or not at all."""
-    path = Path(folder) / "history.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps([entry for entry in history if "loss" in entry], indent=1))
-    temporary.replace(path)
+    steps = [entry for entry in history if "loss" in entry]
+    write_text(Path(folder) / "history.json", json.dumps(steps, indent=1))
 
 
 def show_progress() -> None:

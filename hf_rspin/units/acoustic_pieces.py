@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from tqdm.auto import tqdm
 
 from hf_rspin.units.bpe import SEPARATOR, learn_merges
 from hf_rspin.units.bpe_encoding import build_table, encode_symbols, label_frames, merge_runs
+from hf_rspin.utils import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -180,11 +180,7 @@ class AcousticPieces:
             "used": self.used.tolist(),
             "provenance": self.provenance,
         }
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{FILE_NAME}.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(content, separators=(",", ":")) + "\n")
-        os.replace(temporary, folder / FILE_NAME)
+        write_text(Path(folder) / FILE_NAME, json.dumps(content, separators=(",", ":")) + "\n")
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> AcousticPieces:
