@@ -17,7 +17,7 @@ from hf_rspin.ctc.checks import count_unknown
 from hf_rspin.ctc.recognition import recognize, save_predictions, score
 from hf_rspin.ctc.splits import CtcSplits, EvaluationSplit
 from hf_rspin.ctc.trainer import CtcTrainer
-from hf_rspin.models import use_sdpa_attention
+from hf_rspin.models.attention import choose_attention
 from hf_rspin.publishing.card_file import write_card
 from hf_rspin.training.run_card import info_of_run, portable
 from hf_rspin.utils import write_text
@@ -38,8 +38,7 @@ def load_ctc_model(folder: str | Path) -> tuple[PreTrainedModel | PeftModel, Wav
     if is_adapter(folder):
         return load_adapted(folder).eval(), processor
     model = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32)
-    if model.config.model_type == "wavlm":
-        use_sdpa_attention(model.base_model)
+    choose_attention(model.base_model)
     return model.eval(), processor
 
 
