@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,13 +151,6 @@ class AcousticPieces:
         if not firsts:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         return run_labels[firsts], np.add.reduceat(lengths, firsts)
-
-    def encode_all(
-        self, unit_sequences: Iterable[Sequence[int] | np.ndarray], progress: bool = True
-    ) -> Iterator[np.ndarray]:
-        """Encode many utterances, one at a time, with a progress bar."""
-        for units in tqdm(unit_sequences, desc="Encoding", unit="utt", disable=not progress):
-            yield self.encode(units)
 
     def label_units(self, label: int) -> tuple[int, ...]:
         """Return the units that a label stands for, e.g. (17, 4, 17)."""
