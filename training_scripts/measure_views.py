@@ -15,13 +15,13 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
+from benchmarks.speed import synthetic_speech
 
 from hf_rspin.audio import SAMPLING_RATE, read_audio
 from hf_rspin.data import load_corpus
 from hf_rspin.evaluation.table import markdown_table
 from hf_rspin.evaluation.voices import envelope_ratio, median_f0, vowel_envelope
 from hf_rspin.seeding import example_generator
-from hf_rspin.training.benchmark import synthetic_speech
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 from hf_rspin.views import (
     TRANSFORMS,
