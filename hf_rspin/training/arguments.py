@@ -115,7 +115,7 @@ class AugmentationArguments:
 
 
 @dataclass
-class NoiseArguments(AugmentationArguments):
+class NoiseArguments:
     """Where the noise of a view comes from."""
 
     noise: str | None = field(
@@ -152,7 +152,7 @@ class NoiseArguments(AugmentationArguments):
 
 
 @dataclass
-class ViewArguments(NoiseArguments):
+class ViewArguments(AugmentationArguments, NoiseArguments):
     """How the two views differ."""
 
     snr_low: float = field(default=-10.0, metadata={"help": "least SNR in dB"})
@@ -177,7 +177,7 @@ class ViewArguments(NoiseArguments):
 
 
 @dataclass
-class LaserViewArguments(NoiseArguments):
+class LaserViewArguments(AugmentationArguments, NoiseArguments):
     """How the two views differ."""
 
     speeds: list[float] = field(
