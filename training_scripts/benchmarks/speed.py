@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from hf_rspin.seeding import example_generator
 from hf_rspin.training import freeze_lower_layers
 from hf_rspin.training.arguments import ModelArguments
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
+from hf_rspin.utils import option
 from hf_rspin.views import NoiseBank, RSpinViews
 
 UTTERANCE_SECONDS = 10.0
@@ -36,14 +37,14 @@ UTTERANCE_SECONDS = 10.0
 class BenchmarkArguments:
     """What to time."""
 
-    encoder: str = field(default=str(encoder_folder()), metadata={"help": "folder or Hub id"})
-    device: str = field(default="cpu", metadata={"help": "cpu or cuda"})
-    bf16: bool = field(default=False, metadata={"help": "bfloat16 autocast"})
-    seconds: float = field(default=40.0, metadata={"help": "seconds of one view per step"})
-    codebook_size: int = field(default=32, metadata={"help": "codes"})
-    num_pseudo_labels: int = field(default=20_000, metadata={"help": "outputs of the second head"})
-    repeats: int = field(default=7, metadata={"help": "timed repetitions"})
-    threads: int = field(default=torch.get_num_threads(), metadata={"help": "torch threads"})
+    encoder: str = option(str(encoder_folder()), "folder or Hub id")
+    device: str = option("cpu", "cpu or cuda")
+    bf16: bool = option(False, "bfloat16 autocast")
+    seconds: float = option(40.0, "seconds of one view per step")
+    codebook_size: int = option(32, "codes")
+    num_pseudo_labels: int = option(20_000, "outputs of the second head")
+    repeats: int = option(7, "timed repetitions")
+    threads: int = option(torch.get_num_threads(), "torch threads")
 
     def __post_init__(self) -> None:
         for name in ("seconds", "repeats", "threads", "num_pseudo_labels"):
