@@ -53,7 +53,6 @@ class ReadyBatches(Sampler[list[int]]):
         self.items = range(args.process_index, len(dataset), args.world_size)
 
     def __len__(self) -> int:
-        """Return the number of batches of this rank."""
         return len(self.items)
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -90,7 +90,6 @@ class FrameLabels(Mapping[str, np.ndarray]):
         return iter(self.ids)
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.ids)
 
     @property

@@ -56,7 +56,6 @@ class NoiseBank:
         cache_seconds: float = 7200.0,
         speech_names: Sequence[str] | None = None,
     ) -> None:
-        """Check the settings; nothing is read yet."""
         check_rate(sampling_rate, "The noise bank")
         sources, speech_sources = as_sources(sources), as_sources(speech_sources)
         if not 0.0 <= babble_probability <= 1.0:

@@ -45,7 +45,6 @@ class SpinViews(ComposedViews):
         augmentations: Sequence[Any] = (),
         augment_both_views: bool = False,
     ) -> None:
-        """Put the lists together; a part that is switched off still draws."""
         self.perturb_speaker, self.equalize = perturb_speaker, equalize
         voice, equalizer = SpeakerPerturbation(sampling_rate), Equalizer(sampling_rate)
         perturbed = [
@@ -85,7 +84,6 @@ class RSpinViews(SpinViews):
         augmentations: Sequence[Any] = (),
         augment_both_views: bool = False,
     ) -> None:
-        """Put the lists together."""
         self.noise_bank, self.snr_range_db = noise_bank, snr_range_db
         super().__init__(
             sampling_rate, perturb_speaker, equalize, augmentations, augment_both_views
@@ -125,7 +123,6 @@ class LaserViews(ComposedViews):
         augmentations: Sequence[Any] = (),
         augment_both_views: bool = False,
     ) -> None:
-        """Put the lists together."""
         self._speed_pitch = SpeedPitch(speeds, semitones, sampling_rate)
         self.speeds, self.semitones = self._speed_pitch.speeds, self._speed_pitch.semitones
         self.noise = noise
