@@ -53,6 +53,7 @@ class DurationBatchSampler(Sampler[list[tuple[int, int]]]):
         self.num_batches = -(-fewest // world_size) * world_size  # over all ranks
 
     def __len__(self) -> int:
+        """Return the number of batches of this rank in any epoch."""
         return self.num_batches // self.world_size
 
     def set_epoch(self, epoch: int) -> None:

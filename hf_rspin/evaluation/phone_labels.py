@@ -46,6 +46,7 @@ class PhoneVocabulary:
         return cls(phones)
 
     def __len__(self) -> int:
+        """Return the number of CTC classes, the blank included."""
         return len(self.phones) + 1
 
     def encode(self, sequence: Sequence[str]) -> list[int]:
