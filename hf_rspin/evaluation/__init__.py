@@ -23,8 +23,7 @@ from hf_rspin.evaluation.probes import (
     SpeakerIdentification,
     UnitProbe,
 )
-from hf_rspin.evaluation.probes.featurizer import WeightedLayerSum
-from hf_rspin.evaluation.probes.phone_probe import ProbeArguments
+from hf_rspin.evaluation.probes.phone_probe import ProbeArguments, WeightedLayerSum
 from hf_rspin.evaluation.probes.speaker_identification import SpeakerProbe
 from hf_rspin.evaluation.query_by_example import match_score, retrieve
 from hf_rspin.evaluation.similarity import LinearCKA, linear_cka

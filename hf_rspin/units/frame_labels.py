@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_rspin.units.whole_folder import whole_folder
+from hf_rspin.utils import whole_folder
 
 _VALUES, _OFFSETS, _IDS, _INFO = "labels.npy", "offsets.npy", "ids.json", "frame_labels.json"
 
