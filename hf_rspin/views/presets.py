@@ -68,7 +68,7 @@ class RSpinViews(SpinViews):
     Args:
         noise_bank: where noise comes from; None switches the noise off.
         snr_range_db: least and greatest SNR in dB.
-        sampling_rate: see `SpinViews`, as the arguments after it.
+        **options: of `SpinViews`.
 
     Raises:
         ValueError: the SNR range is not (least, greatest), or the bank has another rate.
@@ -78,16 +78,10 @@ class RSpinViews(SpinViews):
         self,
         noise_bank: NoiseBank | None,
         snr_range_db: tuple[float, float] = RSPIN_SNR_RANGE_DB,
-        sampling_rate: int = SAMPLING_RATE,
-        perturb_speaker: bool = True,
-        equalize: bool = True,
-        augmentations: Sequence[Any] = (),
-        augment_both_views: bool = False,
+        **options: Any,
     ) -> None:
         self.noise_bank, self.snr_range_db = noise_bank, snr_range_db
-        super().__init__(
-            sampling_rate, perturb_speaker, equalize, augmentations, augment_both_views
-        )
+        super().__init__(**options)
 
     def _noise(self) -> list[Transform]:
         if self.noise_bank is None:
