@@ -51,7 +51,6 @@ class LossTracker:
         Args:
             reduce: sums a tensor over the processes; every process must call `compute` together.
         """
-        self.gather_totals(reduce)
         if not self.sums:
             return {}
         names = sorted(self.sums)
