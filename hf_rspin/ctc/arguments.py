@@ -102,7 +102,9 @@ class CtcModelArguments(EncoderArguments):
         """
         from hf_rspin.ctc.model import build_ctc
 
-        return build_ctc(self, tokenizer, adapter, prior)
+        frozen = {n: getattr(self, n) for n in ("freeze_feature_encoder", "num_trainable_layers")}
+        changes = self.changes(without=tuple(frozen))
+        return build_ctc(self.encoder, changes, tokenizer, adapter, prior, **frozen)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What the arguments of a run build: encoder with heads, data set, acoustic pieces of its labels.
+"""What the arguments of a run build: encoder with heads, acoustic pieces of its labels.
 
 The only place of training that names the model classes.
 """
@@ -10,9 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import datasets
 import torch
 from transformers import (
     CONFIG_MAPPING,
@@ -22,7 +20,6 @@ from transformers import (
     PreTrainedModel,
 )
 
-from hf_rspin.data import SkippedFiles, TwoViewDataset
 from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
 from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.models.encoder import FAMILIES
@@ -30,10 +27,6 @@ from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import check_weights, plain_config, quiet_loading
 from hf_rspin.training.run_card import portable
 from hf_rspin.units import AcousticPieces, FrameLabels
-from hf_rspin.views import SpinViews
-
-if TYPE_CHECKING:
-    from hf_rspin.training.arguments import CorpusArguments
 
 logger = logging.getLogger(__name__)
 
@@ -145,39 +138,6 @@ def _load_encoder(
             "The heads in %s have other sizes: %s begin anew.", encoder, ", ".join(changed)
         )
     return model
-
-
-def build_training_set(
-    corpus: datasets.Dataset,
-    corpus_arguments: CorpusArguments,
-    views: SpinViews,
-    frame_labels: FrameLabels | None,
-    seed: int,
-    skipped: SkippedFiles | None = None,
-) -> TwoViewDataset:
-    """Return the two-view data set; with labels, only utterances that have some.
-
-    `skipped` holds the files that loading the corpus left out, for the summary of the run.
-    """
-    if frame_labels is not None:
-        labelled = [i for i, key in enumerate(corpus["id"]) if str(key) in frame_labels]
-        missing = len(corpus) - len(labelled)
-        if missing and labelled:
-            logger.warning(
-                "%d of %d utterances have no pseudo-labels and are left out.", missing, len(corpus)
-            )
-        if labelled:  # none at all is a mistake, which the checks before the first step name
-            corpus = corpus.select(labelled)
-    return TwoViewDataset(
-        corpus,
-        views,
-        frame_labels,
-        seed=seed,
-        min_seconds=corpus_arguments.min_seconds,
-        max_seconds=corpus_arguments.max_seconds,
-        strict=corpus_arguments.strict,
-        skipped=skipped,
-    )
 
 
 def pieces_of_labels(folder: str | Path, labels: FrameLabels) -> AcousticPieces | None:

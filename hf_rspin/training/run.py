@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
 from peft import PeftModel
 
 from hf_rspin.adapters import AdapterArguments, merge_lora
 from hf_rspin.adapters.read import READ
-from hf_rspin.data import SkippedFiles, load_corpus
+from hf_rspin.data import SkippedFiles, TwoViewDataset, load_corpus
 from hf_rspin.publishing.card_file import CARD
 from hf_rspin.training.arguments import (
     CorpusArguments,
@@ -25,7 +26,7 @@ from hf_rspin.training.arguments import (
     RSpinArguments,
     ViewArguments,
 )
-from hf_rspin.training.builders import build_training_set, pieces_of_labels
+from hf_rspin.training.builders import pieces_of_labels
 from hf_rspin.training.checkpoints import MERGED, last_complete_checkpoint
 from hf_rspin.training.objectives import LaserTrainer, TwoViewTrainer
 from hf_rspin.training.output_lock import output_lock
@@ -105,7 +106,11 @@ def _build(
     skipped = SkippedFiles(corpus.strict)
     rows = corpus.load(skipped)
     labels = FrameLabels.load(pseudo_labels) if pseudo_labels else None
-    dataset = build_training_set(rows, corpus, views.build(rows), labels, training.seed, skipped)
+    limits = {n: getattr(corpus, n) for n in ("min_seconds", "max_seconds", "strict")}
+    dataset = TwoViewDataset(
+        rows if labels is None else _labelled(rows, labels), views.build(rows), labels,
+        training.seed, skipped=skipped, **limits,
+    )  # fmt: skip
     network = model.build() if labels is None else model.build(labels.num_labels)
     if labels is not None:
         network.acoustic_pieces = pieces_of_labels(pseudo_labels, labels)
@@ -113,6 +118,17 @@ def _build(
     trainer = trainer_class(network, training, dataset, provenance=noise_key(views))
     trainer.run_arguments = arguments
     return trainer
+
+
+def _labelled(corpus: datasets.Dataset, labels: FrameLabels) -> datasets.Dataset:
+    """Return the utterances that have labels; where none has, which the checks name, all."""
+    found = [i for i, key in enumerate(corpus["id"]) if str(key) in labels]
+    missing = len(corpus) - len(found)
+    if missing and found:
+        logger.warning(
+            "%d of %d utterances have no pseudo-labels and are left out.", missing, len(corpus)
+        )
+    return corpus.select(found) if found else corpus
 
 
 def noise_key(views: ViewArguments | LaserViewArguments) -> dict[str, Any]:
