@@ -10,6 +10,7 @@ import hf_rspin.views
 from hf_rspin.data import load_corpus
 from hf_rspin.models import RSpinHubertModel, folders
 from hf_rspin.training.arguments import CorpusArguments, ModelArguments, ViewArguments
+from hf_rspin.training.run import noise_key
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,9 @@ def test_a_split_of_a_config_can_be_taken_back(audio):
     assert len(corpus) == 24
     with pytest.raises(ValueError, match="none on a command line"):
         ViewArguments(str(audio), "train").build(corpus)
-    assert len(ViewArguments(str(audio), "None").build(corpus).noise_bank.sources) == 24
+    everything = ViewArguments(str(audio), "None")
+    assert len(everything.build(corpus).noise_bank.sources) == 24
+    assert noise_key(everything)["noise"]["utterances"] == 24
 
 
 def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypatch):
