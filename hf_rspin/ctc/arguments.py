@@ -108,7 +108,7 @@ class CtcModelArguments(EncoderArguments):
             prior: how often each class comes (classes,), where a fresh head starts.
 
         Raises:
-            ValueError: see `build_model` and `freeze_encoder`.
+            ValueError: see `build_model` and `freeze_lower_layers`.
         """
         from hf_rspin.ctc.model import build_ctc
 

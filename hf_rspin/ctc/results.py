@@ -17,9 +17,10 @@ from hf_rspin.ctc.checks import count_unknown
 from hf_rspin.ctc.recognition import recognize, save_predictions, score
 from hf_rspin.ctc.splits import CtcSplits, EvaluationSplit
 from hf_rspin.ctc.trainer import CtcTrainer
-from hf_rspin.models import use_sdpa_attention
+from hf_rspin.models.attention import choose_attention
 from hf_rspin.publishing.card_file import write_card
 from hf_rspin.training.run_card import info_of_run, portable
+from hf_rspin.utils import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,7 @@ def load_ctc_model(folder: str | Path) -> tuple[PreTrainedModel | PeftModel, Wav
     if is_adapter(folder):
         return load_adapted(folder).eval(), processor
     model = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32)
-    if model.config.model_type == "wavlm":
-        use_sdpa_attention(model.base_model)
+    choose_attention(model.base_model)
     return model.eval(), processor
 
 
@@ -105,10 +105,7 @@ def _measure_split(
 
 def write_results(trainer: CtcTrainer, results: dict, saved: Path, folder: Path) -> None:
     """Write results.json into `folder`, and a card that names the error rates into `saved`."""
-    file = folder / RESULTS
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(file)
+    write_text(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False))
     # in place of what the last log says of dev, in the precision of training
     measured = _for_card(trainer.run_arguments[0].corpus, results)
     adapter = results["adapter"] if is_adapter(saved) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from hf_rspin.models.folders import wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.units.mfcc import log_mel, mfcc
 from hf_rspin.units.windows import chunked_inference
+from hf_rspin.utils import tensor_hash
 
 LOG_MEL, MFCC = "log-mel", "mfcc"
 # Mean and standard deviation of 80-band log-mel values over ordinary speech; one constant for
@@ -106,11 +106,8 @@ class PretrainedEncoderFeatures:
 
     def fingerprint(self) -> str:
         """Hash the weights, the precision and the normalisation."""
-        digest = hashlib.sha256(f"{self.normalize} {self.bf16}".encode())
-        for name, value in self.model.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()[:16]
+        form = f"normalize {self.normalize} bf16 {self.bf16}"
+        return tensor_hash([(form, torch.empty(0)), *self.model.state_dict().items()])
 
 
 class LogMelFeatures:

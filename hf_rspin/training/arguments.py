@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from hf_rspin.data import SkippedFiles
-    from hf_rspin.views import LaserViews, SpinViews
+    from hf_rspin.views import LaserViews, NoiseBank, SpinViews
 
 METHODS = ("laser", "score")
 
@@ -115,8 +115,8 @@ class AugmentationArguments:
 
 
 @dataclass
-class ViewArguments(AugmentationArguments):
-    """How the two views differ."""
+class NoiseArguments(AugmentationArguments):
+    """Where the noise of a view comes from."""
 
     noise: str | None = field(
         default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
@@ -125,43 +125,59 @@ class ViewArguments(AugmentationArguments):
         default=None,
         metadata={"help": "value of the column `split` of the noise metadata.csv; none: all rows"},
     )
-    snr_low: float = field(default=-10.0, metadata={"help": "least SNR in dB"})
-    snr_high: float = field(default=10.0, metadata={"help": "greatest SNR in dB"})
     babble_probability: float = field(
         default=0.0, metadata={"help": "how often the noise is a mix of other utterances"}
     )
+
+    def bank(self, corpus: datasets.Dataset) -> NoiseBank | None:
+        """Return the noise; babble is made of `corpus`, without the utterance that it is added to.
+
+        Raises:
+            ValueError: the noise folder holds nothing usable.
+        """
+        from hf_rspin.data import load_corpus
+        from hf_rspin.views import NoiseBank
+
+        has_babble = self.babble_probability > 0
+        if self.noise is None and not has_babble:
+            return None
+        # Columns are read row by row: a table with audio inside need not fit into memory.
+        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
+        return NoiseBank(
+            noise,
+            speech_sources=corpus["audio"] if has_babble else [],
+            babble_probability=self.babble_probability,
+            speech_names=corpus["id"][:] if has_babble else None,
+        )
+
+
+@dataclass
+class ViewArguments(NoiseArguments):
+    """How the two views differ."""
+
+    snr_low: float = field(default=-10.0, metadata={"help": "least SNR in dB"})
+    snr_high: float = field(default=10.0, metadata={"help": "greatest SNR in dB"})
     perturb_speaker: bool = field(default=True, metadata={"help": "speaker perturbation of view 2"})
     equalize: bool = field(default=True, metadata={"help": "random equaliser of view 2"})
 
     def build(self, corpus: datasets.Dataset) -> SpinViews:
         """Return Spin's views, or R-Spin's where there is noise.
 
-        Babble is made of `corpus`; that of an utterance leaves out the utterance.
-
         Raises:
-            ValueError: the noise folder holds nothing usable.
+            ValueError: see `bank`.
         """
-        from hf_rspin.data import load_corpus
-        from hf_rspin.views import NoiseBank, build_views
+        from hf_rspin.views import build_views
 
         options = {"perturb_speaker": self.perturb_speaker, "equalize": self.equalize}
         options |= self.augmentation_options()
-        if self.noise is None and self.babble_probability == 0:
+        bank = self.bank(corpus)
+        if bank is None:
             return build_views("spin", **options)
-        # Columns are read row by row: a table with audio inside need not fit into memory.
-        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
-        bank = NoiseBank(
-            noise,
-            speech_sources=corpus["audio"] if self.babble_probability > 0 else [],
-            babble_probability=self.babble_probability,
-            speech_names=corpus["id"][:] if self.babble_probability > 0 else None,
-        )
-        snrs = (self.snr_low, self.snr_high)
-        return build_views("rspin", bank, snr_range_db=snrs, **options)
+        return build_views("rspin", bank, snr_range_db=(self.snr_low, self.snr_high), **options)
 
 
 @dataclass
-class LaserViewArguments(AugmentationArguments):
+class LaserViewArguments(NoiseArguments):
     """How the two views differ."""
 
     speeds: list[float] = field(
@@ -170,13 +186,6 @@ class LaserViewArguments(AugmentationArguments):
     )
     semitones: float = field(
         default=2.0, metadata={"help": "pitch shift of view 2 up or down, after the speed; 0: none"}
-    )
-    noise: str | None = field(
-        default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
-    )
-    noise_split: str | None = field(
-        default=None,
-        metadata={"help": "value of the column `split` of the noise metadata.csv; none: all rows"},
     )
     snrs: list[float] | None = field(
         default=None, metadata={"help": "SNRs in dB to choose from (later variant: 20 10 5)"}
@@ -187,47 +196,30 @@ class LaserViewArguments(AugmentationArguments):
     snr_high: float | None = field(
         default=None, metadata={"help": "greatest SNR in dB, instead of snrs (R-Spin: 10)"}
     )
-    babble_probability: float = field(
-        default=0.0, metadata={"help": "how often the noise is a mix of other utterances"}
-    )
     noise_on_both_views: bool = field(
         default=False, metadata={"help": "noise on view 1 too, as R-Spin"}
     )
 
     def build(self, corpus: datasets.Dataset) -> LaserViews:
-        """Return LASER's views; babble is made of `corpus`.
+        """Return LASER's views.
 
         Raises:
-            ValueError: the noise folder holds nothing usable, or a setting is out of range.
+            ValueError: see `bank`, or a setting is out of range.
         """
-        from hf_rspin.data import load_corpus
-        from hf_rspin.views import NoiseBank, build_views
+        from hf_rspin.views import build_views
 
         options = {"speeds": self.speeds, "semitones": self.semitones}
         options |= self.augmentation_options()
-        if self.noise is None and self.babble_probability == 0:
-            if self.snrs is not None or self.snr_low is not None or self.snr_high is not None:
+        limits, bank = (self.snr_low, self.snr_high), self.bank(corpus)
+        if bank is None:
+            if self.snrs is not None or limits != (None, None):
                 raise ValueError("an SNR was given without noise: pass --noise with a folder.")
             return build_views("laser", **options)
-        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
-        with_babble = self.babble_probability > 0
-        bank = NoiseBank(
-            noise,
-            speech_sources=corpus["audio"] if with_babble else [],
-            babble_probability=self.babble_probability,
-            speech_names=corpus["id"][:] if with_babble else None,
-        )
-        limits = (self.snr_low, self.snr_high)
         if limits != (None, None) and None in limits:
             raise ValueError("snr_low and snr_high belong together: give both, or give snrs.")
-        return build_views(
-            "laser",
-            bank,
-            snrs_db=self.snrs,
-            snr_range_db=None if None in limits else limits,
-            both_views=self.noise_on_both_views,
-            **options,
-        )
+        options |= {"snrs_db": self.snrs, "both_views": self.noise_on_both_views}
+        options["snr_range_db"] = None if None in limits else limits
+        return build_views("laser", bank, **options)
 
 
 @dataclass

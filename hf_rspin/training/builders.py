@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING
 
 import datasets
 import torch
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CTC_MAPPING,
+    AutoConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from hf_rspin.data import SkippedFiles, TwoViewDataset
 from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
 from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.models.encoder import FAMILIES
 from hf_rspin.models.folders import resolve_encoder
-from hf_rspin.models.loading import check_weights, quiet_loading
+from hf_rspin.models.loading import check_weights, plain_config, quiet_loading
 from hf_rspin.training.run_card import portable
 from hf_rspin.units import AcousticPieces, FrameLabels
 from hf_rspin.views import SpinViews
@@ -31,9 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RSPIN_CLASSES = dict.fromkeys(FAMILIES, RSpinModel)
-LASER_CLASSES = dict.fromkeys(FAMILIES, LaserModel)
-
+CTC_HEAD = "lm_head."  # how the names of its weights begin
 
 def build_rspin(encoder: str, changes: dict) -> PreTrainedModel:
     """Load an encoder with the heads of Spin or R-Spin, in float32.
@@ -42,7 +46,7 @@ def build_rspin(encoder: str, changes: dict) -> PreTrainedModel:
         encoder: folder, Hub id or bundled.
         changes: config fields that differ from the folder's.
     """
-    return build_model(encoder, RSPIN_CLASSES, RSpinModel.head_names, lambda model_type: changes)
+    return build_model(encoder, RSpinModel, lambda model_type: changes)
 
 
 def build_laser(encoder: str, method: str, changes: dict) -> PreTrainedModel:
@@ -61,21 +65,17 @@ def build_laser(encoder: str, method: str, changes: dict) -> PreTrainedModel:
         settings = score if method == "score" else {n: known[n].default for n in score}
         return settings | changes
 
-    return build_model(encoder, LASER_CLASSES, LaserModel.head_names, changes_for)
+    return build_model(encoder, LaserModel, changes_for)
 
 
 def build_model(
-    name: str,
-    model_classes: dict[str, type[PreTrainedModel]],
-    heads: tuple[str, ...],
-    changes_for: Callable[[str], dict],
+    name: str, model_class: type[EncoderWithHeads] | None, changes_for: Callable[[str], dict]
 ) -> PreTrainedModel:
-    """Load an encoder into the class of its type, in float32.
+    """Load an encoder with heads, in float32.
 
     Args:
         name: folder, Hub id or bundled.
-        model_classes: by `model_type`.
-        heads: how the names of weights begin that may be fresh.
+        model_class: `RSpinModel` or `LaserModel`; None for a CTC head, by transformers' class.
         changes_for: gives the config fields to change for a `model_type`.
 
     Raises:
@@ -89,19 +89,17 @@ def build_model(
         )
     encoder = resolve_encoder(name)
     model_type = AutoConfig.from_pretrained(encoder, trust_remote_code=False).model_type
-    if model_type not in model_classes:
-        raise ValueError(
-            f"{name} is a {model_type!r} model; expected one of {', '.join(model_classes)}."
-        )
-    changes, model_class = changes_for(model_type), model_classes[model_type]
-    if issubclass(model_class, EncoderWithHeads):
-        content, _ = PretrainedConfig.get_config_dict(encoder)
+    if model_type not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise ValueError(f"{name} is a {model_type!r} model; expected one of {known}.")
+    changes, content = changes_for(model_type), PretrainedConfig.get_config_dict(encoder)[0]
+    if model_class is not None:
         _check_fields(changes, type(model_class.with_fields({"model_type": model_type})))
         config = model_class.with_fields(content, **changes)
-    else:
-        _check_fields(changes, model_class.config_class)
-        config = model_class.config_class.from_pretrained(encoder, **changes)
-    return _load_encoder(model_class, encoder, config, heads)
+        return _load_encoder(model_class, encoder, config, model_class.head_names)
+    _check_fields(changes, CONFIG_MAPPING[model_type])
+    config = plain_config(content | changes)  # nothing of the heads that the folder may have
+    return _load_encoder(MODEL_FOR_CTC_MAPPING[type(config)], encoder, config, (CTC_HEAD,))
 
 
 def _check_fields(changes: dict, config_class: type[PretrainedConfig]) -> None:

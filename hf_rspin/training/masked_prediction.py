@@ -34,6 +34,7 @@ from hf_rspin.training.training_arguments import MaskedPredictionTrainingArgumen
 from hf_rspin.units import KMeans
 from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import layer_features, mfcc_features
+from hf_rspin.utils import atomic
 
 logger = logging.getLogger(__name__)
 
@@ -160,13 +161,9 @@ def make_labels(
     usage = np.bincount(np.concatenate(labels), minlength=arguments.num_clusters) / len(flat)
     perplexity = np.exp(-(usage[usage > 0] * np.log(usage[usage > 0])).sum())
     logger.info("%d frames in %d clusters, perplexity %.1f", len(flat), len(usage), perplexity)
-    temporary = folder / "labels.tmp.npz"
-    np.savez(
-        temporary,
-        labels=np.concatenate(labels).astype(np.uint16),
-        lengths=np.array([len(label) for label in labels]),
-    )
-    temporary.rename(done)
+    lengths = np.array([len(label) for label in labels])
+    with atomic(done) as temporary, open(temporary, "wb") as file:
+        np.savez(file, labels=np.concatenate(labels).astype(np.uint16), lengths=lengths)
     return labels
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from enum import Enum
@@ -18,6 +17,7 @@ from peft import PeftModel
 
 from hf_rspin.adapters import adapted_model
 from hf_rspin.units import FrameLabels
+from hf_rspin.utils import tensor_hash, write_text
 
 if TYPE_CHECKING:
     from hf_rspin.training.trainer import SpeechTrainer
@@ -78,8 +78,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def save_provenance(folder: str | Path, record: Mapping[str, Any]) -> None:
     """Write a record into a checkpoint's folder, which is made here."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    _write(Path(folder) / PROVENANCE, record)
+    write_text(Path(folder) / PROVENANCE, json.dumps(record, indent=2) + "\n")
 
 
 def load_provenance(folder: str | Path) -> dict[str, Any] | None:
@@ -98,13 +97,11 @@ def corpus_key(corpus: datasets.Dataset) -> dict[str, Any]:
 
 def weights_key(model: torch.nn.Module, prefix: str | None = None) -> str:
     """Return a hash of all weights; those with `prefix` in their name, an adapter's, left out."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        if prefix is None or prefix not in name:
-            digest.update(name.replace(".base_layer.", ".").encode())
-            raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-            digest.update(raw.numpy().data)
-    return digest.hexdigest()[:16]
+    return tensor_hash(
+        (name.replace(".base_layer.", "."), tensor)
+        for name, tensor in sorted(model.state_dict().items())
+        if prefix is None or prefix not in name
+    )
 
 
 def check_provenance(folder: str | Path, now: Mapping[str, Any], results: tuple[str, ...]) -> None:
@@ -138,8 +135,7 @@ def check_provenance(folder: str | Path, now: Mapping[str, Any], results: tuple[
             )
             raise ValueError(f"{folder} holds {found[0]} made from {values}: {remedy}")
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(file, now)
+    write_text(file, json.dumps(now, indent=2) + "\n")
 
 
 def _adapter(model: torch.nn.Module) -> dict[str, Any]:
@@ -218,9 +214,3 @@ def _plain(value: Any) -> Any:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _write(file: Path, record: Mapping[str, Any]) -> None:
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")  # the processes of a run all write it
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(file)

@@ -8,8 +8,7 @@ import torch
 
 import hf_rspin.views
 from hf_rspin.data import load_corpus
-from hf_rspin.models import RSpinHubertModel
-from hf_rspin.training import builders
+from hf_rspin.models import RSpinHubertModel, folders
 from hf_rspin.training.arguments import CorpusArguments, ModelArguments, ViewArguments
 
 
@@ -53,7 +52,7 @@ def test_an_encoder_of_other_sizes_is_refused(spin):
 
 
 def test_embedded_names_the_encoder_of_the_package(spin, monkeypatch):
-    monkeypatch.setattr(builders, "encoder_folder", lambda: spin)
+    monkeypatch.setattr(folders, "encoder_folder", lambda: spin)
     assert ModelArguments(encoder="embedded").build().config.codebook_size == 16
 
 
