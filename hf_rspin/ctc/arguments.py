@@ -112,7 +112,12 @@ class CtcModelArguments(EncoderArguments):
         """
         from hf_rspin.ctc.model import build_ctc
 
-        return build_ctc(self, tokenizer, adapter, prior)
+        options = {
+            "freeze_feature_encoder": self.freeze_feature_encoder,
+            "num_trainable_layers": self.num_trainable_layers,
+        }
+        changes = self.changes(without=tuple(options))
+        return build_ctc(self.encoder, changes, tokenizer, adapter, prior, **options)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from peft import PeftModel
@@ -14,42 +14,44 @@ from hf_rspin.models.attention import choose_attention
 from hf_rspin.training.builders import build_model
 from hf_rspin.training.freezing import freeze_lower_layers
 
-if TYPE_CHECKING:
-    from hf_rspin.ctc.arguments import CtcModelArguments
-
 HEAD = "lm_head"
 FROM_VOCABULARY = ("vocab_size", "pad_token_id")
 
 
 def build_ctc(
-    arguments: CtcModelArguments,
+    encoder: str,
+    changes: dict[str, Any],
     tokenizer: PreTrainedTokenizer,
     adapter: AdapterArguments | None = None,
     prior: np.ndarray | None = None,
+    freeze_feature_encoder: bool = True,
+    num_trainable_layers: int | None = None,
 ) -> PreTrainedModel | PeftModel:
     """Load the encoder with a CTC head, in float32, a fresh one where the sizes differ.
 
     Args:
-        arguments: which encoder, and what of it trains.
+        encoder: folder, Hub id or bundled.
+        changes: config fields that differ from the folder's.
         tokenizer: its tokens are the classes.
         adapter: adapter to train with the head, instead of the encoder.
         prior: how often each class comes (classes,), where a fresh head starts.
+        freeze_feature_encoder: the convolutions keep their weights.
+        num_trainable_layers: top transformer layers that train; None for all.
 
     Raises:
         ValueError: see `build_model` and `freeze_lower_layers`.
     """
-    changes = arguments.changes(without=("freeze_feature_encoder", "num_trainable_layers"))
     model = build_model(
-        arguments.encoder, None, lambda model_type: _changes(model_type, tokenizer, changes)
+        encoder, None, lambda model_type: _changes(model_type, tokenizer, changes)
     )
     choose_attention(model.base_model)
     if prior is not None:
         init_bias_from_prior(model.lm_head, prior)
     if adapter is None or adapter.adapter == "none":
-        _freeze(model, arguments.freeze_feature_encoder, arguments.num_trainable_layers)
+        _freeze(model, freeze_feature_encoder, num_trainable_layers)
         return model
     _freeze(model)
-    return adapter.wrap(model, (HEAD,), arguments.num_trainable_layers)
+    return adapter.wrap(model, (HEAD,), num_trainable_layers)
 
 
 def _changes(model_type: str, tokenizer: PreTrainedTokenizer, given: dict) -> dict:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import datasets
 import torch
@@ -22,7 +22,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from hf_rspin.data import SkippedFiles, TwoViewDataset
+from hf_rspin.data import TwoViewDataset
 from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
 from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.models.encoder import FAMILIES
@@ -31,9 +31,6 @@ from hf_rspin.models.loading import check_weights, plain_config, quiet_loading
 from hf_rspin.training.run_card import portable
 from hf_rspin.units import AcousticPieces, FrameLabels
 from hf_rspin.views import SpinViews
-
-if TYPE_CHECKING:
-    from hf_rspin.training.arguments import CorpusArguments
 
 logger = logging.getLogger(__name__)
 
@@ -148,16 +145,15 @@ def _load_encoder(
 
 
 def build_training_set(
-    corpus: datasets.Dataset,
-    corpus_arguments: CorpusArguments,
-    views: SpinViews,
-    frame_labels: FrameLabels | None,
-    seed: int,
-    skipped: SkippedFiles | None = None,
+    corpus: datasets.Dataset, views: SpinViews, frame_labels: FrameLabels | None, **options: Any
 ) -> TwoViewDataset:
     """Return the two-view data set; with labels, only utterances that have some.
 
-    `skipped` holds the files that loading the corpus left out, for the summary of the run.
+    Args:
+        corpus: see `TwoViewDataset`.
+        views: likewise.
+        frame_labels: labels by utterance; None for none.
+        **options: other arguments of `TwoViewDataset`.
     """
     if frame_labels is not None:
         labelled = [i for i, key in enumerate(corpus["id"]) if str(key) in frame_labels]
@@ -168,16 +164,7 @@ def build_training_set(
             )
         if labelled:  # none at all is a mistake, which the checks before the first step name
             corpus = corpus.select(labelled)
-    return TwoViewDataset(
-        corpus,
-        views,
-        frame_labels,
-        seed=seed,
-        min_seconds=corpus_arguments.min_seconds,
-        max_seconds=corpus_arguments.max_seconds,
-        strict=corpus_arguments.strict,
-        skipped=skipped,
-    )
+    return TwoViewDataset(corpus, views, frame_labels, **options)
 
 
 def pieces_of_labels(folder: str | Path, labels: FrameLabels) -> AcousticPieces | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets
 import numpy as np
@@ -16,11 +16,9 @@ import torch
 from peft import PeftModel
 
 from hf_rspin.adapters import adapted_model
+from hf_rspin.training.speech_run import SpeechRun
 from hf_rspin.units import FrameLabels
 from hf_rspin.utils import tensor_hash, write_text
-
-if TYPE_CHECKING:
-    from hf_rspin.training.trainer import SpeechTrainer
 
 PROVENANCE = "provenance.json"
 FORMER_FILE = "made_from.json"  # its name in version 0.1.0
@@ -44,7 +42,7 @@ ADAPTER = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width", 
            "reduction", "modules_to_save")  # fmt: skip
 
 
-def run_provenance(trainer: SpeechTrainer) -> dict[str, Any]:
+def run_provenance(trainer: SpeechRun) -> dict[str, Any]:
     """Return everything that decides what a run learns, as flat JSON values.
 
     Fingerprints stand for what lies in files: encoder weights, corpus, labels; `trainer.provenance`
@@ -187,7 +185,7 @@ def _is_ours(value: Any) -> bool:
     return type(value).__module__.startswith("hf_rspin.") and hasattr(value, "__dict__")
 
 
-def _encoder_key(trainer: SpeechTrainer) -> str | None:
+def _encoder_key(trainer: SpeechRun) -> str | None:
     """Return a hash of the weights that the run begins with.
 
     None for a model that was made from a config, whose weights no later process has, and for one

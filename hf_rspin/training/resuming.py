@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peft import PeftModel
 from transformers import PreTrainedModel, TrainerState, TrainingArguments
@@ -21,9 +21,7 @@ from hf_rspin.training.checkpoints import (
     remove_torn_checkpoints,
 )
 from hf_rspin.training.provenance import differences, load_provenance
-
-if TYPE_CHECKING:
-    from hf_rspin.training.trainer import SpeechTrainer
+from hf_rspin.training.speech_run import SpeechRun
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +84,7 @@ def warn_of_untrained_heads(model: PreTrainedModel | PeftModel, checkpoint: Path
         )  # fmt: skip
 
 
-def mark_trained_heads(trainer: SpeechTrainer) -> None:
+def mark_trained_heads(trainer: SpeechRun) -> None:
     """Take back that the heads of a model were never trained, once a loss has trained them."""
     model = adapted_model(trainer.model)
     if not isinstance(model, EncoderWithHeads) or trainer.state.global_step == 0:
@@ -102,7 +100,7 @@ def _is_of_head(name: str, heads: tuple[str, ...]) -> bool:
     return any(f".{head}" in f".{name}" for head in heads)
 
 
-def clean_output_dir(trainer: SpeechTrainer, resuming: bool) -> None:
+def clean_output_dir(trainer: SpeechRun, resuming: bool) -> None:
     """Delete what a later resume must not find, when every process has checked the folder."""
     trainer.accelerator.wait_for_everyone()
     args = trainer.args
@@ -122,7 +120,7 @@ def restore_callbacks(callbacks: Sequence[ResumedCallback], checkpoint: Path) ->
         callback.restore(saved.get("attributes", {}))
 
 
-def load_if_finished(trainer: SpeechTrainer, checkpoint: Path) -> bool:
+def load_if_finished(trainer: SpeechRun, checkpoint: Path) -> bool:
     """Load a checkpoint at the last update; `Trainer` would train one update more."""
     args, state = trainer.args, _state_of(checkpoint)
     if not 0 < args.max_steps <= state.global_step:

@@ -106,7 +106,10 @@ def _build(
     skipped = SkippedFiles(corpus.strict)
     rows = corpus.load(skipped)
     labels = FrameLabels.load(pseudo_labels) if pseudo_labels else None
-    dataset = build_training_set(rows, corpus, views.build(rows), labels, training.seed, skipped)
+    dataset = build_training_set(
+        rows, views.build(rows), labels, seed=training.seed, min_seconds=corpus.min_seconds,
+        max_seconds=corpus.max_seconds, strict=corpus.strict, skipped=skipped,
+    )  # fmt: skip
     network = model.build() if labels is None else model.build(labels.num_labels)
     if labels is not None:
         network.acoustic_pieces = pieces_of_labels(pseudo_labels, labels)

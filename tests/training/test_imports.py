@@ -20,16 +20,10 @@ FILES = {module_name(file): file for file in PACKAGE.rglob("*.py")}
 
 
 def imports(name):
-    """Return the modules of the package that one imports, inside functions too."""
+    """Return the modules of the package that one imports, inside functions and for types too."""
     tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
-    only_for_types = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
     found = set()
-    for node in set(ast.walk(tree)) - only_for_types:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
