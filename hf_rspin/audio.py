@@ -198,20 +198,3 @@ def _resample_part(
     samples, _ = decode(source, first * step_in, last * step_in, length)
     resampled = soxr.resample(samples, length.rate, target)
     return resampled[start - first * step_out : stop - first * step_out]
-
-
-def read_segment(
-    source: AudioSource, start: float, seconds: float, sampling_rate: int = SAMPLING_RATE
-) -> np.ndarray:
-    """Read `seconds` from `start` seconds on; see `read_audio`."""
-    first = round(start * sampling_rate)
-    return read_audio(source, sampling_rate, first, first + round(seconds * sampling_rate))
-
-
-def segment_length(source: AudioSource, sampling_rate: int = SAMPLING_RATE) -> int | None:
-    """Return the samples of a file whose parts can be read; None for others."""
-    try:
-        length, seekable = audio_length(source, sampling_rate)
-    except AudioError:
-        return None
-    return length if seekable else None

@@ -1,4 +1,4 @@
-"""Small things that every part needs: files written whole, and hashes of weights."""
+"""Small things that every part needs: what is written whole, hashes of weights, options."""
 
 from __future__ import annotations
 
@@ -6,12 +6,26 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def option(default: Any, help: str) -> Any:
+    """Return the field of a dataclass that is an option of a script, with its help.
+
+    Args:
+        default: of the option; a list is copied for every instance.
+        help: what it does.
+    """
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
 
 
 @contextlib.contextmanager
@@ -47,6 +61,34 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Pat
         ValueError: it holds NaN or infinity, which JSON has not.
     """
     return write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path, marker: str, what: str) -> Iterator[Path]:
+    """Give a temporary folder to write to, and put it in the place of `folder` at the end.
+
+    Args:
+        folder: new, empty, or holding the file `marker`: then it is replaced.
+        marker: file by which a folder of this kind is known.
+        what: how messages call such folders.
+
+    Raises:
+        FileExistsError: `folder` exists and holds something else.
+    """
+    if folder.exists() and not (folder / marker).is_file() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} holds files but no {what}; name a new or empty folder.")
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    written, replaced = beside / folder.name, beside / "replaced"  # cards name their folder
+    written.mkdir(parents=True)
+    try:
+        yield written
+        if folder.exists():
+            os.rename(folder, replaced)
+        os.rename(written, folder)
+    finally:
+        if replaced.exists() and not folder.exists():
+            os.rename(replaced, folder)
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def read_json(path: str | Path) -> dict[str, Any] | None:

@@ -1,6 +1,5 @@
 """The scripts as a user runs them, on a tiny encoder: Spin, pseudo-labels, R-Spin, quickstart."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -142,22 +141,6 @@ def test_quickstart_on_own_audio(tmp_path, encoder, speech):
     empty.mkdir()
     out = run("quickstart.py", "--audio", empty, *arguments, succeeds=False)
     assert str(empty) in out and "Traceback" not in out
-
-
-@pytest.fixture
-def main(monkeypatch):
-    """Call the `main` of a script in this process, which is quicker than in one of its own."""
-
-    def call(script, *arguments):
-        spec = importlib.util.spec_from_file_location(script, SCRIPTS / f"{script}.py")
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, script, module)
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        monkeypatch.syspath_prepend(str(SCRIPTS))
-        spec.loader.exec_module(module)
-        module.main()
-
-    return call
 
 
 def test_mistakes_are_said_in_one_sentence(tmp_path, main, encoder, speech):

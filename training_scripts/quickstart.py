@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
@@ -54,7 +54,7 @@ from hf_rspin.units import (
     kmeans_units,
     layer_features,
 )
-from hf_rspin.utils import write_text
+from hf_rspin.utils import option, write_text
 from hf_rspin.views import NoiseBank, RSpinViews
 
 SUMMARY = """R-Spin adapted a speech encoder without labels: two noisy views of each utterance, one
@@ -67,20 +67,18 @@ training."""
 class QuickstartArguments:
     """All that can be changed."""
 
-    output_dir: str = field(default="runs/quickstart", metadata={"help": "for model and report"})
-    audio: str | None = field(default=None, metadata={"help": "your folder; none: the sample"})
-    encoder: str = field(default=str(encoder_folder()), metadata={"help": "folder or Hub id"})
-    layer: int = field(default=1, metadata={"help": "hidden state that the units cluster"})
-    num_units: int = field(default=100, metadata={"help": "k-means clusters"})
-    vocab_size: int = field(default=150, metadata={"help": "acoustic pieces"})
-    codebook_size: int = field(default=32, metadata={"help": "codes of the Spin loss"})
-    steps: int = field(default=120, metadata={"help": "updates"})
-    batch_seconds: float = field(default=24.0, metadata={"help": "seconds of each view per update"})
-    learning_rate: float = field(default=5e-4, metadata={"help": "peak learning rate"})
-    most_seconds: float = field(
-        default=1800.0, metadata={"help": "of your audio, a random part this long is used"}
-    )
-    seed: int = field(default=0, metadata={"help": "seed of everything"})
+    output_dir: str = option("runs/quickstart", "for model and report")
+    audio: str | None = option(None, "your folder; none: the sample")
+    encoder: str = option(str(encoder_folder()), "folder or Hub id")
+    layer: int = option(1, "hidden state that the units cluster")
+    num_units: int = option(100, "k-means clusters")
+    vocab_size: int = option(150, "acoustic pieces")
+    codebook_size: int = option(32, "codes of the Spin loss")
+    steps: int = option(120, "updates")
+    batch_seconds: float = option(24.0, "seconds of each view per update")
+    learning_rate: float = option(5e-4, "peak learning rate")
+    most_seconds: float = option(1800.0, "of your audio, a random part this long is used")
+    seed: int = option(0, "seed of everything")
 
     def __post_init__(self) -> None:
         for name in ("num_units", "codebook_size", "steps", "batch_seconds"):

@@ -72,7 +72,6 @@ class EvaluationSplit:
     num_empty: int = 0
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.references)
 
 

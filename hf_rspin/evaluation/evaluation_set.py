@@ -33,7 +33,6 @@ class AudioRows(Sequence):
         self.corpus = corpus.select_columns("audio")
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.corpus)
 
     def __getitem__(self, index: int) -> dict:
@@ -105,7 +104,6 @@ class EvaluationSet:
         return cls(ids, AudioRows(corpus), speakers, phones, texts("alignment"), keep_waveforms)
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.ids)
 
     def read(self, index: int) -> np.ndarray:

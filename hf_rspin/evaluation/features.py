@@ -73,7 +73,7 @@ class PretrainedEncoderFeatures:
 
         The folder of an adapter is loaded with the encoder that it adapts.
         """
-        model = _load_encoder(path).to(device)
+        model = (load_adapted if is_adapter(path) else load_encoder)(path).to(device)
         check_frame_rate(model.config)
         return cls(model, name or Path(path).name, wants_normalized(path, model.config), bf16)
 
@@ -195,10 +195,3 @@ def load_features(
 def needs_no_model(path: str) -> bool:
     """Say whether `load_features` computes `path` from the audio alone."""
     return path.partition(":")[0] in (LOG_MEL, MFCC)
-
-
-def _load_encoder(path: str | Path) -> PreTrainedModel:
-    """Load a plain encoder in float32, with its adapter merged where the folder is one."""
-    if is_adapter(path):
-        return load_adapted(path)
-    return load_encoder(path)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
+
+from hf_rspin.utils import option
 
 if TYPE_CHECKING:
     import datasets
@@ -30,35 +32,23 @@ def split_name(value: str | None) -> str | None:
 class CorpusArguments:
     """Which utterances to train on."""
 
-    corpus: str = field(
-        default="",
-        metadata={
-            "help": "folder of audio, metadata.csv / parquet file, or Hub dataset as owner/name or "
-            "owner/name:configuration"
-        },
+    corpus: str = option(
+        "",
+        "folder of audio, metadata.csv / parquet file, or Hub dataset as owner/name or "
+        "owner/name:configuration",
     )
-    corpus_split: str | None = field(
-        default=None,
-        metadata={"help": "value of the column `split`, or split of a Hub dataset; none: all rows"},
+    corpus_split: str | None = option(
+        None, "value of the column `split`, or split of a Hub dataset; none: all rows"
     )
-    min_seconds: float = field(default=2.5, metadata={"help": "shorter utterances are left out"})
-    max_seconds: float = field(default=17.0, metadata={"help": "longer ones are cropped at random"})
-    segment_seconds: float = field(
-        default=17.0,
-        metadata={
-            "help": "recordings above a minute are cut at pauses into parts of up to this; 0: none"
-        },
+    min_seconds: float = option(2.5, "shorter utterances are left out")
+    max_seconds: float = option(17.0, "longer ones are cropped at random")
+    segment_seconds: float = option(
+        17.0, "recordings above a minute are cut at pauses into parts of up to this; 0: none"
     )
-    audio_column: str | None = field(
-        default=None, metadata={"help": "column of the audio or its paths, such as wav_path"}
-    )
-    text_column: str | None = field(
-        default=None, metadata={"help": "column of the transcripts, such as sentence"}
-    )
-    speaker_column: str | None = field(
-        default=None, metadata={"help": "column of the speakers, such as client_id"}
-    )
-    strict: bool = field(default=False, metadata={"help": "stop at the first bad file"})
+    audio_column: str | None = option(None, "column of the audio or its paths, such as wav_path")
+    text_column: str | None = option(None, "column of the transcripts, such as sentence")
+    speaker_column: str | None = option(None, "column of the speakers, such as client_id")
+    strict: bool = option(False, "stop at the first bad file")
 
     def load(self, skipped: SkippedFiles | None = None) -> datasets.Dataset:
         """Load the corpus; `skipped` is given the files left out.
@@ -94,16 +84,11 @@ class CorpusArguments:
 class AugmentationArguments:
     """What else is done to a view: transforms of `hf_rspin.views.registry`."""
 
-    augmentations: list[str] | None = field(
-        default=None,
-        metadata={"help": "at the end of view 2: telephone, mp3, band_limit, clipping; in order"},
+    augmentations: list[str] | None = option(
+        None, "at the end of view 2: telephone, mp3, band_limit, clipping; in order"
     )
-    augmentation_probability: float = field(
-        default=0.5, metadata={"help": "how often each of the augmentations is applied"}
-    )
-    augment_both_views: bool = field(
-        default=False, metadata={"help": "augment view 1 too, drawn independently"}
-    )
+    augmentation_probability: float = option(0.5, "how often each of the augmentations is applied")
+    augment_both_views: bool = option(False, "augment view 1 too, drawn independently")
 
     def augmentation_options(self) -> dict:
         """Return them as options of `build_views`."""
@@ -115,19 +100,14 @@ class AugmentationArguments:
 
 
 @dataclass
-class NoiseArguments(AugmentationArguments):
+class NoiseArguments:
     """Where the noise of a view comes from."""
 
-    noise: str | None = field(
-        default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
+    noise: str | None = option(None, "folder of noise recordings; none: views without noise")
+    noise_split: str | None = option(
+        None, "value of the column `split` of the noise metadata.csv; none: all rows"
     )
-    noise_split: str | None = field(
-        default=None,
-        metadata={"help": "value of the column `split` of the noise metadata.csv; none: all rows"},
-    )
-    babble_probability: float = field(
-        default=0.0, metadata={"help": "how often the noise is a mix of other utterances"}
-    )
+    babble_probability: float = option(0.0, "how often the noise is a mix of other utterances")
 
     def bank(self, corpus: datasets.Dataset) -> NoiseBank | None:
         """Return the noise; babble is made of `corpus`, without the utterance that it is added to.
@@ -152,13 +132,13 @@ class NoiseArguments(AugmentationArguments):
 
 
 @dataclass
-class ViewArguments(NoiseArguments):
+class ViewArguments(AugmentationArguments, NoiseArguments):
     """How the two views differ."""
 
-    snr_low: float = field(default=-10.0, metadata={"help": "least SNR in dB"})
-    snr_high: float = field(default=10.0, metadata={"help": "greatest SNR in dB"})
-    perturb_speaker: bool = field(default=True, metadata={"help": "speaker perturbation of view 2"})
-    equalize: bool = field(default=True, metadata={"help": "random equaliser of view 2"})
+    snr_low: float = option(-10.0, "least SNR in dB")
+    snr_high: float = option(10.0, "greatest SNR in dB")
+    perturb_speaker: bool = option(True, "speaker perturbation of view 2")
+    equalize: bool = option(True, "random equaliser of view 2")
 
     def build(self, corpus: datasets.Dataset) -> SpinViews:
         """Return Spin's views, or R-Spin's where there is noise.
@@ -177,28 +157,15 @@ class ViewArguments(NoiseArguments):
 
 
 @dataclass
-class LaserViewArguments(NoiseArguments):
+class LaserViewArguments(AugmentationArguments, NoiseArguments):
     """How the two views differ."""
 
-    speeds: list[float] = field(
-        default_factory=lambda: [0.9, 1.0, 1.1],
-        metadata={"help": "speed factors of view 2, drawn from uniformly"},
-    )
-    semitones: float = field(
-        default=2.0, metadata={"help": "pitch shift of view 2 up or down, after the speed; 0: none"}
-    )
-    snrs: list[float] | None = field(
-        default=None, metadata={"help": "SNRs in dB to choose from (later variant: 20 10 5)"}
-    )
-    snr_low: float | None = field(
-        default=None, metadata={"help": "least SNR in dB, instead of snrs (R-Spin: -10)"}
-    )
-    snr_high: float | None = field(
-        default=None, metadata={"help": "greatest SNR in dB, instead of snrs (R-Spin: 10)"}
-    )
-    noise_on_both_views: bool = field(
-        default=False, metadata={"help": "noise on view 1 too, as R-Spin"}
-    )
+    speeds: list[float] = option([0.9, 1.0, 1.1], "speed factors of view 2, drawn from uniformly")
+    semitones: float = option(2.0, "pitch shift of view 2 up or down, after the speed; 0: none")
+    snrs: list[float] | None = option(None, "SNRs in dB to choose from (later variant: 20 10 5)")
+    snr_low: float | None = option(None, "least SNR in dB, instead of snrs (R-Spin: -10)")
+    snr_high: float | None = option(None, "greatest SNR in dB, instead of snrs (R-Spin: 10)")
+    noise_on_both_views: bool = option(False, "noise on view 1 too, as R-Spin")
 
     def build(self, corpus: datasets.Dataset) -> LaserViews:
         """Return LASER's views.
@@ -226,11 +193,9 @@ class LaserViewArguments(NoiseArguments):
 class EncoderArguments:
     """Which encoder, and any field of its config."""
 
-    encoder: str = field(
-        default="", metadata={"help": "folder or Hub id of an encoder, or bundled"}
-    )
-    encoder_config: dict | str | None = field(
-        default=None, metadata={"help": "other config fields (dropout, ...), mapping or JSON"}
+    encoder: str = option("", "folder or Hub id of an encoder, or bundled")
+    encoder_config: dict | str | None = option(
+        None, "other config fields (dropout, ...), mapping or JSON"
     )
 
     def __post_init__(self) -> None:
@@ -259,15 +224,13 @@ class EncoderArguments:
 class ModelArguments(EncoderArguments):
     """Which encoder, and its heads; what is not given keeps the config's value."""
 
-    projection_size: int | None = field(default=None, metadata={"help": "size of projections"})
-    codebook_size: int | None = field(default=None, metadata={"help": "number of codes"})
-    spin_layer: int | None = field(default=None, metadata={"help": "hidden state of the Spin head"})
-    auxiliary_layer: int | None = field(
-        default=None, metadata={"help": "hidden state of the auxiliary head"}
-    )
-    spin_loss_weight: float | None = field(default=None, metadata={"help": "0 switches it off"})
-    auxiliary_loss_weight: float | None = field(default=None, metadata={"help": "lambda of Eq. 3"})
-    temperature: float | None = field(default=None, metadata={"help": "temperature of codes"})
+    projection_size: int | None = option(None, "size of projections")
+    codebook_size: int | None = option(None, "number of codes")
+    spin_layer: int | None = option(None, "hidden state of the Spin head")
+    auxiliary_layer: int | None = option(None, "hidden state of the auxiliary head")
+    spin_loss_weight: float | None = option(None, "0 switches it off")
+    auxiliary_loss_weight: float | None = option(None, "lambda of Eq. 3")
+    temperature: float | None = option(None, "temperature of codes")
 
     def build(self, num_pseudo_labels: int | None = None) -> PreTrainedModel:
         """Load the encoder with heads, in float32; fresh heads where the folder has none.
@@ -287,13 +250,10 @@ class ModelArguments(EncoderArguments):
 class RSpinArguments:
     """What R-Spin adds to Spin."""
 
-    pseudo_labels: str | None = field(
-        default=None,
-        metadata={"help": "folder of make_pseudo_labels.py; none: no auxiliary loss (plain Spin)"},
+    pseudo_labels: str | None = option(
+        None, "folder of make_pseudo_labels.py; none: no auxiliary loss (plain Spin)"
     )
-    without_noise: bool = field(
-        default=False, metadata={"help": "both views stay clean, on purpose (an ablation)"}
-    )
+    without_noise: bool = option(False, "both views stay clean, on purpose (an ablation)")
 
     def __post_init__(self) -> None:
         self.pseudo_labels = split_name(self.pseudo_labels)
@@ -303,15 +263,15 @@ class RSpinArguments:
 class LaserModelArguments(EncoderArguments):
     """Which encoder and method; what is not given keeps the value of the method."""
 
-    method: str = field(default="laser", metadata={"help": "laser, or score (a frozen teacher)"})
-    projection_size: int | None = field(default=None, metadata={"help": "size of projections"})
-    projection_layers: int | None = field(default=None, metadata={"help": "linear layers: 1 or 2"})
-    soft_dtw_gamma: float | None = field(default=None, metadata={"help": "smoothing of soft-DTW"})
-    idm_weight: float | None = field(default=None, metadata={"help": "alpha; 0 switches it off"})
-    idm_margin: float | None = field(default=None, metadata={"help": "margin of the regulariser"})
-    idm_sigma: int | None = field(default=None, metadata={"help": "frames that attract"})
-    length_normalization: bool | None = field(
-        default=None, metadata={"help": "divide the divergence by the frames of both views"}
+    method: str = option("laser", "laser, or score (a frozen teacher)")
+    projection_size: int | None = option(None, "size of projections")
+    projection_layers: int | None = option(None, "linear layers: 1 or 2")
+    soft_dtw_gamma: float | None = option(None, "smoothing of soft-DTW")
+    idm_weight: float | None = option(None, "alpha; 0 switches it off")
+    idm_margin: float | None = option(None, "margin of the regulariser")
+    idm_sigma: int | None = option(None, "frames that attract")
+    length_normalization: bool | None = option(
+        None, "divide the divergence by the frames of both views"
     )
 
     def __post_init__(self) -> None:

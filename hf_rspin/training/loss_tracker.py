@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
+from torch.utils.data import Dataset
 from transformers.utils import ModelOutput
+
+if TYPE_CHECKING:
+    from hf_rspin.training.trainer import SpeechTrainer
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 
@@ -46,7 +51,6 @@ class LossTracker:
         Args:
             reduce: sums a tensor over the processes; every process must call `compute` together.
         """
-        self.gather_totals(reduce)
         if not self.sums:
             return {}
         names = sorted(self.sums)
@@ -76,3 +80,20 @@ def scalars(outputs: ModelOutput) -> dict[str, torch.Tensor]:
         and value.dim() == 0
         and name not in ("loss", "num_frames")
     }
+
+
+@torch.no_grad()
+def mean_losses(trainer: SpeechTrainer, dataset: Dataset) -> dict[str, float]:
+    """Return the mean loss and named parts over the batches of all ranks, in eval mode."""
+    model, meter = trainer.model, LossTracker()
+    training = model.training
+    model.eval()
+    for inputs in trainer.get_eval_dataloader(dataset):
+        inputs = trainer._prepare_inputs(inputs)
+        for skipped in inputs.pop("batch_info").skipped:
+            trainer.skipped.add(skipped)
+        with trainer.compute_loss_context_manager():
+            outputs = model(**inputs)
+        meter.update({"loss": outputs.loss, **scalars(outputs)})
+    model.train(training)
+    return meter.compute(trainer._sum_over_ranks)

@@ -65,13 +65,14 @@ def build_masked_prediction(
         arguments.mask_start,
     )
     given = weights_key(model) if arguments.initial_model else None
+    label_key = fingerprint(torch.from_numpy(np.concatenate(labels)))
     trainer = SpeechTrainer(
         model,
         training,
         batches,
         data_collator=first_item,
         batch_sampler=ReadyBatches,
-        provenance={"initial_weights": given, "labels": _labels_key(labels)},
+        provenance={"initial_weights": given, "labels": label_key},
     )
     trainer.run_arguments = (arguments,)
     return trainer
@@ -86,10 +87,6 @@ def run_masked_prediction(trainer: SpeechTrainer) -> None:
             save_encoder(trainer.accelerator.unwrap_model(trainer.model).hubert, folder / "encoder")
             save_history(trainer.state.log_history, folder)
     leave_process_group()
-
-
-def _labels_key(labels: list[np.ndarray]) -> str:
-    return fingerprint(torch.from_numpy(np.concatenate(labels)))
 
 
 def read_corpora(arguments: MaskedPredictionArguments) -> list[np.ndarray]:

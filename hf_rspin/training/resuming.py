@@ -20,10 +20,35 @@ from hf_rspin.training.checkpoints import (
     remove_results,
     remove_torn_checkpoints,
 )
-from hf_rspin.training.provenance import differences, load_provenance
+from hf_rspin.training.checks import Check, check_run, check_same_data
+from hf_rspin.training.provenance import differences, load_provenance, run_provenance
 from hf_rspin.training.speech_run import SpeechRun
 
 logger = logging.getLogger(__name__)
+
+
+def prepare_run(
+    trainer: SpeechRun, checks: tuple[Check, ...], resume: str | bool | None
+) -> tuple[Path | None, dict[str, Any]]:
+    """Check a run and clean its folder; return the checkpoint to go on from, and its provenance.
+
+    Args:
+        trainer: of the run.
+        checks: of its objective.
+        resume: see `find_checkpoint`.
+
+    Raises:
+        ConfigurationError: the run cannot work, or the checkpoint is of other settings.
+        ValueError: there is no complete checkpoint to resume from.
+    """
+    checkpoint = find_checkpoint(trainer.args.output_dir, resume)
+    check_run(trainer, checks, resuming=checkpoint is not None)
+    check_same_data(trainer.train_dataset)
+    record = run_provenance(trainer)
+    check_provenance(checkpoint, record, trainer.args)
+    warn_of_untrained_heads(trainer.model, checkpoint)
+    clean_output_dir(trainer, resuming=checkpoint is not None)
+    return checkpoint, record
 
 
 def find_checkpoint(output_dir: str | Path, resume: str | bool | None) -> Path | None:

@@ -34,8 +34,7 @@ from hf_rspin.training.run_card import describe_hardware
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import LaserTrainingArguments, TwoViewTrainingArguments
 from hf_rspin.units import FrameLabels
-from hf_rspin.units.whole_folder import whole_folder
-from hf_rspin.utils import write_text
+from hf_rspin.utils import whole_folder, write_text
 
 logger = logging.getLogger(__name__)
 

@@ -102,7 +102,7 @@ def push(
 
 def info_of_run(trainer: SpeechRun) -> ModelCardInfo:
     """Return what is known of a run so far; what `trainer.card_info` says comes first."""
-    given = trainer.card_info or ModelCardInfo()
+    given, processor = trainer.card_info or ModelCardInfo(), trainer.processing_class
     values = {f.name: getattr(part, f.name) for part in trainer.run_arguments for f in fields(part)}
     corpus = values.get("corpus") or None
     encoder = values.get("encoder")  # of pre-training, a config
@@ -123,13 +123,9 @@ def info_of_run(trainer: SpeechRun) -> ModelCardInfo:
         wall_seconds=trainer.wall_seconds,
         software=f"hf_rspin {hf_rspin.__version__}, transformers {transformers.__version__}, "
         f"torch {torch.__version__}",
-        normalized=_normalizes(trainer.processing_class),
+        normalized=getattr(processor, "feature_extractor", processor).do_normalize,
         results=[*given.results, *_evaluated(trainer)],
     )
-
-
-def _normalizes(processor: Any) -> bool:
-    return getattr(processor, "feature_extractor", processor).do_normalize
 
 
 def changed_arguments(arguments: Iterable[Any]) -> dict[str, Any]:

@@ -25,13 +25,31 @@ def mfcc_features() -> FrameFeatures:
 class LayerFeatures:
     """The function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
 
-    For the arguments see `layer_features`.
+    Above 30 s in overlapping windows. The layers above are computed too: pass a model with fewer
+    layers for speed.
+
+    Args:
+        model: any encoder, on the device to use.
+        layer: index into `hidden_states`.
+        bf16: run under bfloat16 autocast.
+        normalize: feed waveforms of mean 0 and variance 1 (large models; base models do not).
+
+    Raises:
+        ValueError: the model has no such layer, or its frames are not 400 samples every 320.
     """
 
     model: PreTrainedModel
     layer: int
     bf16: bool = False
     normalize: bool = False
+
+    def __post_init__(self) -> None:
+        check_frame_rate(self.model.config)
+        layers = self.model.config.num_hidden_layers
+        if not -layers - 1 <= self.layer <= layers:
+            raise ValueError(
+                f"layer is {self.layer}; this encoder has hidden_states 0 to {layers}."
+            )
 
     def __call__(self, waveform: np.ndarray) -> np.ndarray:
         """Return the features of one utterance, at least a frame long."""
@@ -54,25 +72,4 @@ class LayerFeatures:
         return output.hidden_states[self.layer]
 
 
-def layer_features(
-    model: PreTrainedModel, layer: int, bf16: bool = False, normalize: bool = False
-) -> LayerFeatures:
-    """Return the function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
-
-    Above 30 s in overlapping windows. The layers above are computed too: pass a model with fewer
-    layers for speed.
-
-    Args:
-        model: any encoder, on the device to use.
-        layer: index into `hidden_states`.
-        bf16: run under bfloat16 autocast.
-        normalize: feed waveforms of mean 0 and variance 1 (large models; base models do not).
-
-    Raises:
-        ValueError: the model has no such layer, or its frames are not 400 samples every 320.
-    """
-    check_frame_rate(model.config)
-    layers = model.config.num_hidden_layers
-    if not -layers - 1 <= layer <= layers:
-        raise ValueError(f"layer is {layer}; this encoder has hidden_states 0 to {layers}.")
-    return LayerFeatures(model, layer, bf16, normalize)
+layer_features = LayerFeatures

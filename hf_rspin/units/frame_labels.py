@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_rspin.units.whole_folder import whole_folder
+from hf_rspin.utils import whole_folder
 
 _VALUES, _OFFSETS, _IDS, _INFO = "labels.npy", "offsets.npy", "ids.json", "frame_labels.json"
 
@@ -90,7 +90,6 @@ class FrameLabels(Mapping[str, np.ndarray]):
         return iter(self.ids)
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.ids)
 
     @property

@@ -89,7 +89,7 @@ def test_the_embedded_encoder_is_named_by_a_word(tmp_path):
     model.save_pretrained(tmp_path)
     save_config(model, tmp_path)
     written = json.loads((tmp_path / "adapter_config.json").read_text())
-    assert written["base_model_name_or_path"] == "embedded"
+    assert written["base_model_name_or_path"] == "bundled"
     assert load_adapted(tmp_path).config.codebook_size == 6
 
 

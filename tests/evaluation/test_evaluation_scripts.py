@@ -1,8 +1,6 @@
 """The scripts as a user runs them."""
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,21 +9,6 @@ import pytest
 from hf_rspin.resources import sample_folder
 
 SCRIPTS = Path(__file__).parents[2] / "training_scripts"
-
-
-@pytest.fixture
-def main(monkeypatch):
-    """Call the `main` of a script in this process, which is quicker than in one of its own."""
-
-    def call(script, *arguments):
-        spec = importlib.util.spec_from_file_location(script, SCRIPTS / f"{script}.py")
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, script, module)
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        spec.loader.exec_module(module)
-        module.main()
-
-    return call
 
 
 @pytest.fixture
