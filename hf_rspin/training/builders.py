@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import datasets
 import torch
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkippedFiles, TwoViewDataset
 from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
@@ -88,14 +88,14 @@ def build_model(
             "microsoft/wavlm-base."
         )
     encoder = resolve_encoder(name)
-    model_type = AutoConfig.from_pretrained(encoder, trust_remote_code=False).model_type
+    content, _ = PretrainedConfig.get_config_dict(encoder)
+    model_type = content.get("model_type")
     if model_type not in model_classes:
         raise ValueError(
             f"{name} is a {model_type!r} model; expected one of {', '.join(model_classes)}."
         )
     changes, model_class = changes_for(model_type), model_classes[model_type]
     if issubclass(model_class, EncoderWithHeads):
-        content, _ = PretrainedConfig.get_config_dict(encoder)
         _check_fields(changes, type(model_class.with_fields({"model_type": model_type})))
         config = model_class.with_fields(content, **changes)
     else:
