@@ -17,7 +17,6 @@ import torch
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CTC_MAPPING,
-    AutoConfig,
     PretrainedConfig,
     PreTrainedModel,
 )
@@ -85,11 +84,12 @@ def build_model(
             "microsoft/wavlm-base."
         )
     encoder = resolve_encoder(name)
-    model_type = AutoConfig.from_pretrained(encoder, trust_remote_code=False).model_type
+    content, _ = PretrainedConfig.get_config_dict(encoder)
+    model_type = content.get("model_type")
     if model_type not in FAMILIES:
         known = ", ".join(FAMILIES)
         raise ValueError(f"{name} is a {model_type!r} model; expected one of {known}.")
-    changes, content = changes_for(model_type), PretrainedConfig.get_config_dict(encoder)[0]
+    changes = changes_for(model_type)
     if model_class is not None:
         _check_fields(changes, type(model_class.with_fields({"model_type": model_type})))
         config = model_class.with_fields(content, **changes)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import Dataset
 from transformers.utils import ModelOutput
 
-if TYPE_CHECKING:
-    from hf_rspin.training.trainer import SpeechTrainer
+from hf_rspin.training.speech_run import SpeechRun
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 
@@ -83,7 +81,7 @@ def scalars(outputs: ModelOutput) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def mean_losses(trainer: SpeechTrainer, dataset: Dataset) -> dict[str, float]:
+def mean_losses(trainer: SpeechRun, dataset: Dataset) -> dict[str, float]:
     """Return the mean loss and named parts over the batches of all ranks, in eval mode."""
     model, meter = trainer.model, LossTracker()
     training = model.training
