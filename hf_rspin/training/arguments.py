@@ -115,8 +115,8 @@ class AugmentationArguments:
 
 
 @dataclass
-class ViewArguments(AugmentationArguments):
-    """How the two views differ."""
+class NoiseArguments:
+    """Which recordings are added to the views as noise."""
 
     noise: str | None = field(
         default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
@@ -125,6 +125,30 @@ class ViewArguments(AugmentationArguments):
         default=None,
         metadata={"help": "value of the column `split` of the noise metadata.csv; none: all rows"},
     )
+
+    def __post_init__(self) -> None:
+        self.noise, self.noise_split = split_name(self.noise), split_name(self.noise_split)
+
+    def load_noise(self) -> datasets.Dataset | None:
+        """Return the noise recordings, read once; None where no noise was given.
+
+        Raises:
+            ValueError: the folder holds nothing usable.
+        """
+        from hf_rspin.data import load_corpus
+
+        if self.noise is None:
+            return None
+        place = (self.noise, self.noise_split)
+        if vars(self).get("_noise_place") != place:
+            self._noise_place, self._noise_rows = place, load_corpus(*place)
+        return self._noise_rows
+
+
+@dataclass
+class ViewArguments(NoiseArguments, AugmentationArguments):
+    """How the two views differ."""
+
     snr_low: float = field(default=-10.0, metadata={"help": "least SNR in dB"})
     snr_high: float = field(default=10.0, metadata={"help": "greatest SNR in dB"})
     babble_probability: float = field(
@@ -141,7 +165,6 @@ class ViewArguments(AugmentationArguments):
         Raises:
             ValueError: the noise folder holds nothing usable.
         """
-        from hf_rspin.data import load_corpus
         from hf_rspin.views import NoiseBank, build_views
 
         options = {"perturb_speaker": self.perturb_speaker, "equalize": self.equalize}
@@ -149,7 +172,7 @@ class ViewArguments(AugmentationArguments):
         if self.noise is None and self.babble_probability == 0:
             return build_views("spin", **options)
         # Columns are read row by row: a table with audio inside need not fit into memory.
-        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
+        noise = self.load_noise()["audio"] if self.noise else []
         bank = NoiseBank(
             noise,
             speech_sources=corpus["audio"] if self.babble_probability > 0 else [],
@@ -161,7 +184,7 @@ class ViewArguments(AugmentationArguments):
 
 
 @dataclass
-class LaserViewArguments(AugmentationArguments):
+class LaserViewArguments(NoiseArguments, AugmentationArguments):
     """How the two views differ."""
 
     speeds: list[float] = field(
@@ -170,13 +193,6 @@ class LaserViewArguments(AugmentationArguments):
     )
     semitones: float = field(
         default=2.0, metadata={"help": "pitch shift of view 2 up or down, after the speed; 0: none"}
-    )
-    noise: str | None = field(
-        default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
-    )
-    noise_split: str | None = field(
-        default=None,
-        metadata={"help": "value of the column `split` of the noise metadata.csv; none: all rows"},
     )
     snrs: list[float] | None = field(
         default=None, metadata={"help": "SNRs in dB to choose from (later variant: 20 10 5)"}
@@ -200,7 +216,6 @@ class LaserViewArguments(AugmentationArguments):
         Raises:
             ValueError: the noise folder holds nothing usable, or a setting is out of range.
         """
-        from hf_rspin.data import load_corpus
         from hf_rspin.views import NoiseBank, build_views
 
         options = {"speeds": self.speeds, "semitones": self.semitones}
@@ -209,7 +224,7 @@ class LaserViewArguments(AugmentationArguments):
             if self.snrs is not None or self.snr_low is not None or self.snr_high is not None:
                 raise ValueError("an SNR was given without noise: pass --noise with a folder.")
             return build_views("laser", **options)
-        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
+        noise = self.load_noise()["audio"] if self.noise else []
         with_babble = self.babble_probability > 0
         bank = NoiseBank(
             noise,

@@ -16,7 +16,7 @@ from peft import PeftModel
 
 from hf_rspin.adapters import AdapterArguments, merge_lora
 from hf_rspin.adapters.read import READ
-from hf_rspin.data import SkippedFiles, load_corpus
+from hf_rspin.data import SkippedFiles
 from hf_rspin.publishing.card_file import CARD
 from hf_rspin.training.arguments import (
     CorpusArguments,
@@ -137,9 +137,8 @@ def build_laser(
 
 def noise_key(views: ViewArguments | LaserViewArguments) -> dict[str, Any]:
     """Return what tells the noise of a run from other noise."""
-    if views.noise is None:
-        return {}
-    return {"noise": corpus_key(load_corpus(views.noise, views.noise_split))}
+    noise = views.load_noise()
+    return {} if noise is None else {"noise": corpus_key(noise)}
 
 
 def run_training(trainer: SpeechTrainer) -> None:

@@ -83,8 +83,8 @@ def test_a_split_of_a_config_can_be_taken_back(audio):
     corpus = CorpusArguments(str(audio), "none").load()
     assert len(corpus) == 24
     with pytest.raises(ValueError, match="none on a command line"):
-        ViewArguments(str(audio), "train").build(corpus)
-    assert len(ViewArguments(str(audio), "None").build(corpus).noise_bank.sources) == 24
+        ViewArguments(noise=str(audio), noise_split="train").build(corpus)
+    assert len(ViewArguments(noise=str(audio), noise_split="None").build(corpus).noise_bank.sources) == 24
 
 
 def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypat
 
     monkeypatch.setattr(hf_rspin.views, "NoiseBank", bank)
     corpus = load_corpus(tmp_path)
-    ViewArguments(str(tmp_path), babble_probability=0.5).build(corpus)
+    ViewArguments(noise=str(tmp_path), babble_probability=0.5).build(corpus)
     for sources in given.values():
         assert not isinstance(sources, list)
         assert len(sources) == 24
