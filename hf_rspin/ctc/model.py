@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedTokenizer,
     SEWDForCTC,
     UniSpeechSatForCTC,
+    Wav2Vec2ConformerForCTC,
     Wav2Vec2ForCTC,
     WavLMForCTC,
 )
@@ -36,6 +37,7 @@ CTC_CLASSES = {
     "data2vec-audio": Data2VecAudioForCTC,
     "unispeech-sat": UniSpeechSatForCTC,
     "sew-d": SEWDForCTC,
+    "wav2vec2-conformer": Wav2Vec2ConformerForCTC,
 }
 # by `model_type`, where no `apply_spec_augment` switches masking in training off
 UNMASKED = {"data2vec-audio": {"mask_time_prob": 0.0}}

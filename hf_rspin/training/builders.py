@@ -19,7 +19,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from hf_rspin.data import SkippedFiles, TwoViewDataset
 from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
 from hf_rspin.models.base import EncoderWithHeads
-from hf_rspin.models.encoder import FAMILIES
+from hf_rspin.models.encoder import FAMILIES, check_frame_rate
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import check_weights, quiet_loading
 from hf_rspin.training.run_card import portable
@@ -80,7 +80,8 @@ def build_model(
 
     Raises:
         ValueError: no encoder was named, it cannot be found, its type is not known, its weights
-            are not all there, or a field to change is none that its config has.
+            are not all there, its frames are not 400 samples every 320, or a field to change is
+            none that its config has.
     """
     if not name:
         raise ValueError(
@@ -101,6 +102,7 @@ def build_model(
     else:
         _check_fields(changes, model_class.config_class)
         config = model_class.config_class.from_pretrained(encoder, **changes)
+    check_frame_rate(config)
     return _load_encoder(model_class, encoder, config, heads)
 
 

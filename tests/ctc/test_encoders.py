@@ -17,6 +17,8 @@ from transformers import (
     UniSpeechSatConfig,
     UniSpeechSatModel,
     Wav2Vec2Config,
+    Wav2Vec2ConformerConfig,
+    Wav2Vec2ConformerModel,
     Wav2Vec2Model,
     WavLMConfig,
     WavLMModel,
@@ -53,6 +55,7 @@ ENCODERS = {
     "data2vec-audio": Data2VecAudioModel(Data2VecAudioConfig(**SIZES)),
     "unispeech-sat": UniSpeechSatModel(UniSpeechSatConfig(**SIZES)),
     "sew-d": SEWDModel(SEWDConfig(**SIZES, **SEWD)),
+    "wav2vec2-conformer": Wav2Vec2ConformerModel(Wav2Vec2ConformerConfig(**SIZES)),
 }
 
 ADAPTED = ["hubert", "rspin-wavlm", "data2vec-audio", "sew-d"]
