@@ -101,7 +101,7 @@ class AugmentationArguments:
 
 @dataclass
 class NoiseArguments:
-    """Where the noise of a view comes from."""
+    """Which recordings are added to the views as noise."""
 
     noise: str | None = option(None, "folder of noise recordings; none: views without noise")
     noise_split: str | None = option(
@@ -109,20 +109,37 @@ class NoiseArguments:
     )
     babble_probability: float = option(0.0, "how often the noise is a mix of other utterances")
 
+    def __post_init__(self) -> None:
+        self.noise, self.noise_split = split_name(self.noise), split_name(self.noise_split)
+
+    def load_noise(self) -> datasets.Dataset | None:
+        """Return the noise recordings, read once; None where no noise was given.
+
+        Raises:
+            ValueError: the folder holds nothing usable.
+        """
+        from hf_rspin.data import load_corpus
+
+        if self.noise is None:
+            return None
+        place = (self.noise, self.noise_split)
+        if vars(self).get("_noise_place") != place:
+            self._noise_place, self._noise_rows = place, load_corpus(*place)
+        return self._noise_rows
+
     def bank(self, corpus: datasets.Dataset) -> NoiseBank | None:
         """Return the noise; babble is made of `corpus`, without the utterance that it is added to.
 
         Raises:
             ValueError: the noise folder holds nothing usable.
         """
-        from hf_rspin.data import load_corpus
         from hf_rspin.views import NoiseBank
 
         has_babble = self.babble_probability > 0
         if self.noise is None and not has_babble:
             return None
         # Columns are read row by row: a table with audio inside need not fit into memory.
-        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
+        noise = self.load_noise()["audio"] if self.noise else []
         return NoiseBank(
             noise,
             speech_sources=corpus["audio"] if has_babble else [],

@@ -24,7 +24,7 @@ from transformers import (
 from hf_rspin.data import TwoViewDataset
 from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
 from hf_rspin.models.base import EncoderWithHeads
-from hf_rspin.models.encoder import FAMILIES
+from hf_rspin.models.encoder import FAMILIES, check_frame_rate
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import check_weights, plain_config, quiet_loading
 from hf_rspin.training.run_card import portable
@@ -93,9 +93,11 @@ def build_model(
     if model_class is not None:
         _check_fields(changes, type(model_class.with_fields({"model_type": model_type})))
         config = model_class.with_fields(content, **changes)
+        check_frame_rate(config)
         return _load_encoder(model_class, encoder, config, model_class.head_names)
     _check_fields(changes, CONFIG_MAPPING[model_type])
     config = plain_config(content | changes)  # nothing of the heads that the folder may have
+    check_frame_rate(config)
     return _load_encoder(MODEL_FOR_CTC_MAPPING[type(config)], encoder, config, (CTC_HEAD,))
 
 

@@ -15,7 +15,7 @@ from peft import PeftModel
 
 from hf_rspin.adapters import AdapterArguments, merge_lora
 from hf_rspin.adapters.read import READ
-from hf_rspin.data import SkippedFiles, load_corpus
+from hf_rspin.data import SkippedFiles
 from hf_rspin.publishing.card_file import CARD
 from hf_rspin.training.arguments import (
     CorpusArguments,
@@ -34,7 +34,8 @@ from hf_rspin.training.run_card import describe_hardware
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import LaserTrainingArguments, TwoViewTrainingArguments
 from hf_rspin.units import FrameLabels
-from hf_rspin.utils import whole_folder, write_text
+from hf_rspin.utils import write_text
+from hf_rspin.whole_folders import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -120,9 +121,8 @@ def _build(
 
 def noise_key(views: ViewArguments | LaserViewArguments) -> dict[str, Any]:
     """Return what tells the noise of a run from other noise."""
-    if views.noise is None:
-        return {}
-    return {"noise": corpus_key(load_corpus(views.noise, views.noise_split))}
+    noise = views.load_noise()
+    return {} if noise is None else {"noise": corpus_key(noise)}
 
 
 def run_training(trainer: SpeechTrainer) -> None:

@@ -1,6 +1,7 @@
 """The scripts as a user runs them."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np

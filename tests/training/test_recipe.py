@@ -5,11 +5,18 @@ import logging
 import datasets
 import pytest
 import torch
+from transformers import HubertConfig
 
 import hf_rspin.views
+from hf_rspin.ctc import CtcModelArguments, build_tokenizer
 from hf_rspin.data import load_corpus
 from hf_rspin.models import RSpinHubertModel, folders
-from hf_rspin.training.arguments import CorpusArguments, ModelArguments, ViewArguments
+from hf_rspin.training.arguments import (
+    CorpusArguments,
+    LaserModelArguments,
+    ModelArguments,
+    ViewArguments,
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +58,16 @@ def test_an_encoder_of_other_sizes_is_refused(spin):
         arguments.build()
 
 
+def test_an_encoder_of_another_frame_rate_is_refused(tmp_path):
+    HubertConfig(conv_stride=(5, 2, 2, 2, 2, 2, 4)).save_pretrained(tmp_path)
+    for arguments in (ModelArguments, LaserModelArguments):
+        with pytest.raises(ValueError, match="a frame of 400 samples every 640; expected 400"):
+            arguments(encoder=str(tmp_path)).build()
+    tokenizer = build_tokenizer(["ab"], "text")
+    with pytest.raises(ValueError, match="a frame of 400 samples every 640; expected 400"):
+        CtcModelArguments(encoder=str(tmp_path)).build(tokenizer)
+
+
 def test_embedded_names_the_encoder_of_the_package(spin, monkeypatch):
     monkeypatch.setattr(folders, "encoder_folder", lambda: spin)
     assert ModelArguments(encoder="embedded").build().config.codebook_size == 16
@@ -82,8 +99,9 @@ def test_a_split_of_a_config_can_be_taken_back(audio):
     corpus = CorpusArguments(str(audio), "none").load()
     assert len(corpus) == 24
     with pytest.raises(ValueError, match="none on a command line"):
-        ViewArguments(str(audio), "train").build(corpus)
-    assert len(ViewArguments(str(audio), "None").build(corpus).noise_bank.sources) == 24
+        ViewArguments(noise=str(audio), noise_split="train").build(corpus)
+    whole = ViewArguments(noise=str(audio), noise_split="None").build(corpus)
+    assert len(whole.noise_bank.sources) == 24
 
 
 def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypatch):
@@ -99,7 +117,7 @@ def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypat
 
     monkeypatch.setattr(hf_rspin.views, "NoiseBank", bank)
     corpus = load_corpus(tmp_path)
-    ViewArguments(str(tmp_path), babble_probability=0.5).build(corpus)
+    ViewArguments(noise=str(tmp_path), babble_probability=0.5).build(corpus)
     for sources in given.values():
         assert not isinstance(sources, list)
         assert len(sources) == 24
