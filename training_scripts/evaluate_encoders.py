@@ -83,10 +83,10 @@ class EvaluationScriptArguments:
     )
     noise: str | None = field(default=None, metadata={"help": "folder of noise recordings"})
     seen_split: str = field(
-        default="test", metadata={"help": "split of noise of seen kinds; none: all rows"}
+        default="test", metadata={"help": "split of the noise of seen kinds; none: all rows"}
     )
     unseen_split: str = field(
-        default="test_unseen", metadata={"help": "split of noise of unseen kinds; none: all rows"}
+        default="test_unseen", metadata={"help": "split of the noise of unseen kinds; none: all"}
     )
     rooms: str | None = field(default=None, metadata={"help": "folder of room responses"})
     simulated_rooms: int = field(default=5, metadata={"help": "room responses to simulate"})
@@ -112,6 +112,8 @@ def make_conditions(arguments: EvaluationScriptArguments) -> list:
     conditions: list = [GaussianNoise(snr) for snr in arguments.snr_db]
     if arguments.noise:
         kinds = {"seen_noise": arguments.seen_split, "unseen_noise": arguments.unseen_split}
+        if "split" not in load_corpus(arguments.noise).column_names:
+            kinds = {"noise": None}
         for name, split in kinds.items():
             bank = NoiseBank(load_corpus(arguments.noise, split=split_name(split))["audio"])
             conditions += [BackgroundNoise(bank, snr, name=name) for snr in arguments.snr_db]

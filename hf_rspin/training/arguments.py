@@ -26,6 +26,27 @@ def split_name(value: str | None) -> str | None:
     return None if value is None or value.lower() in ("", "none") else value
 
 
+def resolved(split: str | None, rows: datasets.Dataset) -> str | None:
+    """Return a split, and for `auto` what it means for these rows."""
+    from hf_rspin.data.sources import AUTO_SPLIT, split_found
+
+    return split_found(rows) if split == AUTO_SPLIT else split
+
+
+def load_noise(views: ViewArguments | LaserViewArguments) -> datasets.Dataset:
+    """Load the noise of views; the split `auto` becomes what it was found to mean.
+
+    Raises:
+        ValueError: the folder holds nothing usable, or has no such split.
+    """
+    from hf_rspin.data import load_corpus
+
+    split = split_name(views.noise_split)
+    rows = load_corpus(views.noise, split)
+    views.noise_split = resolved(split, rows)
+    return rows
+
+
 @dataclass
 class CorpusArguments:
     """Which utterances to train on."""
@@ -39,7 +60,10 @@ class CorpusArguments:
     )
     corpus_split: str | None = field(
         default=None,
-        metadata={"help": "value of the column `split`, or split of a Hub dataset; none: all rows"},
+        metadata={
+            "help": "value of the column `split`, or split of a Hub dataset; none: all rows; auto: "
+            "train where there is such a column"
+        },
     )
     min_seconds: float = field(default=2.5, metadata={"help": "shorter utterances are left out"})
     max_seconds: float = field(default=17.0, metadata={"help": "longer ones are cropped at random"})
@@ -63,6 +87,8 @@ class CorpusArguments:
     def load(self, skipped: SkippedFiles | None = None) -> datasets.Dataset:
         """Load the corpus; `skipped` is given the files left out.
 
+        The split `auto` becomes what it was found to mean.
+
         Raises:
             ValueError: no corpus was named, or nothing in it can be used.
         """
@@ -71,7 +97,10 @@ class CorpusArguments:
                 "no corpus was given; pass --corpus with a folder of audio, a metadata.csv or the "
                 "id of a Hub dataset."
             )
-        return self.load_split(split_name(self.corpus_split), skipped)
+        split = split_name(self.corpus_split)
+        rows = self.load_split(split, skipped)
+        self.corpus_split = resolved(split, rows)
+        return rows
 
     def load_split(
         self, split: str | None, skipped: SkippedFiles | None = None
@@ -123,7 +152,10 @@ class ViewArguments(AugmentationArguments):
     )
     noise_split: str | None = field(
         default=None,
-        metadata={"help": "value of the column `split` of the noise metadata.csv; none: all rows"},
+        metadata={
+            "help": "value of the column `split` of the noise; none: all rows; auto: train where "
+            "there is such a column"
+        },
     )
     snr_low: float = field(default=-10.0, metadata={"help": "least SNR in dB"})
     snr_high: float = field(default=10.0, metadata={"help": "greatest SNR in dB"})
@@ -141,7 +173,6 @@ class ViewArguments(AugmentationArguments):
         Raises:
             ValueError: the noise folder holds nothing usable.
         """
-        from hf_rspin.data import load_corpus
         from hf_rspin.views import NoiseBank, build_views
 
         options = {"perturb_speaker": self.perturb_speaker, "equalize": self.equalize}
@@ -149,7 +180,7 @@ class ViewArguments(AugmentationArguments):
         if self.noise is None and self.babble_probability == 0:
             return build_views("spin", **options)
         # Columns are read row by row: a table with audio inside need not fit into memory.
-        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
+        noise = load_noise(self)["audio"] if self.noise else []
         bank = NoiseBank(
             noise,
             speech_sources=corpus["audio"] if self.babble_probability > 0 else [],
@@ -176,7 +207,10 @@ class LaserViewArguments(AugmentationArguments):
     )
     noise_split: str | None = field(
         default=None,
-        metadata={"help": "value of the column `split` of the noise metadata.csv; none: all rows"},
+        metadata={
+            "help": "value of the column `split` of the noise; none: all rows; auto: train where "
+            "there is such a column"
+        },
     )
     snrs: list[float] | None = field(
         default=None, metadata={"help": "SNRs in dB to choose from (later variant: 20 10 5)"}
@@ -200,7 +234,6 @@ class LaserViewArguments(AugmentationArguments):
         Raises:
             ValueError: the noise folder holds nothing usable, or a setting is out of range.
         """
-        from hf_rspin.data import load_corpus
         from hf_rspin.views import NoiseBank, build_views
 
         options = {"speeds": self.speeds, "semitones": self.semitones}
@@ -209,7 +242,7 @@ class LaserViewArguments(AugmentationArguments):
             if self.snrs is not None or self.snr_low is not None or self.snr_high is not None:
                 raise ValueError("an SNR was given without noise: pass --noise with a folder.")
             return build_views("laser", **options)
-        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
+        noise = load_noise(self)["audio"] if self.noise else []
         with_babble = self.babble_probability > 0
         bank = NoiseBank(
             noise,
