@@ -148,7 +148,7 @@ class ViewArguments(AugmentationArguments):
     """How the two views differ."""
 
     noise: str | None = field(
-        default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
+        default=None, metadata={"help": "folder of noise recordings; left out: views without noise"}
     )
     noise_split: str | None = field(
         default=None,
@@ -203,7 +203,7 @@ class LaserViewArguments(AugmentationArguments):
         default=2.0, metadata={"help": "pitch shift of view 2 up or down, after the speed; 0: none"}
     )
     noise: str | None = field(
-        default=None, metadata={"help": "folder of noise recordings; none: views without noise"}
+        default=None, metadata={"help": "folder of noise recordings; left out: views without noise"}
     )
     noise_split: str | None = field(
         default=None,
