@@ -96,6 +96,8 @@ def make_conditions(arguments: EvaluationScriptArguments) -> list:
     conditions: list = [GaussianNoise(snr) for snr in arguments.snr_db]
     if arguments.noise:
         kinds = {"seen_noise": arguments.seen_split, "unseen_noise": arguments.unseen_split}
+        if "split" not in load_corpus(arguments.noise).column_names:
+            kinds = {"noise": None}
         for name, split in kinds.items():
             bank = NoiseBank(load_corpus(arguments.noise, split=split_name(split))["audio"])
             conditions += [BackgroundNoise(bank, snr, name=name) for snr in arguments.snr_db]

@@ -28,6 +28,13 @@ def split_name(value: str | None) -> str | None:
     return None if value is None or value.lower() in ("", "none") else value
 
 
+def resolved(split: str | None, rows: datasets.Dataset) -> str | None:
+    """Return a split, and for `auto` what it means for these rows."""
+    from hf_rspin.data.sources import AUTO_SPLIT, split_found
+
+    return split_found(rows) if split == AUTO_SPLIT else split
+
+
 @dataclass
 class CorpusArguments:
     """Which utterances to train on."""
@@ -38,7 +45,9 @@ class CorpusArguments:
         "owner/name:configuration",
     )
     corpus_split: str | None = option(
-        None, "value of the column `split`, or split of a Hub dataset; none: all rows"
+        None,
+        "value of the column `split`, or split of a Hub dataset; none: all rows; auto: train where "
+        "there is such a column",
     )
     min_seconds: float = option(2.5, "shorter utterances are left out")
     max_seconds: float = option(17.0, "longer ones are cropped at random")
@@ -53,6 +62,8 @@ class CorpusArguments:
     def load(self, skipped: SkippedFiles | None = None) -> datasets.Dataset:
         """Load the corpus; `skipped` is given the files left out.
 
+        The split `auto` becomes what it was found to mean.
+
         Raises:
             ValueError: no corpus was named, or nothing in it can be used.
         """
@@ -61,7 +72,10 @@ class CorpusArguments:
                 "no corpus was given; pass --corpus with a folder of audio, a metadata.csv or the "
                 "id of a Hub dataset."
             )
-        return self.load_split(split_name(self.corpus_split), skipped)
+        split = split_name(self.corpus_split)
+        rows = self.load_split(split, skipped)
+        self.corpus_split = resolved(split, rows)
+        return rows
 
     def load_split(
         self, split: str | None, skipped: SkippedFiles | None = None
@@ -103,9 +117,11 @@ class AugmentationArguments:
 class NoiseArguments:
     """Which recordings are added to the views as noise."""
 
-    noise: str | None = option(None, "folder of noise recordings; none: views without noise")
+    noise: str | None = option(None, "folder of noise recordings; left out: views without noise")
     noise_split: str | None = option(
-        None, "value of the column `split` of the noise metadata.csv; none: all rows"
+        None,
+        "value of the column `split` of the noise; none: all rows; auto: train where there is such "
+        "a column",
     )
     babble_probability: float = option(0.0, "how often the noise is a mix of other utterances")
 
@@ -115,6 +131,8 @@ class NoiseArguments:
     def load_noise(self) -> datasets.Dataset | None:
         """Return the noise recordings, read once; None where no noise was given.
 
+        The split `auto` becomes what it was found to mean.
+
         Raises:
             ValueError: the folder holds nothing usable.
         """
@@ -122,9 +140,10 @@ class NoiseArguments:
 
         if self.noise is None:
             return None
-        place = (self.noise, self.noise_split)
-        if vars(self).get("_noise_place") != place:
-            self._noise_place, self._noise_rows = place, load_corpus(*place)
+        if vars(self).get("_noise_place") != (self.noise, self.noise_split):
+            self._noise_rows = load_corpus(self.noise, self.noise_split)
+            self.noise_split = resolved(self.noise_split, self._noise_rows)
+            self._noise_place = (self.noise, self.noise_split)
         return self._noise_rows
 
     def bank(self, corpus: datasets.Dataset) -> NoiseBank | None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "hf_rspin"
 STEPS = (
-    "utils", "whole_folders", "seeding", "device", "audio_headers", "audio_files", "audio_arrays", "audio",
+    "utils", "whole_folders", "seeding", "device", "audio_headers", "audio_files", "audio_arrays",
+    "audio",
     "adapter_options", "losses", "publishing", "models", "views", "data", "resources", "units",
     "adapters", "training", "evaluation", "ctc", "hub",
 )  # fmt: skip

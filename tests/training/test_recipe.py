@@ -17,6 +17,7 @@ from hf_rspin.training.arguments import (
     ModelArguments,
     ViewArguments,
 )
+from hf_rspin.training.run import noise_key
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +99,30 @@ def test_a_split_of_a_config_can_be_taken_back(audio):
         CorpusArguments(str(audio), "train").load()
     corpus = CorpusArguments(str(audio), "none").load()
     assert len(corpus) == 24
-    with pytest.raises(ValueError, match="none on a command line"):
+    with pytest.raises(ValueError, match="--noise_split none"):
         ViewArguments(noise=str(audio), noise_split="train").build(corpus)
-    whole = ViewArguments(noise=str(audio), noise_split="None").build(corpus)
-    assert len(whole.noise_bank.sources) == 24
+    views = ViewArguments(noise=str(audio), noise_split="None")
+    assert len(views.build(corpus).noise_bank.sources) == 24
+
+
+def test_auto_is_train_where_there_are_splits_and_else_everything(audio, tmp_path):
+    plain = CorpusArguments(str(audio), "auto")
+    assert len(plain.load()) == 24 and plain.corpus_split is None
+    views = ViewArguments(noise=str(audio), noise_split="auto")
+    assert len(views.build(plain.load()).noise_bank.sources) == 24 and views.noise_split is None
+    names = [path.name for path in sorted(audio.iterdir())]
+    splits = ["train"] * 20 + ["test"] * 4
+    lines = [f"{audio / name},{split}" for name, split in zip(names, splits, strict=True)]
+    table = tmp_path / "metadata.csv"
+    table.write_text("\n".join(["file_name,split", *lines]))
+    with_splits = CorpusArguments(str(table), "auto")
+    assert len(with_splits.load()) == 20 and with_splits.corpus_split == "train"
+    views = ViewArguments(noise=str(table), noise_split="auto")
+    assert len(views.build(plain.load()).noise_bank.sources) == 20 and views.noise_split == "train"
+    assert noise_key(views) != noise_key(ViewArguments(noise=str(audio), noise_split="none"))
+    table.write_text("\n".join(["file_name,split", *lines[20:]]))
+    with pytest.raises(ValueError, match="no row with split 'train'; it has test"):
+        CorpusArguments(str(table), "auto").load()
 
 
 def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypatch):
