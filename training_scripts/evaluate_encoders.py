@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from hf_rspin.audio import AUDIO_SUFFIXES, read_audio
+from hf_rspin.audio import read_audio
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.device import check_device
 from hf_rspin.evaluation import (
@@ -69,6 +69,9 @@ class EvaluationScriptArguments:
         None, "split to measure on; default test, or all of a corpus without splits"
     )
     train_split: str | None = option(None, "split to learn on; default train, where there is one")
+    segment_seconds: float = option(
+        17.0, "recordings above a minute are cut at pauses into parts of up to this; 0: none"
+    )
     probes: list[str] = option(list(PROBES), "what to measure")
     noise: str | None = option(None, "folder of noise recordings")
     seen_split: str = option("test", "split of noise of seen kinds; none: all rows")
@@ -93,13 +96,14 @@ def make_conditions(arguments: EvaluationScriptArguments) -> list:
     conditions: list = [GaussianNoise(snr) for snr in arguments.snr_db]
     if arguments.noise:
         kinds = {"seen_noise": arguments.seen_split, "unseen_noise": arguments.unseen_split}
+        if "split" not in load_corpus(arguments.noise).column_names:
+            kinds = {"noise": None}
         for name, split in kinds.items():
             bank = NoiseBank(load_corpus(arguments.noise, split=split_name(split))["audio"])
             conditions += [BackgroundNoise(bank, snr, name=name) for snr in arguments.snr_db]
     responses = synthesize_rirs(arguments.simulated_rooms)
     if arguments.rooms:
-        files = sorted(Path(arguments.rooms).rglob("*"))
-        responses += [read_audio(f) for f in files if f.suffix.lower() in AUDIO_SUFFIXES]
+        responses += [read_audio(cell) for cell in load_corpus(arguments.rooms)["audio"]]
     if responses:
         conditions.append(Reverberation(responses))
     return conditions
@@ -159,7 +163,10 @@ def read_split(
 ) -> EvaluationSet:
     """Return one split of the corpus, or a deterministic subset of it."""
     # Decoding now leaves damaged and silent files out, instead of stopping at them later.
-    corpus = load_corpus(arguments.corpus, split=split, decode=count is None)
+    corpus = load_corpus(
+        arguments.corpus, split, decode=count is None,
+        segment_seconds=arguments.segment_seconds or None,
+    )  # fmt: skip
     return EvaluationSet.from_corpus(corpus, arguments.strip_stress, keep).subset(count)
 
 

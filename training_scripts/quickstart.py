@@ -17,7 +17,7 @@ from pathlib import Path
 
 import datasets
 import torch
-from transformers import AutoConfig, AutoModel, set_seed
+from transformers import PreTrainedConfig, set_seed
 from transformers.utils import logging as transformers_logging
 
 from hf_rspin.data import SkippedFiles, TwoViewDataset, load_corpus
@@ -39,7 +39,9 @@ from hf_rspin.evaluation import (
 from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.report import evaluation_report
 from hf_rspin.evaluation.table import layer_summary, markdown_table
+from hf_rspin.models.encoder import layers_of
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
+from hf_rspin.models.loading import load_encoder, plain_config
 from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.resources import encoder_folder, load_sample, sample_noises
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
@@ -98,7 +100,8 @@ def check_encoder(arguments: QuickstartArguments) -> None:
         ValueError: there is no such encoder or layer.
     """
     arguments.encoder = resolve_encoder(arguments.encoder)
-    count = AutoConfig.from_pretrained(arguments.encoder).num_hidden_layers
+    content, _ = PreTrainedConfig.get_config_dict(arguments.encoder)
+    count = plain_config(content).num_hidden_layers
     if not 0 <= arguments.layer <= count:
         raise ValueError(f"--layer is {arguments.layer}; this encoder has layers 0 to {count}.")
 
@@ -128,9 +131,8 @@ def make_labels(
     arguments: QuickstartArguments, train: datasets.Dataset, output: Path
 ) -> tuple[FrameLabels, AcousticPieces]:
     """Cluster a layer of the encoder into units, and join units to acoustic pieces."""
-    encoder = AutoModel.from_pretrained(
-        arguments.encoder, num_hidden_layers=arguments.layer, dtype=torch.float32
-    )
+    encoder = load_encoder(arguments.encoder)
+    del layers_of(encoder)[arguments.layer + 1 :]  # one more: behind the last one may be a norm
     normalize = wants_normalized(arguments.encoder, encoder.config)
     features = layer_features(encoder, arguments.layer, has_fast_bfloat16(), normalize)
     kmeans = KMeans(arguments.num_units, arguments.seed, f"layer {arguments.layer}")

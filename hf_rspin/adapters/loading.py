@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
-from transformers import AutoConfig, AutoModel, AutoModelForCTC, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForCTC, PreTrainedConfig, PreTrainedModel
 
 from hf_rspin import models
 from hf_rspin.adapters.lora import make_lora_work
+from hf_rspin.models.encoder import family_of
 from hf_rspin.models.folders import BUNDLED, encoder_folder, is_bundled
 from hf_rspin.utils import write_json
 
@@ -89,22 +90,33 @@ def load_adapted(
     return adapted
 
 
+def _config_of(name: str) -> PreTrainedConfig:
+    """Return the config of an encoder; code that its folder names is not run.
+
+    Raises:
+        ValueError: its type is not known.
+    """
+    family_of(PreTrainedConfig.get_config_dict(name)[0].get("model_type"))
+    return AutoConfig.from_pretrained(name, trust_remote_code=False)
+
+
 def _load_base(folder: str, name: str) -> PreTrainedModel:
     """Load the base with the config in `folder`; heads it lacks come with the adapter."""
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = _config_of(folder)
     architecture = (config.architectures or [""])[0]
     loader = AutoModelForCTC if architecture.endswith("ForCTC") else AutoModel
     if architecture in models.__all__:
         loader = getattr(models, architecture)
         config = loader.with_fields(config)
     try:
-        found = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
+        found = _config_of(name).model_type
         model, report = loader.from_pretrained(
             name,
             config=config,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            trust_remote_code=False,
         )
     except OSError as error:
         raise ValueError(

@@ -102,9 +102,12 @@ class CtcModelArguments(EncoderArguments):
         """
         from hf_rspin.ctc.model import build_ctc
 
-        frozen = {n: getattr(self, n) for n in ("freeze_feature_encoder", "num_trainable_layers")}
-        changes = self.changes(without=tuple(frozen))
-        return build_ctc(self.encoder, changes, tokenizer, adapter, prior, **frozen)
+        options = {
+            "freeze_feature_encoder": self.freeze_feature_encoder,
+            "num_trainable_layers": self.num_trainable_layers,
+        }
+        changes = self.changes(without=tuple(options))
+        return build_ctc(self.encoder, changes, tokenizer, adapter, prior, **options)
 
 
 @dataclass

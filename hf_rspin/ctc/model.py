@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from peft import PeftModel
 from transformers import CONFIG_MAPPING, PreTrainedModel, PreTrainedTokenizer
@@ -18,7 +20,7 @@ FROM_VOCABULARY = ("vocab_size", "pad_token_id")
 
 def build_ctc(
     encoder: str,
-    changes: dict,
+    changes: dict[str, Any],
     tokenizer: PreTrainedTokenizer,
     adapter: AdapterArguments | None = None,
     prior: np.ndarray | None = None,
@@ -34,12 +36,14 @@ def build_ctc(
         adapter: adapter to train with the head, instead of the encoder.
         prior: how often each class comes (classes,), where a fresh head starts.
         freeze_feature_encoder: the convolutions keep their weights.
-        num_trainable_layers: see `freeze_lower_layers`.
+        num_trainable_layers: top transformer layers that train; None for all.
 
     Raises:
         ValueError: see `build_model` and `freeze_lower_layers`.
     """
-    model = build_model(encoder, None, lambda kind: _changes(kind, tokenizer, changes))
+    model = build_model(
+        encoder, None, lambda model_type: _changes(model_type, tokenizer, changes)
+    )
     choose_attention(model.base_model)
     if prior is not None:
         init_bias_from_prior(model.lm_head, prior)

@@ -10,7 +10,15 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCTC, PreTrainedModel, Wav2Vec2Processor
+from transformers import (
+    AutoConfig,
+    AutoModelForCTC,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Processor,
+)
 
 from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.ctc.checks import count_unknown
@@ -18,6 +26,7 @@ from hf_rspin.ctc.recognition import recognize, save_predictions, score
 from hf_rspin.ctc.splits import CtcSplits, EvaluationSplit
 from hf_rspin.ctc.trainer import CtcTrainer
 from hf_rspin.models.attention import choose_attention
+from hf_rspin.models.encoder import family_of
 from hf_rspin.publishing.card_file import write_card
 from hf_rspin.training.run_card import info_of_run, portable
 from hf_rspin.utils import write_text
@@ -33,11 +42,19 @@ def load_ctc_model(folder: str | Path) -> tuple[PreTrainedModel | PeftModel, Wav
 
     Returns:
         The model, and its feature extractor and tokenizer.
+
+    Raises:
+        ValueError: an encoder of a type that is not known; its code is not run.
     """
-    processor = Wav2Vec2Processor.from_pretrained(folder)
+    family_of(PreTrainedConfig.get_config_dict(folder)[0].get("model_type"))
+    # part by part: the processor's own loader runs code that a folder names
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    processor = Wav2Vec2Processor(Wav2Vec2FeatureExtractor.from_pretrained(folder), tokenizer)
     if is_adapter(folder):
         return load_adapted(folder).eval(), processor
-    model = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForCTC.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False
+    )
     choose_attention(model.base_model)
     return model.eval(), processor
 
@@ -110,7 +127,7 @@ def write_results(trainer: CtcTrainer, results: dict, saved: Path, folder: Path)
     measured = _for_card(trainer.run_arguments[0].corpus, results)
     adapter = results["adapter"] if is_adapter(saved) else None
     facts = replace(info_of_run(trainer), results=measured, adapter=adapter)
-    write_card(saved, AutoConfig.from_pretrained(saved), facts)
+    write_card(saved, AutoConfig.from_pretrained(saved, trust_remote_code=False), facts)
 
 
 def _for_card(corpus: str, results: dict) -> list[EvalResult]:

@@ -80,10 +80,8 @@ def choose_target(columns: Sequence[str], wanted: str = "auto") -> str:
     if wanted == "auto" and found:
         raise ValueError("the corpus has both columns, text and phones: say which with --target.")
     missing = "neither a column text nor phones" if wanted == "auto" else f"no column {wanted}"
-    raise ValueError(
-        f"the corpus has {missing}; it has {', '.join(columns)}: add the transcripts, or rename "
-        "their column."
-    )
+    mend = f"pass --target {found[0]}" if found else "name that of the transcripts by --text_column"
+    raise ValueError(f"the corpus has {missing}; it has {', '.join(columns)}: {mend}.")
 
 
 def without_special_tokens(text: str) -> str:

@@ -63,6 +63,7 @@ def load_corpus(
             recordings (see `read_audio`) or of mappings that hold one under `audio`; or a list of
             corpora.
         split: keep the rows whose `split` column says so; for a Hub dataset the split to load.
+            auto: train where a table or folder has splits, else all rows.
             Sub-folders called train, test or the like are splits where no table says otherwise.
         min_seconds: the shortest utterance to keep; at least one encoder frame.
         decode: read every file to its end, which finds damaged and silent ones now instead of in

@@ -29,7 +29,14 @@ from hf_rspin.data.tables import PATH_COLUMNS, as_text, load_parquet, parse_tabl
 logger = logging.getLogger(__name__)
 
 
+AUTO_SPLIT = "auto"  # train, where a table or folder has splits; else all of it
+
 CorpusSource = str | Path | datasets.Dataset | datasets.DatasetDict | Sequence[Any]
+
+
+def split_found(rows: datasets.Dataset) -> str | None:
+    """Return what the split `auto` means for rows of a table or folder; None: all of them."""
+    return "train" if "split" in rows.column_names else None
 
 
 def read_source(
@@ -160,7 +167,7 @@ def _saved_to_disk(path: Path) -> bool:
 
 
 def _choose_split(parts: datasets.DatasetDict, split: str | None) -> datasets.Dataset:
-    if split is None and len(parts) == 1:
+    if split in (None, AUTO_SPLIT) and len(parts) == 1:
         return next(iter(parts.values()))
     if split not in parts:
         raise ValueError(f"the data set has no split {split!r}; it has {', '.join(parts)}.")
@@ -175,7 +182,7 @@ def _read_hub(name: str, split: str | None) -> datasets.Dataset:
             f"{path} does not exist; expected a folder of audio, a metadata.csv / .parquet / "
             f".jsonl, or a Hub dataset as owner/name or owner/name:configuration: {nearby(path)}."
         )
-    if split is None:
+    if split in (None, AUTO_SPLIT):
         raise ValueError(
             f"{name} is no folder or file here; of a Hub dataset say which split, e.g. "
             "train.clean.100."
@@ -190,12 +197,15 @@ def _read_hub(name: str, split: str | None) -> datasets.Dataset:
 
 
 def _rows_of_split(rows: datasets.Dataset, split: str | None, source: object) -> list[int]:
+    if split == AUTO_SPLIT:
+        split = split_found(rows)
     if split is None:
         return list(range(len(rows)))
     if "split" not in rows.column_names:
         raise ValueError(
-            f"{source} has no `split` column, but the split {split!r} was asked for: leave the "
-            "split out to use all of it (none on a command line, such as --corpus_split none)."
+            f"{source} has no `split` column, but its split {split!r} was asked for: to use all of "
+            "it leave the split out (on a command line: --corpus_split none, for noise "
+            "--noise_split none)."
         )
     values = [as_text(value) for value in rows["split"]]
     kept = [index for index, value in enumerate(values) if value == str(split)]

@@ -168,7 +168,7 @@ class MfccFeatures:
 
 
 def load_features(
-    path: str, name: str | None = None, bf16: bool = True, device: str = "cpu"
+    path: str | Path, name: str | None = None, bf16: bool = True, device: str = "cpu"
 ) -> EncoderFeatures:
     """Return what gives the features of `path`.
 
@@ -182,6 +182,7 @@ def load_features(
     Raises:
         ValueError: the context of "log-mel:context" is not a whole number.
     """
+    path = str(path)
     kind, _, context = path.partition(":")
     if kind not in (LOG_MEL, MFCC):
         return PretrainedEncoderFeatures.from_pretrained(path, name, bf16, device)

@@ -72,7 +72,11 @@ def _config_problems(folder: Path) -> Iterator[str]:
     if not config or "model_type" not in config:
         yield f"no {CONFIG} that names a model_type"
         return
-    for reference in config.get("auto_map", {}).values():
+    named = config.get("auto_map") or {}
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+        yield f"auto_map of {CONFIG} is {named}; expected one class for each loader"
+        return
+    for reference in named.values():
         code = f"{reference.split('--')[-1].split('.')[0]}.py"
         if "--" not in reference and not (folder / code).is_file():
             yield f"{CONFIG} announces code in {code}, which is not there"

@@ -21,7 +21,7 @@ from hf_rspin.models import RSpinModel
 from hf_rspin.models.encoder import default_feature_extractor, reads_normalized
 from hf_rspin.publishing.card_file import write_card
 from hf_rspin.publishing.model_card import ModelCardInfo
-from hf_rspin.utils import whole_folder
+from hf_rspin.whole_folders import whole_folder
 
 logger = logging.getLogger(__name__)
 

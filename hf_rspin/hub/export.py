@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from transformers import (
     MODEL_MAPPING,
-    AutoFeatureExtractor,
     PreTrainedConfig,
     PreTrainedModel,
+    Wav2Vec2FeatureExtractor,
 )
 from transformers.utils import cached_file
 
@@ -88,10 +88,10 @@ def _load(source: str) -> PreTrainedModel:
     return load_encoder(source, dtype="auto")
 
 
-def _extractor(source: str | None, config: PreTrainedConfig) -> AutoFeatureExtractor:
+def _extractor(source: str | None, config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
     if source is not None:
         try:
-            return AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
+            return Wav2Vec2FeatureExtractor.from_pretrained(source)
         except OSError:  # there is none
             pass
     return default_feature_extractor(config)

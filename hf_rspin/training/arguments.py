@@ -28,6 +28,13 @@ def split_name(value: str | None) -> str | None:
     return None if value is None or value.lower() in ("", "none") else value
 
 
+def resolved(split: str | None, rows: datasets.Dataset) -> str | None:
+    """Return a split, and for `auto` what it means for these rows."""
+    from hf_rspin.data.sources import AUTO_SPLIT, split_found
+
+    return split_found(rows) if split == AUTO_SPLIT else split
+
+
 @dataclass
 class CorpusArguments:
     """Which utterances to train on."""
@@ -38,7 +45,9 @@ class CorpusArguments:
         "owner/name:configuration",
     )
     corpus_split: str | None = option(
-        None, "value of the column `split`, or split of a Hub dataset; none: all rows"
+        None,
+        "value of the column `split`, or split of a Hub dataset; none: all rows; auto: train where "
+        "there is such a column",
     )
     min_seconds: float = option(2.5, "shorter utterances are left out")
     max_seconds: float = option(17.0, "longer ones are cropped at random")
@@ -53,6 +62,8 @@ class CorpusArguments:
     def load(self, skipped: SkippedFiles | None = None) -> datasets.Dataset:
         """Load the corpus; `skipped` is given the files left out.
 
+        The split `auto` becomes what it was found to mean.
+
         Raises:
             ValueError: no corpus was named, or nothing in it can be used.
         """
@@ -61,7 +72,10 @@ class CorpusArguments:
                 "no corpus was given; pass --corpus with a folder of audio, a metadata.csv or the "
                 "id of a Hub dataset."
             )
-        return self.load_split(split_name(self.corpus_split), skipped)
+        split = split_name(self.corpus_split)
+        rows = self.load_split(split, skipped)
+        self.corpus_split = resolved(split, rows)
+        return rows
 
     def load_split(
         self, split: str | None, skipped: SkippedFiles | None = None
@@ -101,13 +115,36 @@ class AugmentationArguments:
 
 @dataclass
 class NoiseArguments:
-    """Where the noise of a view comes from."""
+    """Which recordings are added to the views as noise."""
 
-    noise: str | None = option(None, "folder of noise recordings; none: views without noise")
+    noise: str | None = option(None, "folder of noise recordings; left out: views without noise")
     noise_split: str | None = option(
-        None, "value of the column `split` of the noise metadata.csv; none: all rows"
+        None,
+        "value of the column `split` of the noise; none: all rows; auto: train where there is such "
+        "a column",
     )
     babble_probability: float = option(0.0, "how often the noise is a mix of other utterances")
+
+    def __post_init__(self) -> None:
+        self.noise, self.noise_split = split_name(self.noise), split_name(self.noise_split)
+
+    def load_noise(self) -> datasets.Dataset | None:
+        """Return the noise recordings, read once; None where no noise was given.
+
+        The split `auto` becomes what it was found to mean.
+
+        Raises:
+            ValueError: the folder holds nothing usable.
+        """
+        from hf_rspin.data import load_corpus
+
+        if self.noise is None:
+            return None
+        if vars(self).get("_noise_place") != (self.noise, self.noise_split):
+            self._noise_rows = load_corpus(self.noise, self.noise_split)
+            self.noise_split = resolved(self.noise_split, self._noise_rows)
+            self._noise_place = (self.noise, self.noise_split)
+        return self._noise_rows
 
     def bank(self, corpus: datasets.Dataset) -> NoiseBank | None:
         """Return the noise; babble is made of `corpus`, without the utterance that it is added to.
@@ -115,14 +152,13 @@ class NoiseArguments:
         Raises:
             ValueError: the noise folder holds nothing usable.
         """
-        from hf_rspin.data import load_corpus
         from hf_rspin.views import NoiseBank
 
         has_babble = self.babble_probability > 0
         if self.noise is None and not has_babble:
             return None
         # Columns are read row by row: a table with audio inside need not fit into memory.
-        noise = load_corpus(self.noise, split_name(self.noise_split))["audio"] if self.noise else []
+        noise = self.load_noise()["audio"] if self.noise else []
         return NoiseBank(
             noise,
             speech_sources=corpus["audio"] if has_babble else [],

@@ -1,4 +1,4 @@
-"""What the arguments of a run build: encoder with heads, acoustic pieces of its labels.
+"""What the arguments of a run build: encoder with heads, data set, acoustic pieces of its labels.
 
 The only place of training that names the model classes.
 """
@@ -10,23 +10,26 @@ import logging
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import datasets
 import torch
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CTC_MAPPING,
-    AutoConfig,
     PretrainedConfig,
     PreTrainedModel,
 )
 
+from hf_rspin.data import TwoViewDataset
 from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
 from hf_rspin.models.base import EncoderWithHeads
-from hf_rspin.models.encoder import FAMILIES
+from hf_rspin.models.encoder import FAMILIES, check_frame_rate
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import check_weights, plain_config, quiet_loading
 from hf_rspin.training.run_card import portable
 from hf_rspin.units import AcousticPieces, FrameLabels
+from hf_rspin.views import SpinViews
 
 logger = logging.getLogger(__name__)
 
@@ -81,17 +84,20 @@ def build_model(
             "microsoft/wavlm-base."
         )
     encoder = resolve_encoder(name)
-    model_type = AutoConfig.from_pretrained(encoder, trust_remote_code=False).model_type
+    content, _ = PretrainedConfig.get_config_dict(encoder)
+    model_type = content.get("model_type")
     if model_type not in FAMILIES:
         known = ", ".join(FAMILIES)
         raise ValueError(f"{name} is a {model_type!r} model; expected one of {known}.")
-    changes, content = changes_for(model_type), PretrainedConfig.get_config_dict(encoder)[0]
+    changes = changes_for(model_type)
     if model_class is not None:
         _check_fields(changes, type(model_class.with_fields({"model_type": model_type})))
         config = model_class.with_fields(content, **changes)
+        check_frame_rate(config)
         return _load_encoder(model_class, encoder, config, model_class.head_names)
     _check_fields(changes, CONFIG_MAPPING[model_type])
     config = plain_config(content | changes)  # nothing of the heads that the folder may have
+    check_frame_rate(config)
     return _load_encoder(MODEL_FOR_CTC_MAPPING[type(config)], encoder, config, (CTC_HEAD,))
 
 
@@ -138,6 +144,29 @@ def _load_encoder(
             "The heads in %s have other sizes: %s begin anew.", encoder, ", ".join(changed)
         )
     return model
+
+
+def build_training_set(
+    corpus: datasets.Dataset, views: SpinViews, frame_labels: FrameLabels | None, **options: Any
+) -> TwoViewDataset:
+    """Return the two-view data set; with labels, only utterances that have some.
+
+    Args:
+        corpus: see `TwoViewDataset`.
+        views: likewise.
+        frame_labels: labels by utterance; None for none.
+        **options: other arguments of `TwoViewDataset`.
+    """
+    if frame_labels is not None:
+        labelled = [i for i, key in enumerate(corpus["id"]) if str(key) in frame_labels]
+        missing = len(corpus) - len(labelled)
+        if missing and labelled:
+            logger.warning(
+                "%d of %d utterances have no pseudo-labels and are left out.", missing, len(corpus)
+            )
+        if labelled:  # none at all is a mistake, which the checks before the first step name
+            corpus = corpus.select(labelled)
+    return TwoViewDataset(corpus, views, frame_labels, **options)
 
 
 def pieces_of_labels(folder: str | Path, labels: FrameLabels) -> AcousticPieces | None:

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers.utils import ModelOutput
 
-from hf_rspin.training.trainer_like import TrainerLike
+from hf_rspin.training.speech_run import SpeechRun
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 
@@ -81,7 +81,7 @@ def scalars(outputs: ModelOutput) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def mean_losses(trainer: TrainerLike, dataset: Dataset) -> dict[str, float]:
+def mean_losses(trainer: SpeechRun, dataset: Dataset) -> dict[str, float]:
     """Return the mean loss and named parts over the batches of all ranks, in eval mode."""
     model, meter = trainer.model, LossTracker()
     training = model.training

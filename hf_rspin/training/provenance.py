@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
@@ -16,7 +17,8 @@ import torch
 from peft import PeftModel
 
 from hf_rspin.adapters import adapted_model
-from hf_rspin.training.trainer_like import TrainerLike
+from hf_rspin.audio import AudioError, read_audio
+from hf_rspin.training.speech_run import SpeechRun
 from hf_rspin.units import FrameLabels
 from hf_rspin.utils import tensor_hash, write_text
 
@@ -26,8 +28,9 @@ FORMER_FILE = "made_from.json"  # its name in version 0.1.0
 DECISIVE = (
     "learning_rate", "min_learning_rate", "warmup_steps", "weight_decay", "adam_beta1",
     "adam_beta2", "adam_epsilon", "max_grad_norm", "gradient_accumulation_steps", "optim",
-    "use_adam", "lr_scheduler_type", "seed", "data_seed", "bf16", "fp16", "batch_seconds",
-    "num_trainable_layers", "frozen_dropout", "pairs_per_batch", "train_encoder_norm",
+    "optim_args", "use_adam", "lr_scheduler_type", "lr_scheduler_kwargs", "seed", "data_seed",
+    "bf16", "fp16", "batch_seconds", "num_trainable_layers", "frozen_dropout", "pairs_per_batch",
+    "train_encoder_norm",
 )  # fmt: skip
 # places whose content has a fingerprint, and what changes nothing in training
 EXEMPT = (
@@ -40,9 +43,15 @@ NO_CONFIG = (
 )  # fmt: skip
 ADAPTER = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width", "scale",
            "reduction", "modules_to_save")  # fmt: skip
+VIEW_OPTIONS = (
+    "noise", "snr_low", "snr_high", "snrs", "babble_probability", "perturb_speaker", "equalize",
+    "augmentations", "augmentation_probability", "augment_both_views", "speeds", "semitones",
+    "noise_on_both_views",
+)  # fmt: skip
+SAMPLED, SAMPLED_BYTES = 16, 65_536  # recordings, and of each, that the hash of a corpus reads
 
 
-def run_provenance(trainer: TrainerLike) -> dict[str, Any]:
+def run_provenance(trainer: SpeechRun) -> dict[str, Any]:
     """Return everything that decides what a run learns, as flat JSON values.
 
     Fingerprints stand for what lies in files: encoder weights, corpus, labels; `trainer.provenance`
@@ -63,15 +72,29 @@ def run_provenance(trainer: TrainerLike) -> dict[str, Any]:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what differs between two records, as parts of a sentence."""
-    names = sorted({*before, *now})
     changed = []
-    for name in names:
+    for name in _telling(before, now):
         was, value = before.get(name), now.get(name)
         if isinstance(was, dict) and isinstance(value, dict):  # views: what of them differs
             changed += [f"{name}: {text}" for text in differences(was, value)]
         elif was != value:
             changed.append(f"{name} was {_short(was)} and is {_short(value)}")
     return changed
+
+
+def _telling(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names that differ, without those that differ because another one does."""
+    names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
+    kinds = [name for name in ("model", "model_type") if name in names]
+    if kinds:
+        return kinds  # another objective or family has other settings throughout
+    if "adapter" in names:
+        names = [name for name in names if name not in (*ADAPTER, "lora_dropout")]
+    if "corpus" in names:
+        names = [name for name in names if name != "audio"]
+    # options of the scripts say in a word what their views show at length
+    said = any(name in VIEW_OPTIONS for name in names)
+    return [name for name in names if not (said and name == "views")]
 
 
 def save_provenance(folder: str | Path, record: Mapping[str, Any]) -> None:
@@ -86,11 +109,45 @@ def load_provenance(folder: str | Path) -> dict[str, Any] | None:
 
 
 def corpus_key(corpus: datasets.Dataset) -> dict[str, Any]:
-    """Return what tells a corpus from another: its size, and a hash of its ids and durations."""
+    """Return what tells a corpus from another: its size, and hashes of its rows and its audio."""
     digest = hashlib.sha256()
     for key, seconds in zip(corpus["id"], corpus["duration"], strict=True):
         digest.update(f"{key}\t{round(float(seconds), 3)}\n".encode())
-    return {"utterances": len(corpus), "corpus": digest.hexdigest()[:16]}
+    rows = {"utterances": len(corpus), "corpus": digest.hexdigest()[:16]}
+    has_audio = "audio" in corpus.column_names
+    return rows | ({"audio": audio_key(corpus["audio"])} if has_audio else {})
+
+
+def audio_key(recordings: Sequence[Any]) -> str:
+    """Return a hash of the content of recordings, wherever they lie: of 16, spread evenly.
+
+    Other audio under the same names and of the same length, such as a corpus with noise added,
+    has another one. Of each, 64 KiB from the middle count.
+    """
+    digest = hashlib.sha256()
+    for row in np.unique(np.linspace(0, len(recordings) - 1, SAMPLED).astype(int)):
+        digest.update(_middle_of(recordings[int(row)]))
+    return digest.hexdigest()[:16]
+
+
+def _middle_of(recording: Any) -> bytes:
+    is_cell = isinstance(recording, Mapping)
+    held = recording.get("bytes") or recording.get("path") if is_cell else recording
+    if isinstance(held, str | Path):
+        try:
+            with open(held, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(max(0, size - SAMPLED_BYTES) // 2)
+                return file.read(SAMPLED_BYTES)
+        except (OSError, ValueError):
+            return b""  # training skips it and says so
+    if not isinstance(held, bytes | bytearray):
+        try:
+            held = read_audio(recording).tobytes()
+        except AudioError:
+            return b""
+    first = max(0, len(held) - SAMPLED_BYTES) // 2
+    return bytes(held[first : first + SAMPLED_BYTES])
 
 
 def weights_key(model: torch.nn.Module, prefix: str | None = None) -> str:
@@ -153,6 +210,8 @@ def _data(dataset: Any) -> dict[str, Any]:
     if "corpus" in known:
         digest.update("\n".join(map(str, dataset.corpus["id"])).encode())
     record = {"corpus": digest.hexdigest()[:16], "data_set_seed": known.get("seed")}
+    if "corpus" in known and "audio" in dataset.corpus.column_names:
+        record["audio"] = audio_key(dataset.corpus["audio"])
     limits = {n: known.get(n, np.inf) for n in ("min_seconds", "max_seconds")}
     record |= {n: seconds for n, seconds in limits.items() if np.isfinite(seconds)}
     labels = known.get("frame_labels")
@@ -160,6 +219,11 @@ def _data(dataset: Any) -> dict[str, Any]:
         hashed = hashlib.sha256(np.ascontiguousarray(labels.values).data)
         hashed.update(np.ascontiguousarray(labels.offsets).data)
         record["frame_labels"] = hashed.hexdigest()[:16]
+    if isinstance(known.get("labels"), list):  # transcripts of CTC
+        hashed = hashlib.sha256()
+        for row in known["labels"]:
+            hashed.update(np.asarray(row, dtype=np.int64).tobytes() + b";")
+        record["labels"] = hashed.hexdigest()[:16]
     if known.get("views") is not None:
         record["views"] = described(dataset.views)
     return record
@@ -185,7 +249,7 @@ def _is_ours(value: Any) -> bool:
     return type(value).__module__.startswith("hf_rspin.") and hasattr(value, "__dict__")
 
 
-def _encoder_key(trainer: TrainerLike) -> str | None:
+def _encoder_key(trainer: SpeechRun) -> str | None:
     """Return a hash of the weights that the run begins with.
 
     None for a model that was made from a config, whose weights no later process has, and for one

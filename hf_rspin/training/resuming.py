@@ -22,13 +22,13 @@ from hf_rspin.training.checkpoints import (
 )
 from hf_rspin.training.checks import Check, check_run, check_same_data
 from hf_rspin.training.provenance import differences, load_provenance, run_provenance
-from hf_rspin.training.trainer_like import TrainerLike
+from hf_rspin.training.speech_run import SpeechRun
 
 logger = logging.getLogger(__name__)
 
 
 def prepare_run(
-    trainer: TrainerLike, checks: tuple[Check, ...], resume: str | bool | None
+    trainer: SpeechRun, checks: tuple[Check, ...], resume: str | bool | None
 ) -> tuple[Path | None, dict[str, Any]]:
     """Check a run and clean its folder; return the checkpoint to go on from, and its provenance.
 
@@ -109,7 +109,7 @@ def warn_of_untrained_heads(model: PreTrainedModel | PeftModel, checkpoint: Path
         )  # fmt: skip
 
 
-def mark_trained_heads(trainer: TrainerLike) -> None:
+def mark_trained_heads(trainer: SpeechRun) -> None:
     """Take back that the heads of a model were never trained, once a loss has trained them."""
     model = adapted_model(trainer.model)
     if not isinstance(model, EncoderWithHeads) or trainer.state.global_step == 0:
@@ -125,7 +125,7 @@ def _is_of_head(name: str, heads: tuple[str, ...]) -> bool:
     return any(f".{head}" in f".{name}" for head in heads)
 
 
-def clean_output_dir(trainer: TrainerLike, resuming: bool) -> None:
+def clean_output_dir(trainer: SpeechRun, resuming: bool) -> None:
     """Delete what a later resume must not find, when every process has checked the folder."""
     trainer.accelerator.wait_for_everyone()
     args = trainer.args
@@ -145,7 +145,7 @@ def restore_callbacks(callbacks: Sequence[ResumedCallback], checkpoint: Path) ->
         callback.restore(saved.get("attributes", {}))
 
 
-def load_if_finished(trainer: TrainerLike, checkpoint: Path) -> bool:
+def load_if_finished(trainer: SpeechRun, checkpoint: Path) -> bool:
     """Load a checkpoint at the last update; `Trainer` would train one update more."""
     args, state = trainer.args, _state_of(checkpoint)
     if not 0 < args.max_steps <= state.global_step:

@@ -10,13 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
 from peft import PeftModel
 
 from hf_rspin.adapters import AdapterArguments, merge_lora
 from hf_rspin.adapters.read import READ
-from hf_rspin.data import SkippedFiles, TwoViewDataset, load_corpus
+from hf_rspin.data import SkippedFiles
 from hf_rspin.publishing.card_file import CARD
 from hf_rspin.training.arguments import (
     CorpusArguments,
@@ -25,9 +24,8 @@ from hf_rspin.training.arguments import (
     ModelArguments,
     RSpinArguments,
     ViewArguments,
-    split_name,
 )
-from hf_rspin.training.builders import pieces_of_labels
+from hf_rspin.training.builders import build_training_set, pieces_of_labels
 from hf_rspin.training.checkpoints import MERGED, last_complete_checkpoint
 from hf_rspin.training.objectives import LaserTrainer, TwoViewTrainer
 from hf_rspin.training.output_lock import output_lock
@@ -36,7 +34,8 @@ from hf_rspin.training.run_card import describe_hardware
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import LaserTrainingArguments, TwoViewTrainingArguments
 from hf_rspin.units import FrameLabels
-from hf_rspin.utils import whole_folder, write_text
+from hf_rspin.utils import write_text
+from hf_rspin.whole_folders import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -107,10 +106,9 @@ def _build(
     skipped = SkippedFiles(corpus.strict)
     rows = corpus.load(skipped)
     labels = FrameLabels.load(pseudo_labels) if pseudo_labels else None
-    limits = {n: getattr(corpus, n) for n in ("min_seconds", "max_seconds", "strict")}
-    dataset = TwoViewDataset(
-        rows if labels is None else _labelled(rows, labels), views.build(rows), labels,
-        training.seed, skipped=skipped, **limits,
+    dataset = build_training_set(
+        rows, views.build(rows), labels, seed=training.seed, min_seconds=corpus.min_seconds,
+        max_seconds=corpus.max_seconds, strict=corpus.strict, skipped=skipped,
     )  # fmt: skip
     network = model.build() if labels is None else model.build(labels.num_labels)
     if labels is not None:
@@ -121,22 +119,10 @@ def _build(
     return trainer
 
 
-def _labelled(corpus: datasets.Dataset, labels: FrameLabels) -> datasets.Dataset:
-    """Return the utterances that have labels; where none has, which the checks name, all."""
-    found = [i for i, key in enumerate(corpus["id"]) if str(key) in labels]
-    missing = len(corpus) - len(found)
-    if missing and found:
-        logger.warning(
-            "%d of %d utterances have no pseudo-labels and are left out.", missing, len(corpus)
-        )
-    return corpus.select(found) if found else corpus
-
-
 def noise_key(views: ViewArguments | LaserViewArguments) -> dict[str, Any]:
     """Return what tells the noise of a run from other noise."""
-    if views.noise is None:
-        return {}
-    return {"noise": corpus_key(load_corpus(views.noise, split_name(views.noise_split)))}
+    noise = views.load_noise()
+    return {} if noise is None else {"noise": corpus_key(noise)}
 
 
 def run_training(trainer: SpeechTrainer) -> None:

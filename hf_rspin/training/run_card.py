@@ -25,7 +25,7 @@ from hf_rspin.publishing import save_companions
 from hf_rspin.publishing.card_file import CARD
 from hf_rspin.publishing.model_card import NOT_RECORDED, ModelCardInfo
 from hf_rspin.publishing.upload import upload
-from hf_rspin.training.trainer_like import TrainerLike
+from hf_rspin.training.speech_run import SpeechRun
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 # of the stock arguments; the others say where a run logs and saves, some of them secrets
@@ -46,7 +46,7 @@ class ModelCardCallback(TrainerCallback):
         trainer: whose model is saved.
     """
 
-    def __init__(self, trainer: TrainerLike):
+    def __init__(self, trainer: SpeechRun):
         self.trainer = trainer
 
     def before_saving(self, folder: Path) -> bytes | None:
@@ -74,7 +74,7 @@ class ModelCardCallback(TrainerCallback):
 
 
 def push(
-    trainer: TrainerLike,
+    trainer: SpeechRun,
     commit_message: str,
     token: str | None = None,
     revision: str | None = None,
@@ -100,7 +100,7 @@ def push(
     )
 
 
-def info_of_run(trainer: TrainerLike) -> ModelCardInfo:
+def info_of_run(trainer: SpeechRun) -> ModelCardInfo:
     """Return what is known of a run so far; what `trainer.card_info` says comes first."""
     given, processor = trainer.card_info or ModelCardInfo(), trainer.processing_class
     values = {f.name: getattr(part, f.name) for part in trainer.run_arguments for f in fields(part)}
@@ -193,7 +193,7 @@ def _origin(name: str) -> tuple[str | None, str | None]:
     return name, None
 
 
-def _training_data(trainer: TrainerLike, values: Mapping[str, Any]) -> str | None:
+def _training_data(trainer: SpeechRun, values: Mapping[str, Any]) -> str | None:
     """Return a table of corpus and noise; None where nothing is known of them."""
     dataset, rows = trainer.train_dataset, []
     corpus, noise = values.get("corpus"), values.get("noise")
@@ -216,7 +216,7 @@ def _split(name: str | None, split: str | None) -> str | None:
     return f"{portable(name)}, split {split}" if known else str(portable(name))
 
 
-def _evaluated(trainer: TrainerLike) -> list[EvalResult]:
+def _evaluated(trainer: SpeechRun) -> list[EvalResult]:
     """Return the values of the last evaluation, by name; those of training batches are no result.
 
     An evaluation that was made before the last update would be of other weights: it is left out.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from transformers import TrainingArguments
 
 from hf_rspin.training.optimization import (
@@ -21,8 +22,15 @@ class SpeechTrainingArguments(SpeechOptions, TrainingArguments):
     Defaults that differ from the parent's: `max_steps` 10000, `logging_steps` 50,
     `save_total_limit` 2, `logging_nan_inf_filter` and `remove_unused_columns` False.
     `per_device_train_batch_size` is not used: a batch is `batch_seconds` long. Set `max_steps=-1`
-    to count `num_train_epochs` instead.
+    to count `num_train_epochs` instead. Without an accelerator `use_cpu` is True, which the parent
+    wants to be told before it allows bfloat16.
     """
+
+    def __post_init__(self):
+        """Fall back to the CPU where there is nothing else."""
+        if not torch.accelerator.is_available():
+            self.use_cpu = True
+        super().__post_init__()
 
 
 @dataclass

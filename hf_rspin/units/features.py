@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_rspin.models.encoder import check_frame_rate
+from hf_rspin.models.encoder import check_frame_rate, num_output_frames, spread_over_frames
 from hf_rspin.units.mfcc import mfcc
 from hf_rspin.units.recordings import can_pad, encode_recordings
 
@@ -25,8 +25,8 @@ def mfcc_features() -> FrameFeatures:
 class LayerFeatures:
     """The function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
 
-    Above 30 s in overlapping windows. The layers above are computed too: pass a model with fewer
-    layers for speed.
+    Layers that see fewer frames (SEW-D: half) have each state repeated. Above 30 s in overlapping
+    windows. The layers above are computed too: pass a model with fewer layers for speed.
 
     Args:
         model: any encoder, on the device to use.
@@ -68,8 +68,10 @@ class LayerFeatures:
         return can_pad(self.model)
 
     def _states(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        config = self.model.config
         output = self.model(values, attention_mask=mask, output_hidden_states=True)
-        return output.hidden_states[self.layer]
+        frames = num_output_frames(values.shape[-1], config)
+        return spread_over_frames(output.hidden_states[self.layer], frames, config)
 
 
 layer_features = LayerFeatures

@@ -42,6 +42,7 @@ ENCODERS = {
     "rspin-hubert": RSpinHubertModel(RSpinHubertConfig(**SIZES, codebook_size=8)),
     "rspin-wavlm": RSpinWavLMModel(RSpinWavLMConfig(**SIZES, codebook_size=8)),
     "sew-d": plain("sew-d", **SEWD),
+    "wav2vec2-conformer": plain("wav2vec2-conformer"),
 }  # fmt: skip
 
 ADAPTED = ["hubert", "rspin-wavlm", "data2vec-audio", "sew-d"]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "hf_rspin"
 STEPS = (
-    "utils", "seeding", "device", "audio_headers", "audio_files", "audio_arrays", "audio",
+    "utils", "whole_folders", "seeding", "device", "audio_headers", "audio_files", "audio_arrays",
+    "audio",
     "adapter_options", "losses", "publishing", "models", "views", "data", "resources", "units",
     "adapters", "training", "evaluation", "ctc", "hub",
 )  # fmt: skip
@@ -21,8 +22,9 @@ FILES = {module_name(file): file for file in PACKAGE.rglob("*.py")}
 
 def imports(name):
     """Return the modules of the package that one imports, inside functions and for types too."""
+    tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
     found = set()
-    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -3,13 +3,24 @@
 import shutil
 
 import datasets
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from hf_rspin.data.checks import ConfigurationError
 from hf_rspin.models import RSpinHubertModel
 from hf_rspin.training import LaserTrainer, TwoViewTrainer
-from hf_rspin.training.provenance import check_provenance, corpus_key, load_provenance, weights_key
+from hf_rspin.training.arguments import ViewArguments
+from hf_rspin.training.provenance import (
+    audio_key,
+    check_provenance,
+    corpus_key,
+    differences,
+    load_provenance,
+    weights_key,
+)
+from hf_rspin.training.run import noise_key
 from hf_rspin.units import FrameLabels
 from hf_rspin.views import SpinViews
 
@@ -73,6 +84,49 @@ def test_other_views_and_labels_are_refused(tiny, audio, folders):
     first = run_provenance(trainer)
     trainer.train_dataset.frame_labels = labels[1]
     assert run_provenance(trainer)["frame_labels"] != first["frame_labels"]
+
+
+def test_other_audio_under_the_same_names_is_refused(tiny, audio, folders, tmp_path):
+    for file in audio.iterdir():
+        samples, rate = soundfile.read(file)
+        soundfile.write(tmp_path / file.name, samples[::-1], rate, soundfile.info(file).subtype)
+    trainer = trainer_of(tiny, tmp_path, folders / "run", folders / "a")
+    with pytest.raises(ConfigurationError, match=r"otherwise .audio was \w{16} and is \w{16}.: go"):
+        trainer.train(resume_from_checkpoint=True)
+
+
+def test_the_same_audio_has_one_key_wherever_it_lies(audio, tmp_path):
+    files = sorted(audio.iterdir())
+    copies = [shutil.copy(file, tmp_path) for file in files]
+    cells = [{"bytes": None, "path": str(file)} for file in copies]
+    inside = [{"bytes": file.read_bytes(), "path": "elsewhere.wav"} for file in files]
+    assert audio_key(files) == audio_key(cells) == audio_key(inside)
+    assert audio_key(files) != audio_key([*files[1:], files[0]])
+    assert audio_key([np.zeros(100)]) != audio_key([np.ones(100)])
+
+
+def test_the_noise_of_a_run_is_known_by_its_sound(audio, tmp_path):
+    views = ViewArguments(noise=str(audio), noise_split="none")
+    key = noise_key(views)["noise"]
+    assert key["utterances"] == len(list(audio.iterdir())) and views.noise_split is None
+    for file in audio.iterdir():
+        samples, rate = soundfile.read(file)
+        soundfile.write(tmp_path / file.name, -samples, rate, soundfile.info(file).subtype)
+    other = noise_key(ViewArguments(noise=str(tmp_path)))["noise"]
+    assert other["corpus"] == key["corpus"] and other["audio"] != key["audio"]
+    assert noise_key(ViewArguments(noise="none")) == {}
+
+
+def test_a_difference_that_explains_others_stands_alone():
+    lora = {"adapter": "lora", "r": 8, "target_modules": ["q_proj"], "seed": 1}
+    whole = {"adapter": "none", "seed": 2}
+    assert differences(lora, whole) == ["adapter was lora and is none", "seed was 1 and is 2"]
+    laser = {"model": "LaserModel", "idm_weight": 0.4}
+    spin = {"model": "RSpinModel", "codebook_size": 8}
+    assert differences(laser, spin) == ["model was LaserModel and is RSpinModel"]
+    views = {"equalize": True, "views": {"equalize": True}}
+    other = {"equalize": False, "views": {"equalize": False}}
+    assert differences(views, other) == ["equalize was True and is False"]
 
 
 def test_the_same_run_goes_on_from_a_folder_that_was_moved(tiny, audio, folders, tmp_path, caplog):

@@ -5,11 +5,18 @@ import logging
 import datasets
 import pytest
 import torch
+from transformers import HubertConfig
 
 import hf_rspin.views
+from hf_rspin.ctc import CtcModelArguments, build_tokenizer
 from hf_rspin.data import load_corpus
 from hf_rspin.models import RSpinHubertModel, folders
-from hf_rspin.training.arguments import CorpusArguments, ModelArguments, ViewArguments
+from hf_rspin.training.arguments import (
+    CorpusArguments,
+    LaserModelArguments,
+    ModelArguments,
+    ViewArguments,
+)
 from hf_rspin.training.run import noise_key
 
 
@@ -52,6 +59,16 @@ def test_an_encoder_of_other_sizes_is_refused(spin):
         arguments.build()
 
 
+def test_an_encoder_of_another_frame_rate_is_refused(tmp_path):
+    HubertConfig(conv_stride=(5, 2, 2, 2, 2, 2, 4)).save_pretrained(tmp_path)
+    for arguments in (ModelArguments, LaserModelArguments):
+        with pytest.raises(ValueError, match="a frame of 400 samples every 640; expected 400"):
+            arguments(encoder=str(tmp_path)).build()
+    tokenizer = build_tokenizer(["ab"], "text")
+    with pytest.raises(ValueError, match="a frame of 400 samples every 640; expected 400"):
+        CtcModelArguments(encoder=str(tmp_path)).build(tokenizer)
+
+
 def test_embedded_names_the_encoder_of_the_package(spin, monkeypatch):
     monkeypatch.setattr(folders, "encoder_folder", lambda: spin)
     assert ModelArguments(encoder="embedded").build().config.codebook_size == 16
@@ -82,11 +99,30 @@ def test_a_split_of_a_config_can_be_taken_back(audio):
         CorpusArguments(str(audio), "train").load()
     corpus = CorpusArguments(str(audio), "none").load()
     assert len(corpus) == 24
-    with pytest.raises(ValueError, match="none on a command line"):
-        ViewArguments(str(audio), "train").build(corpus)
-    everything = ViewArguments(str(audio), "None")
-    assert len(everything.build(corpus).noise_bank.sources) == 24
-    assert noise_key(everything)["noise"]["utterances"] == 24
+    with pytest.raises(ValueError, match="--noise_split none"):
+        ViewArguments(noise=str(audio), noise_split="train").build(corpus)
+    views = ViewArguments(noise=str(audio), noise_split="None")
+    assert len(views.build(corpus).noise_bank.sources) == 24
+
+
+def test_auto_is_train_where_there_are_splits_and_else_everything(audio, tmp_path):
+    plain = CorpusArguments(str(audio), "auto")
+    assert len(plain.load()) == 24 and plain.corpus_split is None
+    views = ViewArguments(noise=str(audio), noise_split="auto")
+    assert len(views.build(plain.load()).noise_bank.sources) == 24 and views.noise_split is None
+    names = [path.name for path in sorted(audio.iterdir())]
+    splits = ["train"] * 20 + ["test"] * 4
+    lines = [f"{audio / name},{split}" for name, split in zip(names, splits, strict=True)]
+    table = tmp_path / "metadata.csv"
+    table.write_text("\n".join(["file_name,split", *lines]))
+    with_splits = CorpusArguments(str(table), "auto")
+    assert len(with_splits.load()) == 20 and with_splits.corpus_split == "train"
+    views = ViewArguments(noise=str(table), noise_split="auto")
+    assert len(views.build(plain.load()).noise_bank.sources) == 20 and views.noise_split == "train"
+    assert noise_key(views) != noise_key(ViewArguments(noise=str(audio), noise_split="none"))
+    table.write_text("\n".join(["file_name,split", *lines[20:]]))
+    with pytest.raises(ValueError, match="no row with split 'train'; it has test"):
+        CorpusArguments(str(table), "auto").load()
 
 
 def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypatch):
@@ -102,7 +138,7 @@ def test_audio_inside_a_table_is_not_read_into_a_list(audio, tmp_path, monkeypat
 
     monkeypatch.setattr(hf_rspin.views, "NoiseBank", bank)
     corpus = load_corpus(tmp_path)
-    ViewArguments(str(tmp_path), babble_probability=0.5).build(corpus)
+    ViewArguments(noise=str(tmp_path), babble_probability=0.5).build(corpus)
     for sources in given.values():
         assert not isinstance(sources, list)
         assert len(sources) == 24

@@ -1,0 +1,211 @@
+"""Every command and snippet of README.md runs, in its order, in a folder of a newcomer.
+
+Speech and noise are a plain folder each, encoders tiny, budgets two updates; what cannot be run
+here is listed with its reason.
+"""
+
+import glob
+import importlib.util
+import re
+import shlex
+import shutil
+import sys
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import HubertConfig, HubertModel
+
+import hf_rspin
+from hf_rspin.resources import sample_folder
+from hf_rspin.training.cli import parse_arguments
+
+from .hub.official_files import build, spin_checkpoint
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "training_scripts"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PROSE = re.sub(r"^```\w*\n.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
+
+# beginnings of commands
+NOT_RUN = {
+    "make quickstart": "installs; its script runs in test_training_scripts",
+    "make test": "is what runs this",
+    "make gpu-check": "runs in test_gpu_check",
+    ". .venv/bin/activate": "the tests run in an environment already",
+}
+# inline in the text, and options that belong to programs of others
+NOT_CHECKED = {"--nproc_per_node": "of torchrun"}
+TRAINS = ["--max_steps", "2", "--batch_seconds", "8", "--max_seconds", "3", "--encoder", "ENCODER"]
+BUDGETS = {
+    "train_spin.py": TRAINS,
+    "train_rspin.py": TRAINS,
+    "train_laser.py": [*TRAINS[:-2], "--gradient_accumulation_steps", "2", *TRAINS[-2:]],
+    "make_pseudo_labels.py": ["--vocab_size", "140", "--device", "cpu"],
+    "finetune_ctc.py": TRAINS[:4],
+    "evaluate_encoders.py": ["--num_units", "4", "--num_workers", "1"],
+}
+# what a command ends with where it cannot do its work here
+ENDS_WITH = {"push_to_hub.py": "owner/name cannot be uploaded in offline mode"}
+REPLACED = {
+    "facebook/hubert-base-ls960": "ENCODER",
+    'output_dir="runs/rspin"': 'output_dir="runs/rspin", max_steps=2, batch_seconds=8',
+}
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """A folder with `speech` and `noise`, a file of the authors, and a tiny encoder."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    (folder / "speech").mkdir()
+    (folder / "noise").mkdir()
+    for number, file in enumerate(sorted((sample_folder() / "train").glob("*.flac"))[::8]):
+        shutil.copy(file, folder / "speech" / f"{number:02d}.flac")
+    noise = 0.1 * np.random.default_rng(0).standard_normal(32_000)
+    soundfile.write(folder / "noise" / "hiss.wav", noise, 16_000)
+    audio, rate = soundfile.read(folder / "speech" / "00.flac")
+    soundfile.write(folder / "speech.wav", audio, rate)
+    torch.save(spin_checkpoint(build(), {}), folder / "spin_hubert_256.ckpt")
+    torch.manual_seed(0)
+    config = HubertConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64,
+        conv_dim=(16,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    HubertModel(config).save_pretrained(folder / "encoder")
+    (folder / "training_scripts").symlink_to(SCRIPTS)
+    return folder
+
+
+def load_script(name):
+    """Import a training script."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def call(newcomer, monkeypatch):
+    """Run one command of README in the folder, in this process; return how it ended."""
+    monkeypatch.chdir(newcomer)
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+    def run(line):
+        program, script, *arguments = shlex.split(line)
+        script = Path(script)
+        assert program == "python" and (ROOT / script).is_file(), line
+        extra = BUDGETS.get(script.name, [])
+        given = [
+            str(newcomer / "encoder") if one in ("ENCODER", "bundled") else one
+            for one in (*arguments, *extra)
+        ]
+        if script.name == "convert_checkpoint.py":
+            given += ["--num-attention-heads", "4"]  # the file of a tiny encoder does not tell
+        monkeypatch.setattr(sys, "argv", [script.name, *given])
+        try:
+            load_script(script.stem).main()
+        except SystemExit as ended:
+            return ended.code
+        return None
+
+    return run
+
+
+def test_commands_and_snippets_run_in_their_order(newcomer, call, monkeypatch):
+    monkeypatch.chdir(newcomer)
+    names, made = {}, []
+    for language, text in BLOCKS:
+        if language == "python":
+            for old, new in REPLACED.items():
+                text = text.replace(old, new)
+            exec(text.replace("ENCODER", str(newcomer / "encoder")), names)
+            continue
+        for line in filter(None, (row.partition("  # ")[0].strip() for row in text.splitlines())):
+            if any(line.startswith(known) for known in NOT_RUN):
+                continue
+            if "finetune_ctc" in line:
+                add_transcripts(newcomer / "speech")
+            ended = call(line)
+            expected = next((v for k, v in ENDS_WITH.items() if k in line), None)
+            assert (ended is None) if expected is None else (expected in str(ended)), (line, ended)
+            made.append(line)
+    assert len(made) == README.count("\npython training_scripts/") >= 9
+    assert torch.isfinite(names["output"].loss)
+    assert names["result"].text().split() == [str(i) for i in names["result"].ids]
+    for place in ("rspin_lora/merged/config.json", "ctc_small/results.json", "rspin/checkpoint-2",
+                  "spin_hubert_256/config.json", "evaluation/report.html"):  # fmt: skip
+        assert (newcomer / "runs" / place).exists(), place
+
+
+def add_transcripts(speech):
+    """Write the column that CTC learns from."""
+    rows = ["file_name,phones"]
+    rows += [f"{file.name},AA B {'AA' if n % 2 else 'B'}" for n, file in enumerate(
+        sorted(speech.glob("*.flac")))]  # fmt: skip
+    (speech / "metadata.csv").write_text("\n".join(rows))
+
+
+@pytest.fixture(scope="module")
+def classes():
+    """The dataclasses of options of every script with configs, by the beginning of its name."""
+    sys.path.insert(0, str(SCRIPTS))
+    try:
+        objectives = load_script("train").OBJECTIVES
+        labels, evaluation = load_script("make_pseudo_labels"), load_script("evaluate_encoders")
+        benchmark = import_module("benchmarks.speed")
+    finally:
+        sys.path.remove(str(SCRIPTS))
+    found = {
+        name: [getattr(import_module(module), part) for module, part in (
+            place.split(":") for place in (*one.arguments, one.training_arguments))]
+        for name, one in objectives.items()
+    }  # fmt: skip
+    found["pretrain"] = found["masked_prediction"]
+    found["pseudo"] = [labels.CorpusArguments, labels.PseudoLabelArguments]
+    found["evaluate"] = [evaluation.EvaluationScriptArguments, evaluation.ProbeArguments]
+    found["benchmark"] = [benchmark.BenchmarkArguments]
+    return found
+
+
+CONFIGS = sorted(path.name for path in (SCRIPTS / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_option_of_a_config_exists_and_is_accepted(name, classes):
+    if name == "sample.yaml":
+        return  # the sentences of make_sample.py, no options; test_sample measures what it made
+    kind = "rspin" if name.startswith("adapter") else re.split("[_.]", name)[0]
+    files = [str(SCRIPTS / "configs" / name)]
+    if name in ("adapter_lora.yaml", "adapter_read.yaml", "rspin_small_telephone.yaml"):
+        files.insert(0, str(SCRIPTS / "configs" / "rspin_small.yaml"))
+    parsed = parse_arguments(*classes[kind], arguments=files)
+    assert any(getattr(part, "output_dir", "").startswith("runs/") for part in parsed)
+
+
+def test_nothing_is_excused_that_is_not_there():
+    for text in (*NOT_RUN, *NOT_CHECKED, *BUDGETS, *ENDS_WITH, *REPLACED):
+        assert text in README
+
+
+def test_what_the_text_names_exists(classes):
+    options = {f.name for parts in classes.values() for part in parts for f in fields(part)}
+    named = set(re.findall(r"--[a-z]\w*", PROSE)) - set(NOT_CHECKED) - {"--help", "--objective"}
+    assert len(named) >= 10 and {name.removeprefix("--") for name in named} <= options
+    for pattern in re.findall(r"[\w*/]+\.(?:yaml|py|md)\b", PROSE):
+        assert any(
+            glob.glob(str(place / pattern)) for place in (ROOT, SCRIPTS, SCRIPTS / "configs")
+        ), pattern
+    for target in re.findall(r"make ([a-z-]+)", README):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+    objectives = re.search(r"--objective ([\w|]+)", PROSE).group(1).split("|")
+    assert set(objectives) <= set(classes)
+    parts = re.search(r"benchmark\.py ([\w|]+)", PROSE[PROSE.index("times\nthe parts") - 120 :])
+    assert all((SCRIPTS / "benchmarks" / f"{part}.py").is_file() for part in parts[1].split("|"))
+    for name in re.findall(r"\bhf_rspin\.(\w+)\(", PROSE):
+        assert getattr(hf_rspin, name)
+    assert {"load_encoder", "load_adapted"} <= set(re.findall(r"hf_rspin\.(\w+)", PROSE))
