@@ -23,6 +23,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkippedFiles
 from hf_rspin.device import check_device, use_large_allocations
+from hf_rspin.folder_repair import repair_folder
 from hf_rspin.models.folders import load_spin, resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.training.arguments import CorpusArguments
@@ -106,7 +107,10 @@ def provenance_of(
     settings = {"units": arguments.units, **corpus_key(corpus)}
     if model is not None:
         weights = fingerprint(*(tensor for _, tensor in sorted(model.state_dict().items())))
-        settings |= {"model": arguments.model, "weights": weights, "bf16": arguments.bf16}
+        normalize = wants_normalized(resolve_encoder(arguments.model), model.config)
+        settings |= {"weights": weights, "bf16": arguments.bf16, "normalize": normalize}
+    if arguments.units == "spin":
+        settings["spin_layer"] = model.config.spin_layer
     if arguments.units == "layer":
         settings["layer"] = arguments.layer
     if arguments.units != "spin":
@@ -181,6 +185,7 @@ def main() -> None:
         check_size(arguments, corpus)
         model = load_model(arguments)
         features = load_features(arguments, model)
+        repair_folder(output / "units")
         check_provenance(output, provenance_of(arguments, model, corpus), RESULTS)
     with exit_on_user_error(WHILE_RUNNING):
         if (output / "units").exists():
