@@ -19,6 +19,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
+from hf_rspin.folder_repair import repair_folder
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkippedFiles
@@ -99,7 +100,10 @@ def provenance_of(
     settings = {"units": arguments.units, **corpus_key(corpus)}
     if model is not None:
         weights = fingerprint(*(tensor for _, tensor in sorted(model.state_dict().items())))
-        settings |= {"model": arguments.model, "weights": weights, "bf16": arguments.bf16}
+        normalize = wants_normalized(resolve_encoder(arguments.model), model.config)
+        settings |= {"weights": weights, "bf16": arguments.bf16, "normalize": normalize}
+    if arguments.units == "spin":
+        settings["spin_layer"] = model.config.spin_layer
     if arguments.units == "layer":
         settings["layer"] = arguments.layer
     if arguments.units != "spin":
@@ -174,6 +178,7 @@ def main() -> None:
         check_size(arguments, corpus)
         model = load_model(arguments)
         features = load_features(arguments, model)
+        repair_folder(output / "units")
         check_provenance(output, provenance_of(arguments, model, corpus), RESULTS)
     with exit_on_user_error(WHILE_RUNNING):
         if (output / "units").exists():

@@ -90,6 +90,8 @@ def measure(trainer: CtcTrainer, splits: CtcSplits, saved: Path, folder: Path) -
     """
     model, processor = load_ctc_model(saved)
     model.to(trainer.args.device)
+    if splits.test is None and trainer.is_world_process_zero():  # of an earlier measurement
+        (folder / "test_predictions.csv").unlink(missing_ok=True)
     return {
         name: _measure_split(trainer, model, processor, split, folder / f"{name}_predictions.csv")
         for name, split in (("dev", splits.dev), ("test", splits.test))

@@ -18,6 +18,7 @@ from hf_rspin.audio import (
     num_samples,
     read_audio,
 )
+from hf_rspin.data.fingerprint import audio_key
 from hf_rspin.data.tables import as_text
 from hf_rspin.evaluation.phone_labels import parse_phones
 from hf_rspin.resources.alignment import SILENCE, frame_phones
@@ -154,8 +155,8 @@ class EvaluationSet:
         return [np.array([index[phone] for phone in row], dtype=np.int64) for row in named]
 
     def fingerprint(self) -> str:
-        """Return a hash of the names and labels; the audio itself is not read."""
-        columns = [self.ids, self.speakers, self.phones, self.alignments]
+        """Return a hash of names, labels and a sample of the audio, see `audio_key`."""
+        columns = [self.ids, self.speakers, self.phones, self.alignments, audio_key(self.audio)]
         return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
     def subset(self, count: int | None, seed: int = 0) -> EvaluationSet:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from peft import PeftModel
 
 from hf_rspin.adapters import adapted_model
-from hf_rspin.audio import AudioError, read_audio
+from hf_rspin.data.fingerprint import audio_key
 from hf_rspin.training.speech_run import SpeechRun
 from hf_rspin.units import FrameLabels
 from hf_rspin.utils import tensor_hash, write_text
@@ -48,7 +47,6 @@ VIEW_OPTIONS = (
     "augmentations", "augmentation_probability", "augment_both_views", "speeds", "semitones",
     "noise_on_both_views",
 )  # fmt: skip
-SAMPLED, SAMPLED_BYTES = 16, 65_536  # recordings, and of each, that the hash of a corpus reads
 
 
 def run_provenance(trainer: SpeechRun) -> dict[str, Any]:
@@ -66,6 +64,8 @@ def run_provenance(trainer: SpeechRun) -> dict[str, Any]:
                 record[one.name] = getattr(part, one.name)
     record |= {n: getattr(trainer.args, n) for n in DECISIVE if n in vars(trainer.args)}
     record |= {"processes": trainer.args.world_size, **_data(trainer.train_dataset)}
+    extractor = getattr(trainer.processing_class, "feature_extractor", trainer.processing_class)
+    record |= {"do_normalize": vars(extractor).get("do_normalize")}
     record |= {"encoder_weights": _encoder_key(trainer), **trainer.provenance}
     return json.loads(json.dumps(record, default=_plain, sort_keys=True))
 
@@ -116,38 +116,6 @@ def corpus_key(corpus: datasets.Dataset) -> dict[str, Any]:
     rows = {"utterances": len(corpus), "corpus": digest.hexdigest()[:16]}
     has_audio = "audio" in corpus.column_names
     return rows | ({"audio": audio_key(corpus["audio"])} if has_audio else {})
-
-
-def audio_key(recordings: Sequence[Any]) -> str:
-    """Return a hash of the content of recordings, wherever they lie: of 16, spread evenly.
-
-    Other audio under the same names and of the same length, such as a corpus with noise added,
-    has another one. Of each, 64 KiB from the middle count.
-    """
-    digest = hashlib.sha256()
-    for row in np.unique(np.linspace(0, len(recordings) - 1, SAMPLED).astype(int)):
-        digest.update(_middle_of(recordings[int(row)]))
-    return digest.hexdigest()[:16]
-
-
-def _middle_of(recording: Any) -> bytes:
-    is_cell = isinstance(recording, Mapping)
-    held = recording.get("bytes") or recording.get("path") if is_cell else recording
-    if isinstance(held, str | Path):
-        try:
-            with open(held, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                file.seek(max(0, size - SAMPLED_BYTES) // 2)
-                return file.read(SAMPLED_BYTES)
-        except (OSError, ValueError):
-            return b""  # training skips it and says so
-    if not isinstance(held, bytes | bytearray):
-        try:
-            held = read_audio(recording).tobytes()
-        except AudioError:
-            return b""
-    first = max(0, len(held) - SAMPLED_BYTES) // 2
-    return bytes(held[first : first + SAMPLED_BYTES])
 
 
 def weights_key(model: torch.nn.Module, prefix: str | None = None) -> str:

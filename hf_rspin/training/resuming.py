@@ -149,13 +149,15 @@ def load_if_finished(trainer: SpeechRun, checkpoint: Path) -> bool:
     """Load a checkpoint at the last update; `Trainer` would train one update more."""
     args, state = trainer.args, _state_of(checkpoint)
     if not 0 < args.max_steps <= state.global_step:
-        if 0 < state.max_steps < args.max_steps:
+        if 0 < args.max_steps != state.max_steps > 0:
             logger.info(
-                "The run goes on to %d updates instead of %d: the learning rate follows the "
-                "longer schedule.", args.max_steps, state.max_steps,
+                "The run goes on to %d updates instead of %d: the learning rate follows the %s "
+                "schedule.", args.max_steps, state.max_steps,
+                "longer" if args.max_steps > state.max_steps else "shorter",
             )  # fmt: skip
         return False
     logger.warning("%s is the end of the run: nothing is left to train.", checkpoint)
+    args.max_steps = state.max_steps  # what it was trained with, for the card
     trainer._load_from_checkpoint(str(checkpoint))
     trainer.state = state
     if args.load_best_model_at_end and state.best_model_checkpoint:

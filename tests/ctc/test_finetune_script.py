@@ -74,6 +74,19 @@ def test_other_transcripts_of_the_same_audio_are_another_run(tmp_path, encoder, 
         call_main(*common(encoder, tmp_path / "other", tmp_path / "run", 1, "text"))
 
 
+def test_nothing_is_said_of_a_run_that_was_overwritten(tmp_path, encoder, tones):
+    call_main(*common(encoder, tones, tmp_path, 1), "--test_split", "dev")
+    said = ["README.md", "results.json", "dev_predictions.csv", "test_predictions.csv"]
+    assert all((tmp_path / name).is_file() for name in said)
+    call_main(*common(encoder, tones, tmp_path, 1))  # no test this time
+    assert not (tmp_path / "test_predictions.csv").exists() and "test" not in results(tmp_path)
+    call_main(*common(encoder, tones, tmp_path, 1), "--overwrite_output_dir", "true",
+              "--adapter", "read")  # fmt: skip
+    assert not (tmp_path / "README.md").exists()  # it said what the folder no longer holds
+    assert (tmp_path / "adapter" / "README.md").is_file()
+    assert results(tmp_path)["adapter"] == "read"
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, encoder, tones):
     """The folders of what was trained on phones, on text, and with adapters."""

@@ -96,4 +96,7 @@ def test_the_fingerprint_follows_names_and_labels():
     found = make()
     assert found.fingerprint() == make().fingerprint()
     changed = [make(count=39), make(speakers=7), make().select([1, 0, *range(2, 40)])]
-    assert len({found.fingerprint(), *(other.fingerprint() for other in changed)}) == 4
+    louder = make()
+    louder.audio = [*louder.audio[:-1], np.ones(800, dtype=np.float32)]
+    changed.append(louder)
+    assert len({found.fingerprint(), *(other.fingerprint() for other in changed)}) == 5

@@ -9,11 +9,11 @@ import soundfile
 import torch
 
 from hf_rspin.data.checks import ConfigurationError
+from hf_rspin.data.fingerprint import audio_key
 from hf_rspin.models import RSpinHubertModel
 from hf_rspin.training import LaserTrainer, TwoViewTrainer
 from hf_rspin.training.arguments import ViewArguments
 from hf_rspin.training.provenance import (
-    audio_key,
     check_provenance,
     corpus_key,
     differences,
@@ -95,6 +95,13 @@ def test_other_audio_under_the_same_names_is_refused(tiny, audio, folders, tmp_p
         trainer.train(resume_from_checkpoint=True)
 
 
+def test_waveforms_scaled_otherwise_are_another_run(tiny, audio, folders):
+    trainer = trainer_of(tiny, audio, folders / "run", folders / "a")
+    trainer.processing_class.do_normalize = True
+    with pytest.raises(ConfigurationError, match="do_normalize was False and is True"):
+        trainer.train(resume_from_checkpoint=True)
+
+
 def test_the_same_audio_has_one_key_wherever_it_lies(audio, tmp_path):
     files = sorted(audio.iterdir())
     copies = [shutil.copy(file, tmp_path) for file in files]
@@ -143,6 +150,25 @@ def test_the_same_run_goes_on_from_a_folder_that_was_moved(tiny, audio, folders,
     assert record["encoder_weights"] == weights_key(
         RSpinHubertModel.from_pretrained(folders / "a").base_model
     )
+
+
+def test_a_shorter_run_neither_trains_nor_lies(tiny, audio, folders, tmp_path, caplog):
+    shutil.copytree(folders / "run", tmp_path / "run")
+    shorter = trainer_of(tiny, audio, tmp_path / "run", folders / "a", max_steps=1)
+    assert shorter.train(resume_from_checkpoint=True).global_step == 2
+    shorter.save_model()
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "max_steps: 2" in card and "updates: 2" in card and "max_steps: 1" not in card
+    shutil.rmtree(tmp_path / "run" / "checkpoint-2")
+    trainer_of(
+        tiny, audio, tmp_path / "run", folders / "a", max_steps=8, save_steps=4
+    ).train(resume_from_checkpoint=True)
+    shutil.rmtree(tmp_path / "run" / "checkpoint-8")
+    shorter = trainer_of(tiny, audio, tmp_path / "run", folders / "a", max_steps=6)
+    with caplog.at_level("INFO", logger="hf_rspin"):
+        assert shorter.train(resume_from_checkpoint=True).global_step == 6
+    assert "goes on to 6 updates instead of 8: the learning rate follows the shorter" in caplog.text
+    assert shorter.state.log_history[-2]["learning_rate"] == pytest.approx(shorter.args.min_learning_rate)
 
 
 def test_score_in_the_folder_of_laser_is_refused(tiny_laser, tiny_encoder, audio, tmp_path):
