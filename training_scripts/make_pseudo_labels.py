@@ -19,7 +19,6 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from hf_rspin.folder_repair import repair_folder
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkippedFiles
@@ -45,6 +44,7 @@ from hf_rspin.units import (
 from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import FrameFeatures
 from hf_rspin.utils import option
+from hf_rspin.whole_folders import repair_folder
 
 RESULTS = ("units", "units.partial", "kmeans", "pieces")
 

@@ -168,7 +168,8 @@ def test_a_shorter_run_neither_trains_nor_lies(tiny, audio, folders, tmp_path, c
     with caplog.at_level("INFO", logger="hf_rspin"):
         assert shorter.train(resume_from_checkpoint=True).global_step == 6
     assert "goes on to 6 updates instead of 8: the learning rate follows the shorter" in caplog.text
-    assert shorter.state.log_history[-2]["learning_rate"] == pytest.approx(shorter.args.min_learning_rate)
+    last = shorter.state.log_history[-2]["learning_rate"]
+    assert last == pytest.approx(shorter.args.min_learning_rate)
 
 
 def test_score_in_the_folder_of_laser_is_refused(tiny_laser, tiny_encoder, audio, tmp_path):
