@@ -114,7 +114,7 @@ def test_results_are_taken_again_only_where_nothing_changed(tmp_path):
 
 def test_results_of_unknown_origin_are_refused(tmp_path):
     (tmp_path / "units").mkdir()
-    with pytest.raises(ValueError, match="no made_from.json says"):
+    with pytest.raises(ValueError, match="no provenance.json says"):
         check_provenance(tmp_path, {"model": "a"}, RESULTS)
 
 
