@@ -33,7 +33,7 @@ quickstart: $(VENV)/.package
 		$(if $(AUDIO),--audio "$(AUDIO)")
 
 test: $(VENV)/.tools
-	$(OFFLINE) $(BIN)/python -m pytest
+	$(OFFLINE) $(BIN)/python -m pytest -n auto
 
 # Without .venv the Python at hand: a machine with a GPU has a torch of its own.
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))

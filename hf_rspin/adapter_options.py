@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from hf_rspin.utils import option
 
 ADAPTERS = ("none", "lora", "read")
 
@@ -15,21 +17,17 @@ class AdapterOptions:
         ValueError: an unknown adapter, or a `lora_alpha` with which it has no effect.
     """
 
-    adapter: str = field(
-        default="none", metadata={"help": "none: train the encoder itself; lora; read"}
+    adapter: str = option("none", "none: train the encoder itself; lora; read")
+    lora_rank: int = option(8, "rank of LoRA's updates")
+    lora_alpha: float = option(16.0, "updates are scaled by alpha / rank")
+    lora_dropout: float = option(0.0, "dropout on the input of updates")
+    lora_feed_forward: bool = option(False, "adapt the feed-forward blocks as well as attention")
+    lora_targets: list[str] | None = option(
+        None, "names of linear layers; none: those of the encoder's type"
     )
-    lora_rank: int = field(default=8, metadata={"help": "rank of LoRA's updates"})
-    lora_alpha: float = field(default=16.0, metadata={"help": "updates are scaled by alpha / rank"})
-    lora_dropout: float = field(default=0.0, metadata={"help": "dropout on the input of updates"})
-    lora_feed_forward: bool = field(
-        default=False, metadata={"help": "adapt the feed-forward blocks as well as attention"}
-    )
-    lora_targets: list[str] | None = field(
-        default=None, metadata={"help": "names of linear layers; none: those of the encoder's type"}
-    )
-    read_width: int = field(default=128, metadata={"help": "size of READ's recurrent state"})
-    read_scale: float = field(default=1.0, metadata={"help": "factor of READ's correction"})
-    read_reduction: str = field(default="mean", metadata={"help": "over layers: mean or last"})
+    read_width: int = option(128, "size of READ's recurrent state")
+    read_scale: float = option(1.0, "factor of READ's correction")
+    read_reduction: str = option("mean", "over layers: mean or last")
 
     def __post_init__(self) -> None:
         if self.adapter not in ADAPTERS:

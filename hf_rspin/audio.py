@@ -159,10 +159,20 @@ def _is_file(source: object) -> bool:
 
 
 def _seconds_of(source: object) -> tuple[float, float | None]:
-    """Return where the segment of a cell begins and ends in its file, in seconds."""
+    """Return where the segment of a cell begins and ends in its file, in seconds.
+
+    Raises:
+        AudioError: it ends before it begins, or begins before the file.
+    """
     if not isinstance(source, Mapping):
         return 0.0, None
-    return source.get("start") or 0.0, source.get("stop")
+    start, stop = source.get("start") or 0.0, source.get("stop")
+    if not 0 <= start < (math.inf if stop is None else stop):
+        raise AudioError(
+            f"{audio_name(source)} is asked for from {start:g} s to {stop} s; expected a start of "
+            "0 or more, and a stop after it."
+        )
+    return start, None if stop == math.inf else stop
 
 
 def _segment_of(source: object, sampling_rate: int) -> tuple[int, int | None]:
@@ -198,20 +208,3 @@ def _resample_part(
     samples, _ = decode(source, first * step_in, last * step_in, length)
     resampled = soxr.resample(samples, length.rate, target)
     return resampled[start - first * step_out : stop - first * step_out]
-
-
-def read_segment(
-    source: AudioSource, start: float, seconds: float, sampling_rate: int = SAMPLING_RATE
-) -> np.ndarray:
-    """Read `seconds` from `start` seconds on; see `read_audio`."""
-    first = round(start * sampling_rate)
-    return read_audio(source, sampling_rate, first, first + round(seconds * sampling_rate))
-
-
-def segment_length(source: AudioSource, sampling_rate: int = SAMPLING_RATE) -> int | None:
-    """Return the samples of a file whose parts can be read; None for others."""
-    try:
-        length, seekable = audio_length(source, sampling_rate)
-    except AudioError:
-        return None
-    return length if seekable else None

@@ -1,4 +1,4 @@
-"""Small things that every part needs: files written whole, and hashes of weights."""
+"""Small things that every part needs: what is written whole, hashes of weights, options."""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def option(default: Any, help: str) -> Any:
+    """Return the field of a dataclass that is an option of a script, with its help.
+
+    Args:
+        default: of the option; a list is copied for every instance.
+        help: what it does.
+    """
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
 
 
 @contextlib.contextmanager

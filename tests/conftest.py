@@ -5,9 +5,14 @@ leave nothing behind: the caches of the Hugging Face libraries go to a folder th
 """
 
 import atexit
+import importlib.util
 import os
 import shutil
+import sys
 import tempfile
+from pathlib import Path
+
+import pytest
 
 _cache = tempfile.mkdtemp(prefix="hf-rspin-tests-")
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)
@@ -24,3 +29,21 @@ os.environ.update(
 )
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+SCRIPTS = Path(__file__).parents[1] / "training_scripts"
+
+
+@pytest.fixture
+def main(monkeypatch):
+    """Call the `main` of a script in this process, which is quicker than in one of its own."""
+
+    def call(script, *arguments):
+        spec = importlib.util.spec_from_file_location(script, SCRIPTS / f"{script}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, script, module)
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        monkeypatch.syspath_prepend(str(SCRIPTS))
+        spec.loader.exec_module(module)
+        module.main()
+
+    return call

@@ -1,9 +1,7 @@
 """`train_laser.py` and `evaluate_retrieval.py` as a user runs them, on a tiny encoder."""
 
-import importlib.util
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,22 +19,6 @@ SIZES = {
     "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,
     "conv_dim": (8,) * 7, "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2,
 }  # fmt: skip
-
-
-@pytest.fixture
-def main(monkeypatch):
-    """Call the `main` of a script in this process."""
-
-    def call(script, *arguments):
-        spec = importlib.util.spec_from_file_location(script, SCRIPTS / f"{script}.py")
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, script, module)
-        monkeypatch.syspath_prepend(SCRIPTS)
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        spec.loader.exec_module(module)
-        module.main()
-
-    return call
 
 
 @pytest.fixture(scope="module")

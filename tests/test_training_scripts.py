@@ -1,6 +1,5 @@
 """The scripts as a user runs them, on a tiny encoder: Spin, pseudo-labels, R-Spin, quickstart."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -144,22 +143,6 @@ def test_quickstart_on_own_audio(tmp_path, encoder, speech):
     assert str(empty) in out and "Traceback" not in out
 
 
-@pytest.fixture
-def main(monkeypatch):
-    """Call the `main` of a script in this process, which is quicker than in one of its own."""
-
-    def call(script, *arguments):
-        spec = importlib.util.spec_from_file_location(script, SCRIPTS / f"{script}.py")
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, script, module)
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        monkeypatch.syspath_prepend(str(SCRIPTS))
-        spec.loader.exec_module(module)
-        module.main()
-
-    return call
-
-
 def test_mistakes_are_said_in_one_sentence(tmp_path, main, encoder, speech):
     common = ["--corpus", speech, "--output_dir", tmp_path / "x"]
     with pytest.raises(SystemExit, match="^no encoder was given"):
@@ -272,6 +255,18 @@ def test_rspin_without_noise_must_be_asked_for(tmp_path, main, encoder, speech):
     assert not (tmp_path / "x").exists()
 
 
+def test_labels_know_their_model_by_its_weights_and_its_input(tmp_path, main, encoder, speech):
+    shutil.copytree(encoder, tmp_path / "moved")
+    common = ["--corpus", speech, "--units", "layer", "--layer", 1, "--num_clusters", 4,
+              "--vocab_size", 0, "--device", "cpu", "--output_dir",
+              tmp_path / "labels"]  # fmt: skip
+    main("make_pseudo_labels", *common, "--model", encoder)
+    main("make_pseudo_labels", *common, "--model", tmp_path / "moved")
+    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path / "moved")
+    with pytest.raises(SystemExit, match=r"made from normalize False \(now True\): name another"):
+        main("make_pseudo_labels", *common, "--model", tmp_path / "moved")
+
+
 def test_labels_of_other_settings_are_not_taken_for_these(tmp_path, main, encoder, speech):
     common = ["--corpus", speech, "--units", "mfcc", "--vocab_size", 0, "--device", "cpu",
               "--output_dir", tmp_path]  # fmt: skip
@@ -286,7 +281,13 @@ def test_labels_of_other_settings_are_not_taken_for_these(tmp_path, main, encode
     with pytest.raises(SystemExit, match=r"made from num_clusters 10 \(now 12\): name another"):
         main("make_pseudo_labels", *common, "--num_clusters", 12)
     shutil.rmtree(tmp_path / "units")  # its k-means is as wrong
-    for change in (["--num_clusters", 12], ["--units", "layer", "--layer", 2, "--model", encoder],
+    loud = tmp_path / "loud"
+    loud.mkdir()
+    for file in speech.glob("*.flac"):
+        samples, rate = soundfile.read(file)
+        soundfile.write(loud / file.name, 0.5 * samples, rate)
+    for change in (["--num_clusters", 12], ["--num_clusters", 10, "--corpus", loud],
+                   ["--units", "layer", "--layer", 2, "--model", encoder],
                    ["--num_clusters", 10, "--corpus", sample_folder()]):  # fmt: skip
         with pytest.raises(SystemExit, match="holds kmeans made from"):
             main("make_pseudo_labels", *common, *change)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from hf_rspin.audio import AUDIO_SUFFIXES, read_audio
+from hf_rspin.audio import read_audio
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.device import check_device
 from hf_rspin.evaluation import (
@@ -45,7 +45,7 @@ from hf_rspin.evaluation.table import sections
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.training.arguments import split_name
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error, parse_arguments
-from hf_rspin.utils import write_text
+from hf_rspin.utils import option, write_text
 from hf_rspin.views import NoiseBank
 
 logger = logging.getLogger(__name__)
@@ -62,49 +62,33 @@ accuracy."""
 class EvaluationScriptArguments:
     """What to compare, on what."""
 
-    encoders: list[str] = field(
-        default_factory=list, metadata={"help": "folders, Hub ids, log-mel, log-mel:3 or mfcc"}
+    encoders: list[str] = option([], "folders, Hub ids, log-mel, log-mel:3 or mfcc")
+    names: list[str] = option([], "how tables call them; default: folders")
+    corpus: str | None = option(None, "folder of audio, with metadata.csv for what needs labels")
+    test_split: str | None = option(
+        None, "split to measure on; default test, or all of a corpus without splits"
     )
-    names: list[str] = field(
-        default_factory=list, metadata={"help": "how tables call them; default: folders"}
+    train_split: str | None = option(None, "split to learn on; default train, where there is one")
+    segment_seconds: float = option(
+        17.0, "recordings above a minute are cut at pauses into parts of up to this; 0: none"
     )
-    corpus: str | None = field(
-        default=None, metadata={"help": "folder of audio, with metadata.csv for what needs labels"}
-    )
-    test_split: str | None = field(
-        default=None,
-        metadata={"help": "split to measure on; default test, or all of a corpus without splits"},
-    )
-    train_split: str | None = field(
-        default=None, metadata={"help": "split to learn on; default train, where there is one"}
-    )
-    probes: list[str] = field(
-        default_factory=lambda: list(PROBES), metadata={"help": "what to measure"}
-    )
-    noise: str | None = field(default=None, metadata={"help": "folder of noise recordings"})
-    seen_split: str = field(
-        default="test", metadata={"help": "split of the noise of seen kinds; none: all rows"}
-    )
-    unseen_split: str = field(
-        default="test_unseen", metadata={"help": "split of the noise of unseen kinds; none: all"}
-    )
-    rooms: str | None = field(default=None, metadata={"help": "folder of room responses"})
-    simulated_rooms: int = field(default=5, metadata={"help": "room responses to simulate"})
-    snr_db: list[float] = field(
-        default_factory=lambda: [0.0], metadata={"help": "SNRs of all noise conditions, dB"}
-    )
-    train_utterances: int | None = field(default=None, metadata={"help": "subset; default all"})
-    test_utterances: int | None = field(default=None, metadata={"help": "subset; default all"})
-    cka_utterances: int = field(default=600, metadata={"help": "test utterances for CKA"})
-    num_units: int = field(default=64, metadata={"help": "k-means clusters of each layer"})
-    speakers_from: str = field(
-        default="test", metadata={"help": "train: the test speakers are those of the train split"}
-    )
-    strip_stress: bool = field(default=True, metadata={"help": "39 phones instead of 69"})
-    output_dir: str = field(default="runs/evaluation", metadata={"help": "for results and report"})
-    num_workers: int = field(default=os.cpu_count() or 1, metadata={"help": "threads"})
-    bf16: bool = field(default=True, metadata={"help": "autocast the encoders to bfloat16"})
-    device: str = field(default="cpu", metadata={"help": "cpu or cuda"})
+    probes: list[str] = option(list(PROBES), "what to measure")
+    noise: str | None = option(None, "folder of noise recordings")
+    seen_split: str = option("test", "split of noise of seen kinds; none: all rows")
+    unseen_split: str = option("test_unseen", "split of noise of unseen kinds; none: all rows")
+    rooms: str | None = option(None, "folder of room responses")
+    simulated_rooms: int = option(5, "room responses to simulate")
+    snr_db: list[float] = option([0.0], "SNRs of all noise conditions, dB")
+    train_utterances: int | None = option(None, "subset; default all")
+    test_utterances: int | None = option(None, "subset; default all")
+    cka_utterances: int = option(600, "test utterances for CKA")
+    num_units: int = option(64, "k-means clusters of each layer")
+    speakers_from: str = option("test", "train: the test speakers are those of the train split")
+    strip_stress: bool = option(True, "39 phones instead of 69")
+    output_dir: str = option("runs/evaluation", "for results and report")
+    num_workers: int = option(os.cpu_count() or 1, "threads")
+    bf16: bool = option(True, "autocast the encoders to bfloat16")
+    device: str = option("cpu", "cpu or cuda")
 
 
 def make_conditions(arguments: EvaluationScriptArguments) -> list:
@@ -119,8 +103,7 @@ def make_conditions(arguments: EvaluationScriptArguments) -> list:
             conditions += [BackgroundNoise(bank, snr, name=name) for snr in arguments.snr_db]
     responses = synthesize_rirs(arguments.simulated_rooms)
     if arguments.rooms:
-        files = sorted(Path(arguments.rooms).rglob("*"))
-        responses += [read_audio(f) for f in files if f.suffix.lower() in AUDIO_SUFFIXES]
+        responses += [read_audio(cell) for cell in load_corpus(arguments.rooms)["audio"]]
     if responses:
         conditions.append(Reverberation(responses))
     return conditions
@@ -180,7 +163,10 @@ def read_split(
 ) -> EvaluationSet:
     """Return one split of the corpus, or a deterministic subset of it."""
     # Decoding now leaves damaged and silent files out, instead of stopping at them later.
-    corpus = load_corpus(arguments.corpus, split=split, decode=count is None)
+    corpus = load_corpus(
+        arguments.corpus, split, decode=count is None,
+        segment_seconds=arguments.segment_seconds or None,
+    )  # fmt: skip
     return EvaluationSet.from_corpus(corpus, arguments.strip_stress, keep).subset(count)
 
 

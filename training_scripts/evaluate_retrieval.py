@@ -10,7 +10,7 @@ matches. Options: `--help`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
@@ -23,23 +23,19 @@ from hf_rspin.evaluation.features import EncoderFeatures, needs_no_model
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 from hf_rspin.training.run import show_progress
+from hf_rspin.utils import option
 
 
 @dataclass
 class RetrievalArguments:
     """What is compared on which takes."""
 
-    corpus: str = field(default="", metadata={"help": "folder of takes, a folder per word"})
-    encoders: list[str] = field(
-        default_factory=lambda: ["bundled"],
-        metadata={"help": "folders or Hub ids, bundled, log-mel or mfcc"},
-    )
-    layers: list[int] = field(
-        default_factory=lambda: [-1], metadata={"help": "hidden states compared; -1 is the last"}
-    )
-    takes: int = field(default=20, metadata={"help": "takes of each word, drawn at random"})
-    max_seconds: float = field(default=6.0, metadata={"help": "longer takes are left out"})
-    seed: int = field(default=0, metadata={"help": "which takes are drawn"})
+    corpus: str = option("", "folder of takes, a folder per word")
+    encoders: list[str] = option(["bundled"], "folders or Hub ids, bundled, log-mel or mfcc")
+    layers: list[int] = option([-1], "hidden states compared; -1 is the last")
+    takes: int = option(20, "takes of each word, drawn at random")
+    max_seconds: float = option(6.0, "longer takes are left out")
+    seed: int = option(0, "which takes are drawn")
 
 
 def choose(corpus: datasets.Dataset, arguments: RetrievalArguments) -> tuple[list[int], list[str]]:

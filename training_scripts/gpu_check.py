@@ -141,7 +141,7 @@ def check_spin_loss(setting: Setting) -> str:
     generator = torch.Generator().manual_seed(0)
     inputs = [normalize(torch.randn(n, 32, generator=generator), dim=-1) for n in (300, 300, 24)]
     exact = [one.double().requires_grad_() for one in inputs]
-    wanted = naive_spin_loss_float64(*exact)
+    wanted = naive_spin_loss(*exact)
     ours = [one.to(setting.device).requires_grad_() for one in inputs]
     found = spin_loss(*ours).loss
     torch.testing.assert_close(found.cpu().double(), wanted, rtol=1e-4, atol=1e-5)
@@ -150,24 +150,6 @@ def check_spin_loss(setting: Setting) -> str:
     if worst > 1e-3:
         raise AssertionError(f"gradients differ by {worst:.1e} of their norm")
     return f"loss {found.item():.4f}, gradients within {worst:.1e} of float64"
-
-
-def naive_spin_loss_float64(clean: Tensor, perturbed: Tensor, codes: Tensor) -> Tensor:
-    """Return `naive_spin_loss` without its casts to float32."""
-    scores = [view @ codes.T for view in (clean, perturbed)]
-    with torch.no_grad():
-        targets = []
-        for score in scores:
-            weights = torch.exp(score / 0.02)
-            for _ in range(3):
-                weights = weights / weights.sum(0, keepdim=True) / weights.shape[1]
-                weights = weights / weights.sum(1, keepdim=True) / weights.shape[0]
-            targets.append(weights * len(weights))
-    losses = [
-        -(target * (score / 0.1).log_softmax(1)).sum(1).mean()
-        for score, target in zip(scores, reversed(targets), strict=True)
-    ]
-    return sum(losses) / 2
 
 
 def check_precision(dtype: torch.dtype, setting: Setting) -> str:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
+from hf_rspin.folder_repair import repair_folder
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkippedFiles
@@ -43,6 +44,7 @@ from hf_rspin.units import (
 )
 from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import FrameFeatures
+from hf_rspin.utils import option
 
 RESULTS = ("units", "units.partial", "kmeans", "pieces")
 
@@ -51,24 +53,16 @@ RESULTS = ("units", "units.partial", "kmeans", "pieces")
 class PseudoLabelArguments:
     """What the units are."""
 
-    output_dir: str = field(default="", metadata={"help": "where the labels go"})
-    units: str = field(
-        default="spin", metadata={"help": "spin (codes of --model), layer (k-means), or mfcc"}
-    )
-    model: str | None = field(default=None, metadata={"help": "Spin model, or encoder for layer"})
-    layer: int = field(default=9, metadata={"help": "hidden state to cluster, for `layer`"})
-    num_clusters: int = field(default=512, metadata={"help": "k-means clusters (mfcc, layer)"})
-    kmeans_seconds: float = field(
-        default=36000.0, metadata={"help": "audio that k-means is fitted on"}
-    )
-    vocab_size: int = field(
-        default=40_000, metadata={"help": "acoustic pieces, base units counted; 0: units only"}
-    )
-    bf16: bool = field(default=False, metadata={"help": "bfloat16 autocast in the encoder"})
-    device: str = field(
-        default="cuda" if torch.cuda.is_available() else "cpu", metadata={"help": "cpu or cuda"}
-    )
-    seed: int = field(default=0, metadata={"help": "seed of k-means"})
+    output_dir: str = option("", "where the labels go")
+    units: str = option("spin", "spin (codes of --model), layer (k-means), or mfcc")
+    model: str | None = option(None, "Spin model, or encoder for layer")
+    layer: int = option(9, "hidden state to cluster, for `layer`")
+    num_clusters: int = option(512, "k-means clusters (mfcc, layer)")
+    kmeans_seconds: float = option(36000.0, "audio that k-means is fitted on")
+    vocab_size: int = option(40_000, "acoustic pieces, base units counted; 0: units only")
+    bf16: bool = option(False, "bfloat16 autocast in the encoder")
+    device: str = option("cuda" if torch.cuda.is_available() else "cpu", "cpu or cuda")
+    seed: int = option(0, "seed of k-means")
 
     def __post_init__(self) -> None:
         if self.units not in ("spin", "layer", "mfcc"):
@@ -106,7 +100,10 @@ def provenance_of(
     settings = {"units": arguments.units, **corpus_key(corpus)}
     if model is not None:
         weights = fingerprint(*(tensor for _, tensor in sorted(model.state_dict().items())))
-        settings |= {"model": arguments.model, "weights": weights, "bf16": arguments.bf16}
+        normalize = wants_normalized(resolve_encoder(arguments.model), model.config)
+        settings |= {"weights": weights, "bf16": arguments.bf16, "normalize": normalize}
+    if arguments.units == "spin":
+        settings["spin_layer"] = model.config.spin_layer
     if arguments.units == "layer":
         settings["layer"] = arguments.layer
     if arguments.units != "spin":
@@ -181,6 +178,7 @@ def main() -> None:
         check_size(arguments, corpus)
         model = load_model(arguments)
         features = load_features(arguments, model)
+        repair_folder(output / "units")
         check_provenance(output, provenance_of(arguments, model, corpus), RESULTS)
     with exit_on_user_error(WHILE_RUNNING):
         if (output / "units").exists():

@@ -12,7 +12,7 @@ import csv
 import ctypes
 import shutil
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from hf_rspin.audio import SAMPLING_RATE
+from hf_rspin.utils import option
 
 # espeak-ng/speak_lib.h
 AUDIO_OUTPUT_RETRIEVAL = 1
@@ -52,14 +53,11 @@ COLUMNS = (
 class SampleArguments:
     """What to make and where to put it."""
 
-    output_dir: str = field(
-        default="hf_rspin/resources/sample",
-        metadata={"help": "Folder that is emptied, then filled with FLAC files and metadata.csv."},
+    output_dir: str = option(
+        "hf_rspin/resources/sample",
+        "Folder that is emptied, then filled with FLAC files and metadata.csv.",
     )
-    config: str = field(
-        default="training_scripts/configs/sample.yaml",
-        metadata={"help": "Voices, sentences and phone set."},
-    )
+    config: str = option("training_scripts/configs/sample.yaml", "Voices, sentences and phone set.")
 
 
 class _EventId(ctypes.Union):

@@ -9,7 +9,7 @@ MFCC stand beside them.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -19,16 +19,15 @@ from hf_rspin.evaluation.table import layer_summary, markdown_table
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.resources import load_sample
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
+from hf_rspin.utils import option
 
 
 @dataclass
 class UnitArguments:
     """What to measure."""
 
-    encoders: list[str] = field(
-        default_factory=lambda: ["bundled"], metadata={"help": "folders, Hub ids, or bundled"}
-    )
-    num_units: int = field(default=100, metadata={"help": "k-means clusters"})
+    encoders: list[str] = option(["bundled"], "folders, Hub ids, or bundled")
+    num_units: int = option(100, "k-means clusters")
 
 
 def main() -> None:

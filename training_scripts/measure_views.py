@@ -12,17 +12,18 @@ transform that has a name, its cost and how far it moves sound in time.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+from benchmarks.speed import synthetic_speech
 
 from hf_rspin.audio import SAMPLING_RATE, read_audio
 from hf_rspin.data import load_corpus
 from hf_rspin.evaluation.table import markdown_table
 from hf_rspin.evaluation.voices import envelope_ratio, median_f0, vowel_envelope
 from hf_rspin.seeding import example_generator
-from hf_rspin.training.benchmark import synthetic_speech
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
+from hf_rspin.utils import option
 from hf_rspin.views import (
     TRANSFORMS,
     NoiseBank,
@@ -44,10 +45,10 @@ LOWEST_F0 = 30.0  # Hz; a search below it would need frames longer than a syllab
 class ViewMeasurementArguments:
     """What to measure."""
 
-    corpus: str = field(default="", metadata={"help": "folder of speech, table, or Hub dataset"})
-    corpus_split: str | None = field(default=None, metadata={"help": "none: all rows"})
-    num_utterances: int = field(default=300, metadata={"help": "drawn at random"})
-    seed: int = field(default=0, metadata={"help": "of utterances, voices and views"})
+    corpus: str = option("", "folder of speech, table, or Hub dataset")
+    corpus_split: str | None = option(None, "none: all rows")
+    num_utterances: int = option(300, "drawn at random")
+    seed: int = option(0, "of utterances, voices and views")
 
     def __post_init__(self) -> None:
         if not self.corpus:

@@ -7,13 +7,11 @@ The same as `train.py --objective masked_prediction`. Stopped or killed at any m
 command goes on where it stopped. Several GPUs: start it with `torchrun --nproc_per_node N`.
 """
 
+from functools import partial
+
 from train import main as train
 
-
-def main() -> None:
-    """Train this objective."""
-    train("masked_prediction")
-
+main = partial(train, "masked_prediction")
 
 if __name__ == "__main__":
     main()

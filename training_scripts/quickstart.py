@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
 import torch
-from transformers import AutoConfig, AutoModel, set_seed
+from transformers import PreTrainedConfig, set_seed
 from transformers.utils import logging as transformers_logging
 
 from hf_rspin.data import SkippedFiles, TwoViewDataset, load_corpus
@@ -39,7 +39,9 @@ from hf_rspin.evaluation import (
 from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.report import evaluation_report
 from hf_rspin.evaluation.table import layer_summary, markdown_table
+from hf_rspin.models.encoder import layers_of
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
+from hf_rspin.models.loading import load_encoder, plain_config
 from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.resources import encoder_folder, load_sample, sample_noises
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
@@ -54,7 +56,7 @@ from hf_rspin.units import (
     kmeans_units,
     layer_features,
 )
-from hf_rspin.utils import write_text
+from hf_rspin.utils import option, write_text
 from hf_rspin.views import NoiseBank, RSpinViews
 
 SUMMARY = """R-Spin adapted a speech encoder without labels: two noisy views of each utterance, one
@@ -67,20 +69,18 @@ training."""
 class QuickstartArguments:
     """All that can be changed."""
 
-    output_dir: str = field(default="runs/quickstart", metadata={"help": "for model and report"})
-    audio: str | None = field(default=None, metadata={"help": "your folder; none: the sample"})
-    encoder: str = field(default=str(encoder_folder()), metadata={"help": "folder or Hub id"})
-    layer: int = field(default=1, metadata={"help": "hidden state that the units cluster"})
-    num_units: int = field(default=100, metadata={"help": "k-means clusters"})
-    vocab_size: int = field(default=150, metadata={"help": "acoustic pieces"})
-    codebook_size: int = field(default=32, metadata={"help": "codes of the Spin loss"})
-    steps: int = field(default=120, metadata={"help": "updates"})
-    batch_seconds: float = field(default=24.0, metadata={"help": "seconds of each view per update"})
-    learning_rate: float = field(default=5e-4, metadata={"help": "peak learning rate"})
-    most_seconds: float = field(
-        default=1800.0, metadata={"help": "of your audio, a random part this long is used"}
-    )
-    seed: int = field(default=0, metadata={"help": "seed of everything"})
+    output_dir: str = option("runs/quickstart", "for model and report")
+    audio: str | None = option(None, "your folder; none: the sample")
+    encoder: str = option(str(encoder_folder()), "folder or Hub id")
+    layer: int = option(1, "hidden state that the units cluster")
+    num_units: int = option(100, "k-means clusters")
+    vocab_size: int = option(150, "acoustic pieces")
+    codebook_size: int = option(32, "codes of the Spin loss")
+    steps: int = option(120, "updates")
+    batch_seconds: float = option(24.0, "seconds of each view per update")
+    learning_rate: float = option(5e-4, "peak learning rate")
+    most_seconds: float = option(1800.0, "of your audio, a random part this long is used")
+    seed: int = option(0, "seed of everything")
 
     def __post_init__(self) -> None:
         for name in ("num_units", "codebook_size", "steps", "batch_seconds"):
@@ -100,7 +100,8 @@ def check_encoder(arguments: QuickstartArguments) -> None:
         ValueError: there is no such encoder or layer.
     """
     arguments.encoder = resolve_encoder(arguments.encoder)
-    count = AutoConfig.from_pretrained(arguments.encoder).num_hidden_layers
+    content, _ = PreTrainedConfig.get_config_dict(arguments.encoder)
+    count = plain_config(content).num_hidden_layers
     if not 0 <= arguments.layer <= count:
         raise ValueError(f"--layer is {arguments.layer}; this encoder has layers 0 to {count}.")
 
@@ -130,9 +131,8 @@ def make_labels(
     arguments: QuickstartArguments, train: datasets.Dataset, output: Path
 ) -> tuple[FrameLabels, AcousticPieces]:
     """Cluster a layer of the encoder into units, and join units to acoustic pieces."""
-    encoder = AutoModel.from_pretrained(
-        arguments.encoder, num_hidden_layers=arguments.layer, dtype=torch.float32
-    )
+    encoder = load_encoder(arguments.encoder)
+    del layers_of(encoder)[arguments.layer + 1 :]  # one more: behind the last one may be a norm
     normalize = wants_normalized(arguments.encoder, encoder.config)
     features = layer_features(encoder, arguments.layer, has_fast_bfloat16(), normalize)
     kmeans = KMeans(arguments.num_units, arguments.seed, f"layer {arguments.layer}")

@@ -63,7 +63,7 @@ def _two_views(
 OBJECTIVES = {
     "spin": _two_views("TwoView", "ViewArguments", "ModelArguments", build="build_spin"),
     "rspin": _two_views(
-        "TwoView", "ViewArguments", "ModelArguments", "RSpinArguments", build="build_noisy_rspin"
+        "TwoView", "ViewArguments", "ModelArguments", "RSpinArguments", build="build_rspin"
     ),
     "laser": _two_views("Laser", "LaserViewArguments", "LaserModelArguments", build="build_laser"),
     "score": _two_views("Laser", "LaserViewArguments", "LaserModelArguments", build="build_laser"),

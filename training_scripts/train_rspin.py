@@ -8,13 +8,11 @@ The same as `train.py --objective rspin`. Stopped or killed at any moment, the s
 goes on where it stopped. Several GPUs: start it with `torchrun --nproc_per_node N`.
 """
 
+from functools import partial
+
 from train import main as train
 
-
-def main() -> None:
-    """Train this objective."""
-    train("rspin")
-
+main = partial(train, "rspin")
 
 if __name__ == "__main__":
     main()

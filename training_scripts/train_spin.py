@@ -7,13 +7,11 @@ The same as `train.py --objective spin`. Stopped or killed at any moment, the sa
 goes on where it stopped. Several GPUs: start it with `torchrun --nproc_per_node N`.
 """
 
+from functools import partial
+
 from train import main as train
 
-
-def main() -> None:
-    """Train this objective."""
-    train("spin")
-
+main = partial(train, "spin")
 
 if __name__ == "__main__":
     main()

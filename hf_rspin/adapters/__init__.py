@@ -4,7 +4,6 @@ from hf_rspin.adapters.arguments import AdapterArguments, trained_heads, untrain
 from hf_rspin.adapters.gradients import AdapterGradientCheck, check_adapter_gradients
 from hf_rspin.adapters.loading import (
     adapted_model,
-    changed_settings,
     is_adapter,
     load_adapted,
     save_config,
@@ -18,7 +17,6 @@ __all__ = [
     "ReadConfig",
     "adapted_model",
     "add_lora",
-    "changed_settings",
     "check_adapter_gradients",
     "is_adapter",
     "load_adapted",

@@ -96,24 +96,20 @@ class AdapterArguments(AdapterOptions):
 
 def trained_heads(model: PreTrainedModel) -> list[str]:
     """Return the names of the modules beside the encoder that a loss trains."""
-    if model.base_model is model:
-        return []
-    return [
-        name
-        for name, module in model.named_children()
-        if module is not model.base_model and any(p.requires_grad for p in module.parameters())
-    ]
+    return [name for name, trains in _heads(model).items() if trains]
 
 
 def untrained_heads(model: PeftModel) -> list[str]:
     """Return the names of heads that neither train nor are saved with the adapter."""
-    inner = model.get_base_model()
-    if inner.base_model is inner:
-        return []
-    return [
-        name
-        for name, module in inner.named_children()
-        if module is not inner.base_model
-        and any(True for _ in module.parameters())
-        and not any(p.requires_grad for p in module.parameters())
-    ]
+    return [name for name, trains in _heads(model.get_base_model()).items() if not trains]
+
+
+def _heads(model: PreTrainedModel) -> dict[str, bool]:
+    """Return whether each module beside the encoder that has parameters trains, by name."""
+    children = {} if model.base_model is model else dict(model.named_children())
+    flags = {
+        name: [parameter.requires_grad for parameter in module.parameters()]
+        for name, module in children.items()
+        if module is not model.base_model
+    }
+    return {name: any(found) for name, found in flags.items() if found}

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
-from transformers import AutoConfig, AutoModel, AutoModelForCTC, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForCTC, PreTrainedConfig, PreTrainedModel
 
 from hf_rspin import models
 from hf_rspin.adapters.lora import make_lora_work
+from hf_rspin.models.encoder import family_of
 from hf_rspin.models.folders import BUNDLED, encoder_folder, is_bundled
+from hf_rspin.utils import write_json
 
 logger = logging.getLogger(__name__)
 
 ADAPTER_CONFIG = "adapter_config.json"
-# what the weights of an adapter are good for
-ADAPTER_SETTINGS = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width",
-            "scale", "reduction", "modules_to_save")  # fmt: skip
 
 
 def is_adapter(folder: str | Path) -> bool:
@@ -43,14 +41,10 @@ def save_config(model: PeftModel, folder: str | Path) -> None:
     """
     base = adapted_model(model)
     base.config.architectures = [type(base).__name__]
-    for place in (_place(folder, name) for name in model.peft_config):
+    for name in model.peft_config:
+        place = Path(folder) if name == "default" else Path(folder) / name
         base.config.save_pretrained(place)
         _name_base(place / ADAPTER_CONFIG)
-
-
-def _place(folder: str | Path, adapter: str) -> Path:
-    """Return where peft saves one of several adapters."""
-    return Path(folder) if adapter == "default" else Path(folder) / adapter
 
 
 def _name_base(path: Path) -> None:
@@ -59,39 +53,7 @@ def _name_base(path: Path) -> None:
     if name and Path(name).is_dir():
         place = Path(name).resolve()
         name = BUNDLED if place == encoder_folder().resolve() else str(place)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(adapter | {"base_model_name_or_path": name}, indent=2))
-        temporary.replace(path)
-
-
-def changed_settings(model: PreTrainedModel | PeftModel, folder: str | Path) -> list[str]:
-    """Return what a run that goes on from a checkpoint changed in its adapter, for a message.
-
-    Args:
-        model: that trains now.
-        folder: the checkpoint.
-    """
-    now, place = {}, Path(folder)
-    if isinstance(model, PeftModel):
-        now = model.peft_config[model.active_adapter].to_dict()
-        place = _place(folder, model.active_adapter)
-    saved = json.loads((place / ADAPTER_CONFIG).read_text()) if is_adapter(place) else {}
-    kinds = [str(_plain(settings.get("peft_type"))) for settings in (saved, now)]
-    if kinds[0] != kinds[1]:
-        return ["adapter was {} and is {}".format(*(kind.lower() for kind in kinds))]
-    changed = []
-    for name in ADAPTER_SETTINGS:
-        before, value = (_plain(settings.get(name)) for settings in (saved, now))
-        if before != value:
-            changed.append(f"{name} was {before} and is {value}")
-    return changed
-
-
-def _plain(value: Any) -> Any:
-    """Return a setting as JSON has it; the order of names says nothing."""
-    if isinstance(value, set | list | tuple):
-        return sorted(value)
-    return value.value if isinstance(value, Enum) else value
+        write_json(path, adapter | {"base_model_name_or_path": name}, indent=2)
 
 
 def load_adapted(
@@ -128,22 +90,33 @@ def load_adapted(
     return adapted
 
 
+def _config_of(name: str) -> PreTrainedConfig:
+    """Return the config of an encoder; code that its folder names is not run.
+
+    Raises:
+        ValueError: its type is not known.
+    """
+    family_of(PreTrainedConfig.get_config_dict(name)[0].get("model_type"))
+    return AutoConfig.from_pretrained(name, trust_remote_code=False)
+
+
 def _load_base(folder: str, name: str) -> PreTrainedModel:
     """Load the base with the config in `folder`; heads it lacks come with the adapter."""
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = _config_of(folder)
     architecture = (config.architectures or [""])[0]
     loader = AutoModelForCTC if architecture.endswith("ForCTC") else AutoModel
     if architecture in models.__all__:
         loader = getattr(models, architecture)
         config = loader.with_fields(config)
     try:
-        found = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
+        found = _config_of(name).model_type
         model, report = loader.from_pretrained(
             name,
             config=config,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            trust_remote_code=False,
         )
     except OSError as error:
         raise ValueError(

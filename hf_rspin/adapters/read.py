@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hf_rspin.adapters.peft_registration import register
 from hf_rspin.adapters.side_network import SideNetwork
+from hf_rspin.utils import option
 
 READ = "READ"
 REDUCTIONS = ("mean", "last")
@@ -44,18 +45,14 @@ class ReadConfig(PeftConfig):
         ValueError: a value that cannot be meant.
     """
 
-    width: int = field(default=128, metadata={"help": "size of the recurrent state"})
-    scale: float = field(default=1.0, metadata={"help": "factor of the correction"})
-    reduction: str = field(default="mean", metadata={"help": "mean or last"})
-    target_modules: list[str] | str | None = field(
-        default=None, metadata={"help": "name of the transformer stack; none: encoder"}
+    width: int = option(128, "size of the recurrent state")
+    scale: float = option(1.0, "factor of the correction")
+    reduction: str = option("mean", "mean or last")
+    target_modules: list[str] | str | None = option(
+        None, "name of the transformer stack; none: encoder"
     )
-    exclude_modules: list[str] | str | None = field(
-        default=None, metadata={"help": "stacks to leave alone"}
-    )
-    modules_to_save: list[str] | None = field(
-        default=None, metadata={"help": "heads to train and save beside"}
-    )
+    exclude_modules: list[str] | str | None = option(None, "stacks to leave alone")
+    modules_to_save: list[str] | None = option(None, "heads to train and save beside")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,11 +5,12 @@ Only the standard library is imported here, so that `--help` starts fast.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_rspin.training.arguments import CorpusArguments, EncoderArguments, split_name
 from hf_rspin.training.optimization import SpeechOptions
+from hf_rspin.utils import option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,31 +28,22 @@ SAME_TARGET = {"words": "text", "characters": "text"}
 class CtcCorpusArguments(CorpusArguments):
     """Which utterances to train and to measure on, and what is to be recognised in them."""
 
-    min_seconds: float = field(default=0.3, metadata={"help": "shorter utterances are left out"})
-    max_seconds: float = field(
-        default=20.0,
-        metadata={"help": "longer ones are left out of training: a transcript cannot be cropped"},
+    min_seconds: float = option(0.3, "shorter utterances are left out")
+    max_seconds: float = option(
+        20.0, "longer ones are left out of training: a transcript cannot be cropped"
     )
-    segment_seconds: float = field(
-        default=0.0, metadata={"help": "not used: a transcript cannot be cut; 0"}
+    segment_seconds: float = option(0.0, "not used: a transcript cannot be cut; 0")
+    dev_split: str | None = option(
+        None, "split to watch training on; none: a part of the training data is held"
     )
-    dev_split: str | None = field(
-        default=None,
-        metadata={"help": "split to watch training on; none: a part of the training data is held"},
+    test_split: str | None = option(None, "split to measure once, at the end; none: no test")
+    dev_fraction: float = option(
+        0.1, "share of speakers (of utterances, if few) held out without dev_split"
     )
-    test_split: str | None = field(
-        default=None, metadata={"help": "split to measure once, at the end; none: no test"}
-    )
-    dev_fraction: float = field(
-        default=0.1,
-        metadata={"help": "share of speakers (of utterances, if few) held out without dev_split"},
-    )
-    target: str = field(default="auto", metadata={"help": "column: text (words), phones, or auto"})
-    text_case: str = field(default="lower", metadata={"help": "text: lower, upper or keep"})
-    keep_punctuation: bool = field(
-        default=False, metadata={"help": "text: leave punctuation and symbols in"}
-    )
-    strip_stress: bool = field(default=True, metadata={"help": "phones: IY0 -> IY"})
+    target: str = option("auto", "column: text (words), phones, or auto")
+    text_case: str = option("lower", "text: lower, upper or keep")
+    keep_punctuation: bool = option(False, "text: leave punctuation and symbols in")
+    strip_stress: bool = option(True, "phones: IY0 -> IY")
 
     def __post_init__(self) -> None:
         """Read the word none, and refuse what cannot be meant.
@@ -87,11 +79,9 @@ class CtcModelArguments(EncoderArguments):
     of the encoder's config.
     """
 
-    freeze_feature_encoder: bool = field(
-        default=True, metadata={"help": "the convolutions keep their weights"}
-    )
-    num_trainable_layers: int | None = field(
-        default=None, metadata={"help": "top transformer layers that train; all when left out"}
+    freeze_feature_encoder: bool = option(True, "the convolutions keep their weights")
+    num_trainable_layers: int | None = option(
+        None, "top transformer layers that train; all when left out"
     )
 
     def build(
@@ -108,26 +98,27 @@ class CtcModelArguments(EncoderArguments):
             prior: how often each class comes (classes,), where a fresh head starts.
 
         Raises:
-            ValueError: see `build_model` and `freeze_encoder`.
+            ValueError: see `build_model` and `freeze_lower_layers`.
         """
         from hf_rspin.ctc.model import build_ctc
 
-        return build_ctc(self, tokenizer, adapter, prior)
+        options = {
+            "freeze_feature_encoder": self.freeze_feature_encoder,
+            "num_trainable_layers": self.num_trainable_layers,
+        }
+        changes = self.changes(without=tuple(options))
+        return build_ctc(self.encoder, changes, tokenizer, adapter, prior, **options)
 
 
 @dataclass
 class CtcOptions(SpeechOptions):
     """The optimisation of CTC: AdamW, linear warm-up and decay."""
 
-    max_steps: int = field(
-        default=5000, metadata={"help": "Number of updates; -1 counts num_train_epochs."}
-    )
-    learning_rate: float = field(default=1e-4, metadata={"help": "Peak of the schedule."})
-    warmup_steps: float = field(
-        default=0.1, metadata={"help": "Updates of warm-up, or below 1 their share."}
-    )
-    weight_decay: float = field(default=0.005, metadata={"help": "Weight decay of the optimiser."})
-    max_grad_norm: float = field(default=1.0, metadata={"help": "Gradient clipping."})
+    max_steps: int = option(5000, "Number of updates; -1 counts num_train_epochs.")
+    learning_rate: float = option(1e-4, "Peak of the schedule.")
+    warmup_steps: float = option(0.1, "Updates of warm-up, or below 1 their share.")
+    weight_decay: float = option(0.005, "Weight decay of the optimiser.")
+    max_grad_norm: float = option(1.0, "Gradient clipping.")
 
     def __post_init__(self):
         """Set what the parent's checks derive otherwise: every metric is an error or a loss."""

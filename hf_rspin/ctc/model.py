@@ -2,102 +2,82 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from peft import PeftModel
-from transformers import (
-    Data2VecAudioForCTC,
-    HubertForCTC,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizer,
-    SEWDForCTC,
-    UniSpeechSatForCTC,
-    Wav2Vec2ForCTC,
-    WavLMForCTC,
-)
+from transformers import CONFIG_MAPPING, PreTrainedModel, PreTrainedTokenizer
 
 from hf_rspin.adapters import AdapterArguments
-from hf_rspin.ctc.freezing import freeze_encoder
 from hf_rspin.ctc.head import init_bias_from_prior
-from hf_rspin.models import use_sdpa_attention
+from hf_rspin.models.attention import choose_attention
 from hf_rspin.training.builders import build_model
-
-if TYPE_CHECKING:
-    from hf_rspin.ctc.arguments import CtcModelArguments
+from hf_rspin.training.freezing import freeze_lower_layers
 
 HEAD = "lm_head"
-CTC_CLASSES = {
-    "hubert": HubertForCTC,
-    "wavlm": WavLMForCTC,
-    "wav2vec2": Wav2Vec2ForCTC,
-    "data2vec-audio": Data2VecAudioForCTC,
-    "unispeech-sat": UniSpeechSatForCTC,
-    "sew-d": SEWDForCTC,
-}
-# by `model_type`, where no `apply_spec_augment` switches masking in training off
-UNMASKED = {"data2vec-audio": {"mask_time_prob": 0.0}}
 FROM_VOCABULARY = ("vocab_size", "pad_token_id")
-# decide how a model runs, and are no part of what a config saves
-RUNTIME = ("_attn_implementation", "dtype", "name_or_path")
 
 
 def build_ctc(
-    arguments: CtcModelArguments,
+    encoder: str,
+    changes: dict[str, Any],
     tokenizer: PreTrainedTokenizer,
     adapter: AdapterArguments | None = None,
     prior: np.ndarray | None = None,
+    freeze_feature_encoder: bool = True,
+    num_trainable_layers: int | None = None,
 ) -> PreTrainedModel | PeftModel:
     """Load the encoder with a CTC head, in float32, a fresh one where the sizes differ.
 
     Args:
-        arguments: which encoder, and what of it trains.
+        encoder: folder, Hub id or bundled.
+        changes: config fields that differ from the folder's.
         tokenizer: its tokens are the classes.
         adapter: adapter to train with the head, instead of the encoder.
         prior: how often each class comes (classes,), where a fresh head starts.
+        freeze_feature_encoder: the convolutions keep their weights.
+        num_trainable_layers: top transformer layers that train; None for all.
 
     Raises:
-        ValueError: see `build_model` and `freeze_encoder`.
+        ValueError: see `build_model` and `freeze_lower_layers`.
     """
-    changes = arguments.changes(without=("freeze_feature_encoder", "num_trainable_layers"))
     model = build_model(
-        arguments.encoder,
-        CTC_CLASSES,
-        (f"{HEAD}.",),
-        lambda model_type: _changes(model_type, tokenizer, changes),
+        encoder, None, lambda model_type: _changes(model_type, tokenizer, changes)
     )
-    model.config = _plain_config(model.config)
-    if model.config.model_type == "wavlm":
-        use_sdpa_attention(model.base_model)
+    choose_attention(model.base_model)
     if prior is not None:
         init_bias_from_prior(model.lm_head, prior)
     if adapter is None or adapter.adapter == "none":
-        freeze_encoder(model, arguments.freeze_feature_encoder, arguments.num_trainable_layers)
+        _freeze(model, freeze_feature_encoder, num_trainable_layers)
         return model
-    freeze_encoder(model)
-    return adapter.wrap(model, (HEAD,), arguments.num_trainable_layers)
+    _freeze(model)
+    return adapter.wrap(model, (HEAD,), num_trainable_layers)
 
 
 def _changes(model_type: str, tokenizer: PreTrainedTokenizer, given: dict) -> dict:
     for name in FROM_VOCABULARY:
         if name in given:
             raise ValueError(f"encoder_config names {name}, which the corpus decides.")
+    has_switch = "apply_spec_augment" in CONFIG_MAPPING[model_type].__dataclass_fields__
     return {
         "ctc_loss_reduction": "mean",
         "ctc_zero_infinity": True,
-        **UNMASKED.get(model_type, {"apply_spec_augment": False}),
+        **({"apply_spec_augment": False} if has_switch else {"mask_time_prob": 0.0}),  # no masking
         **given,
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
     }
 
 
-def _plain_config(config: PreTrainedConfig) -> PreTrainedConfig:
-    """Return a config of the encoder's own fields: no heads or code of the folder it came from."""
-    own = {field.name for field in fields(config)} - {"architectures"}
-    plain = type(config).from_dict({k: v for k, v in config.to_dict().items() if k in own})
-    for name in RUNTIME:
-        setattr(plain, name, getattr(config, name))
-    return plain
+def _freeze(
+    model: PreTrainedModel, feature_encoder: bool = True, num_trainable_layers: int | None = None
+) -> None:
+    """Freeze what does not train, in place; the head always trains."""
+    if feature_encoder or num_trainable_layers is not None:
+        model.freeze_feature_encoder()  # also stops its backward pass, which the flags do not
+    freeze_lower_layers(model, num_trainable_layers)
+    config = model.config.to_dict()
+    masks = config.get("apply_spec_augment", True) and config["mask_time_prob"] > 0
+    for name, parameter in model.base_model.named_parameters(recurse=False):
+        if name == "masked_spec_embed" and (num_trainable_layers is not None or not masks):
+            parameter.requires_grad_(False)  # several processes would wait for its gradient

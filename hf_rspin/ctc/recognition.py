@@ -17,6 +17,7 @@ from hf_rspin.audio import SAMPLING_RATE, AudioError
 from hf_rspin.ctc.splits import EvaluationSplit
 from hf_rspin.data.skipped import SkippedFile, share_skipped, utterance_name
 from hf_rspin.evaluation.metrics import CharacterErrorRate, PhoneErrorRate, WordErrorRate
+from hf_rspin.utils import write_text
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,4 @@ def save_predictions(recognized: Sequence[Transcription], file: str | Path) -> N
     """Write id, reference and prediction of every utterance as csv, whole or not at all."""
     columns = ["id", "reference", "prediction"]
     rows = [[getattr(one, name) for name in columns] for one in recognized]
-    temporary = Path(file).with_suffix(".tmp")
-    pandas.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
-    temporary.replace(file)
+    write_text(file, pandas.DataFrame(rows, columns=columns).to_csv(index=False))

@@ -10,16 +10,26 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCTC, PreTrainedModel, Wav2Vec2Processor
+from transformers import (
+    AutoConfig,
+    AutoModelForCTC,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Processor,
+)
 
 from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.ctc.checks import count_unknown
 from hf_rspin.ctc.recognition import recognize, save_predictions, score
 from hf_rspin.ctc.splits import CtcSplits, EvaluationSplit
 from hf_rspin.ctc.trainer import CtcTrainer
-from hf_rspin.models import use_sdpa_attention
+from hf_rspin.models.attention import choose_attention
+from hf_rspin.models.encoder import family_of
 from hf_rspin.publishing.card_file import write_card
 from hf_rspin.training.run_card import info_of_run, portable
+from hf_rspin.utils import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +42,20 @@ def load_ctc_model(folder: str | Path) -> tuple[PreTrainedModel | PeftModel, Wav
 
     Returns:
         The model, and its feature extractor and tokenizer.
+
+    Raises:
+        ValueError: an encoder of a type that is not known; its code is not run.
     """
-    processor = Wav2Vec2Processor.from_pretrained(folder)
+    family_of(PreTrainedConfig.get_config_dict(folder)[0].get("model_type"))
+    # part by part: the processor's own loader runs code that a folder names
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    processor = Wav2Vec2Processor(Wav2Vec2FeatureExtractor.from_pretrained(folder), tokenizer)
     if is_adapter(folder):
         return load_adapted(folder).eval(), processor
-    model = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32)
-    if model.config.model_type == "wavlm":
-        use_sdpa_attention(model.base_model)
+    model = AutoModelForCTC.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False
+    )
+    choose_attention(model.base_model)
     return model.eval(), processor
 
 
@@ -73,6 +90,8 @@ def measure(trainer: CtcTrainer, splits: CtcSplits, saved: Path, folder: Path) -
     """
     model, processor = load_ctc_model(saved)
     model.to(trainer.args.device)
+    if splits.test is None and trainer.is_world_process_zero():  # of an earlier measurement
+        (folder / "test_predictions.csv").unlink(missing_ok=True)
     return {
         name: _measure_split(trainer, model, processor, split, folder / f"{name}_predictions.csv")
         for name, split in (("dev", splits.dev), ("test", splits.test))
@@ -105,15 +124,12 @@ def _measure_split(
 
 def write_results(trainer: CtcTrainer, results: dict, saved: Path, folder: Path) -> None:
     """Write results.json into `folder`, and a card that names the error rates into `saved`."""
-    file = folder / RESULTS
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(file)
+    write_text(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False))
     # in place of what the last log says of dev, in the precision of training
     measured = _for_card(trainer.run_arguments[0].corpus, results)
     adapter = results["adapter"] if is_adapter(saved) else None
     facts = replace(info_of_run(trainer), results=measured, adapter=adapter)
-    write_card(saved, AutoConfig.from_pretrained(saved), facts)
+    write_card(saved, AutoConfig.from_pretrained(saved, trust_remote_code=False), facts)
 
 
 def _for_card(corpus: str, results: dict) -> list[EvalResult]:

@@ -23,13 +23,12 @@ from hf_rspin.ctc.training_arguments import CtcTrainingArguments
 from hf_rspin.ctc.vocabulary import build_tokenizer, save_processor
 from hf_rspin.data import SkippedFiles
 from hf_rspin.models.folders import feature_extractor_of
-from hf_rspin.training.checkpoints import WEIGHT_FILES
+from hf_rspin.training.checkpoints import ADAPTER_FOLDER, WEIGHT_FILES
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.run import leave_process_group, resume_training, save_history
 
 logger = logging.getLogger(__name__)
 
-ADAPTER_FOLDER = "adapter"
 READ_SAVED = (
     "Adapter saved in %s: READ does not merge into the encoder, so no pipeline can load it; load "
     "it with hf_rspin.adapters.load_adapted, or with PeftModel.from_pretrained on the encoder."

@@ -72,7 +72,6 @@ class EvaluationSplit:
     num_empty: int = 0
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.references)
 
 
@@ -160,11 +159,12 @@ def _hold_out(
 
     Speakers are held out where that takes about `fraction` of them, else utterances.
     """
-    speakers = [str(s) for s in corpus["speaker"]] if "speaker" in corpus.column_names else []
-    if fraction * len(set(speakers)) >= 0.5:
+    speakers = corpus["speaker"][:] if "speaker" in corpus.column_names else []
+    num_speakers = len(set(speakers) - {None})
+    if fraction * num_speakers >= 0.5 and num_speakers > 1:
         stay, held = hold_out_speakers(speakers, fraction)
         count = len({speakers[i] for i in held})
-        what = f"{count} of {len(set(speakers))} speakers"
+        what = f"{count} of {num_speakers} speakers"
         name = "held-out speakers"
     else:
         count = max(1, round(fraction * len(corpus)))

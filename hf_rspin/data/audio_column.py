@@ -83,7 +83,13 @@ def rename_columns(rows: datasets.Dataset, columns: ColumnNames) -> datasets.Dat
     Raises:
         ValueError: a column is not there.
     """
-    for role, name in columns.given().items():
+    named = columns.given()
+    if len(set(named.values())) < len(named):
+        raise ValueError(
+            f"one column is named for several of {', '.join(named)} "
+            f"({', '.join(named.values())}); expected one for each."
+        )
+    for role, name in named.items():
         if name not in rows.column_names:
             raise ValueError(
                 f"{role}_column is {name!r}, but the columns are {', '.join(rows.column_names)}; "

@@ -123,7 +123,6 @@ class TwoViewDataset(Dataset):
         self.durations = np.minimum(self.full_durations, max_seconds)
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.durations)
 
     def __getitem__(self, key: tuple[int, int]) -> TwoViewExample:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import re
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -73,6 +74,12 @@ def split_of(name: str) -> str | None:
     if len(parts) > 1 and parts[0].lower().startswith(SPLIT_NAMES):
         return parts[0]
     return None
+
+
+def split_of_shard(name: str) -> str | None:
+    """Return the split of a parquet file by its folder or its name, as the Hub writes them."""
+    stem = re.sub(r"-\d+(-of-\d+)?$", "", PurePath(name).stem)
+    return split_of(name) or (stem if stem.lower().startswith(SPLIT_NAMES) else None)
 
 
 def describe_foreign(files: list[Path]) -> str:

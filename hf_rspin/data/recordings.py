@@ -10,8 +10,7 @@ import numpy as np
 import soundfile
 from tqdm.auto import tqdm
 
-from hf_rspin.audio import SAMPLING_RATE, AudioError, audio_name, read_segment
-from hf_rspin.data.corpus import check_audible
+from hf_rspin.audio import SAMPLING_RATE, AudioError, audio_name, check_audible, read_audio
 from hf_rspin.data.skipped import SkippedFile, SkippedFiles
 
 
@@ -51,7 +50,8 @@ def cut_recordings(
     for number, (row, start, seconds) in enumerate(tqdm(parts, desc="Cutting", unit="part")):
         cell = corpus[row]
         try:
-            waveform = read_segment(cell["audio"], start, seconds)
+            first, count = round(start * SAMPLING_RATE), round(seconds * SAMPLING_RATE)
+            waveform = read_audio(cell["audio"], start=first, stop=first + count)
             check_audible(waveform, f"{audio_name(cell['audio'])} at {start:.1f} s")
         except AudioError as error:
             skipped.add(SkippedFile(audio_name(cell["audio"]), str(error)))  # once for a file

@@ -58,10 +58,8 @@ def cut_at_pauses(
     """
     if not segment_seconds >= 1:
         raise ValueError(f"segment_seconds is {segment_seconds}; expected at least 1.")
-    limit, skipped = (
-        max(longer_than, segment_seconds),
-        SkippedFiles() if skipped is None else skipped,
-    )
+    limit = max(longer_than, segment_seconds)
+    skipped = SkippedFiles() if skipped is None else skipped
     long_rows = [row for row, seconds in enumerate(corpus["duration"]) if seconds > limit]
     if not long_rows:
         return corpus

@@ -42,7 +42,6 @@ class SkippedFiles:
         self.num_shared = 0  # of them known to the other processes
 
     def __len__(self) -> int:
-        """Return the number of different files."""
         return len(self.reasons)
 
     def add(self, skipped: SkippedFile) -> None:

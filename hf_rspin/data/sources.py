@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pandas
+import pyarrow.parquet as pq
 from datasets.exceptions import DatasetsError
 
 from hf_rspin.audio import AUDIO_SUFFIXES
@@ -21,10 +22,11 @@ from hf_rspin.data.folders import (
     list_folder,
     nearby,
     split_of,
+    split_of_shard,
 )
 from hf_rspin.data.memory import read_list
 from hf_rspin.data.skipped import SkippedFile, SkippedFiles
-from hf_rspin.data.tables import PATH_COLUMNS, as_text, load_parquet, parse_table
+from hf_rspin.data.tables import PATH_COLUMNS, as_text, load_parquet, parse_table, set_column
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,10 @@ def read_source(
     if isinstance(source, datasets.DatasetDict):
         rows = with_audio(_choose_split(source, split), Path(), columns)
         return rows, list(range(len(rows)))
+    if not isinstance(source, Iterable):
+        raise ValueError(
+            f"the corpus is {source!r}; expected a folder, a table, a data set or a list."
+        )
     rows = source if isinstance(source, datasets.Dataset) else read_list(source, columns.audio)
     rows = with_audio(rows, Path(), columns)
     return rows, _rows_of_split(rows, split, "the data set")
@@ -83,9 +89,10 @@ def is_corpus(item: object) -> bool:
 def _read_folder(folder: Path, columns: ColumnNames, skipped: SkippedFiles) -> datasets.Dataset:
     contents = list_folder(folder)
     if contents.metadata:
+        _tell_outside(contents, folder)
         return _read_metadata(contents.metadata, folder, columns)
     if contents.shards:
-        return with_audio(load_parquet(contents.shards), folder, columns)
+        return with_audio(_read_shards(contents.shards, folder), folder, columns)
     _tell_left_out(contents, folder, skipped)
     if columns.given():
         raise ValueError(
@@ -95,6 +102,29 @@ def _read_folder(folder: Path, columns: ColumnNames, skipped: SkippedFiles) -> d
     names = [file.relative_to(folder).as_posix() for file in contents.audio]
     rows = {"file_name": names, **_splits(names)}
     return with_audio(datasets.Dataset.from_dict(rows), folder, columns)
+
+
+def _read_shards(files: list[Path], folder: Path) -> datasets.Dataset:
+    """Read parquet files; those called train-... and test-... are splits where no column says."""
+    files = sorted(files, key=str)  # as `load_parquet` does
+    rows = load_parquet(files)
+    names = [split_of_shard(file.relative_to(folder).as_posix()) for file in files]
+    if "split" in rows.column_names or not any(names):
+        return rows
+    counts = [pq.read_metadata(file).num_rows for file in files]
+    splits = [name for name, count in zip(names, counts, strict=True) for _ in range(count)]
+    return set_column(rows, "split", splits, datasets.Value("string"))
+
+
+def _tell_outside(contents: FolderContents, folder: Path) -> None:
+    """Warn of audio in folders that no table describes, where others have one."""
+    places = [file.parent for file in contents.metadata]
+    outside = [f for f in contents.audio if not any(place in f.parents for place in places)]
+    if outside:
+        logger.warning(
+            "%s: %d recordings lie in no folder with a table and are left out, such as %s.",
+            folder, len(outside), outside[0],
+        )  # fmt: skip
 
 
 def _tell_left_out(contents: FolderContents, folder: Path, skipped: SkippedFiles) -> None:

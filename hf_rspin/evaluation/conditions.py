@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ from hf_rspin.views.noise import (
 from hf_rspin.views.noise_bank import NoiseBank
 
 CLEAN = "clean"
-_BANK_LOCK = threading.Lock()  # a noise bank's cache is not made for several threads
 
 
 class Distortion(Protocol):
@@ -77,8 +75,7 @@ class BackgroundNoise:
     def __call__(self, waveform: np.ndarray, utterance: str) -> np.ndarray:
         """Add a segment of one recording, drawn by the utterance id."""
         rng = utterance_generator(self.seed, self.name, utterance)
-        with _BANK_LOCK:
-            noise = self.bank.draw(rng, len(waveform), utterance)
+        noise = self.bank.draw(rng, len(waveform), utterance)
         return add_noise(waveform, noise, self.snr_db)
 
 

@@ -117,7 +117,7 @@ class Evaluation:
         prints = [condition_fingerprint(condition) for condition in self.conditions]
         self._keys = {  # (probe, place of the condition) -> all of a cell's key but the encoder
             (probe, place): {
-                "probe": probe.name, "settings": _as_json(probe.settings()),
+                "probe": probe.name, "settings": json.loads(json.dumps(probe.settings())),
                 "condition": prints[place], **data,
             }
             for probe in self.probes for place, condition in enumerate(self.conditions)
@@ -222,11 +222,9 @@ class Evaluation:
 
     def _state(self, probe: Probe, fingerprint: str) -> Path:
         """Return where a probe may keep what it learned of an encoder."""
-        key = {k: v for k, v in self._keys_of(probe).items() if k not in ("condition", "test")}
+        key = next(key for (one, _), key in self._keys.items() if one is probe)
+        key = {k: v for k, v in key.items() if k not in ("condition", "test")}
         return self.folder / "probes" / f"{probe.name}-{_digest({'encoder': fingerprint, **key})}"
-
-    def _keys_of(self, probe: Probe) -> dict[str, Any]:
-        return next(key for (one, _), key in self._keys.items() if one is probe)
 
     def _run_condition(
         self,
@@ -281,10 +279,6 @@ def short_names(paths: Sequence[str]) -> list[str]:
 def _check_different(what: str, names: Sequence) -> None:
     if len(set(names)) < len(names):
         raise ValueError(f"got {what}s {names}; expected each once.")
-
-
-def _as_json(values: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(values))
 
 
 def _digest(content: Any) -> str:

@@ -18,6 +18,8 @@ from hf_rspin.audio import (
     num_samples,
     read_audio,
 )
+from hf_rspin.data.fingerprint import audio_key
+from hf_rspin.data.tables import as_text
 from hf_rspin.evaluation.phone_labels import parse_phones
 from hf_rspin.resources.alignment import SILENCE, frame_phones
 
@@ -33,7 +35,6 @@ class AudioRows(Sequence):
         self.corpus = corpus.select_columns("audio")
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.corpus)
 
     def __getitem__(self, index: int) -> dict:
@@ -57,7 +58,7 @@ class EvaluationSet:
         ids: one per utterance; they decide what each distortion draws.
         audio: one cell `{"path": ..., "bytes": ...}` per utterance; from a corpus, rows that are
             read when asked for.
-        speakers: who speaks.
+        speakers: who speaks; None where that is not known.
         phones: the phones of each utterance, word separators dropped.
         alignments: phones with their starts in seconds, see `resources.parse_alignment`.
         keep_waveforms: keep decoded audio in memory (230 MB per hour) for the next condition.
@@ -65,7 +66,7 @@ class EvaluationSet:
 
     ids: list[str]
     audio: Sequence[dict]
-    speakers: list[str] | None = None
+    speakers: list[str | None] | None = None
     phones: list[list[str]] | None = None
     alignments: list[str] | None = None
     keep_waveforms: bool = False
@@ -101,11 +102,12 @@ class EvaluationSet:
         if phones is not None:
             phones = [parse_phones(text, strip_stress) for text in phones]
         ids = [str(i) for i in corpus["id"]]
-        speakers = [str(s) for s in corpus["speaker"]] if "speaker" in columns else None
+        known = corpus["speaker"] if "speaker" in columns else []
+        speakers = [as_text(speaker) or None for speaker in known]
+        speakers = speakers if any(speakers) else None
         return cls(ids, AudioRows(corpus), speakers, phones, texts("alignment"), keep_waveforms)
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.ids)
 
     def read(self, index: int) -> np.ndarray:
@@ -153,8 +155,8 @@ class EvaluationSet:
         return [np.array([index[phone] for phone in row], dtype=np.int64) for row in named]
 
     def fingerprint(self) -> str:
-        """Return a hash of the names and labels; the audio itself is not read."""
-        columns = [self.ids, self.speakers, self.phones, self.alignments]
+        """Return a hash of names, labels and a sample of the audio, see `audio_key`."""
+        columns = [self.ids, self.speakers, self.phones, self.alignments, audio_key(self.audio)]
         return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
     def subset(self, count: int | None, seed: int = 0) -> EvaluationSet:
@@ -168,7 +170,7 @@ class EvaluationSet:
         if count < 1:
             raise ValueError(f"a subset of {count} utterances was asked for; expected 1 or more.")
         order = np.random.default_rng(seed).permutation(len(self))
-        turns: dict[str, int] = {}
+        turns: dict[str | None, int] = {}
         keyed = []
         for place, index in enumerate(order.tolist()):
             speaker = self.speakers[index] if self.speakers else ""

@@ -93,7 +93,6 @@ class FeatureStore:
         self._buffer = torch.empty(0)
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.lengths)
 
     def __getitem__(self, index: int) -> Tensor:

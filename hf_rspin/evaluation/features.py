@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from hf_rspin.models.folders import wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.units.mfcc import log_mel, mfcc
 from hf_rspin.units.windows import chunked_inference
+from hf_rspin.utils import tensor_hash
 
 LOG_MEL, MFCC = "log-mel", "mfcc"
 # Mean and standard deviation of 80-band log-mel values over ordinary speech; one constant for
@@ -73,7 +73,7 @@ class PretrainedEncoderFeatures:
 
         The folder of an adapter is loaded with the encoder that it adapts.
         """
-        model = _load_encoder(path).to(device)
+        model = (load_adapted if is_adapter(path) else load_encoder)(path).to(device)
         check_frame_rate(model.config)
         return cls(model, name or Path(path).name, wants_normalized(path, model.config), bf16)
 
@@ -106,11 +106,8 @@ class PretrainedEncoderFeatures:
 
     def fingerprint(self) -> str:
         """Hash the weights, the precision and the normalisation."""
-        digest = hashlib.sha256(f"{self.normalize} {self.bf16}".encode())
-        for name, value in self.model.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()[:16]
+        form = f"normalize {self.normalize} bf16 {self.bf16}"
+        return tensor_hash([(form, torch.empty(0)), *self.model.state_dict().items()])
 
 
 class LogMelFeatures:
@@ -171,7 +168,7 @@ class MfccFeatures:
 
 
 def load_features(
-    path: str, name: str | None = None, bf16: bool = True, device: str = "cpu"
+    path: str | Path, name: str | None = None, bf16: bool = True, device: str = "cpu"
 ) -> EncoderFeatures:
     """Return what gives the features of `path`.
 
@@ -185,6 +182,7 @@ def load_features(
     Raises:
         ValueError: the context of "log-mel:context" is not a whole number.
     """
+    path = str(path)
     kind, _, context = path.partition(":")
     if kind not in (LOG_MEL, MFCC):
         return PretrainedEncoderFeatures.from_pretrained(path, name, bf16, device)
@@ -198,10 +196,3 @@ def load_features(
 def needs_no_model(path: str) -> bool:
     """Say whether `load_features` computes `path` from the audio alone."""
     return path.partition(":")[0] in (LOG_MEL, MFCC)
-
-
-def _load_encoder(path: str | Path) -> PreTrainedModel:
-    """Load a plain encoder in float32, with its adapter merged where the folder is one."""
-    if is_adapter(path):
-        return load_adapted(path)
-    return load_encoder(path)

@@ -34,7 +34,6 @@ class ErrorCounts:
         return float(self.errors.sum() / self.lengths.sum())
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.errors)
 
 

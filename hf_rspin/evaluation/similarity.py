@@ -69,7 +69,7 @@ class LinearCKA:
         n = self.num_frames
         if n < 4:
             raise ValueError(f"got {n} frames; debiased CKA needs four or more.")
-        trace = {side: _trace(self._centred(side * 2)) for side in "xy"}
+        trace = {side: self._centred(2 * side).diagonal(dim1=-2, dim2=-1).sum(-1) for side in "xy"}
 
         def unbiased(pair: str) -> Tensor:
             return (
@@ -121,10 +121,6 @@ def _augmented(x: Tensor) -> Tensor:
 
 def _energy(product: Tensor) -> Tensor:
     return product.square().sum((-2, -1))
-
-
-def _trace(product: Tensor) -> Tensor:
-    return product.diagonal(dim1=-2, dim2=-1).sum(-1)
 
 
 def _ratio(cross: Tensor, own_x: Tensor, own_y: Tensor) -> list[float]:

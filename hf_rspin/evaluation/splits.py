@@ -8,19 +8,19 @@ import numpy as np
 
 
 def hold_out_speakers(
-    speakers: Sequence[str], fraction: float = 0.1, seed: int = 0
+    speakers: Sequence[str | None], fraction: float = 0.1, seed: int = 0
 ) -> tuple[list[int], list[int]]:
     """Split utterances into train and dev indices that share no speaker.
 
     Args:
-        speakers: of each utterance.
+        speakers: of each utterance; those of speakers that are not known (None) are trained on.
         fraction: share of the speakers held out; at least one, and not all.
         seed: of the choice.
 
     Raises:
         ValueError: fewer than two speakers.
     """
-    names = sorted(set(speakers))
+    names = sorted(set(speakers) - {None})
     if len(names) < 2:
         raise ValueError(f"got {len(names)} speaker; holding some out needs two or more.")
     count = min(max(1, round(fraction * len(names))), len(names) - 1)
@@ -30,11 +30,11 @@ def hold_out_speakers(
 
 
 def split_within_speakers(
-    speakers: Sequence[str], test_fraction: float = 0.3, seed: int = 0
+    speakers: Sequence[str | None], test_fraction: float = 0.3, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split utterances so that every speaker of the test part is in the training part.
 
-    Speakers with one utterance only are left out.
+    Speakers with one utterance only are left out, and utterances whose speaker is not known (None).
 
     Args:
         speakers: of each utterance.
@@ -48,10 +48,9 @@ def split_within_speakers(
         ValueError: fewer than two speakers have two utterances.
     """
     rng = np.random.default_rng(seed)
-    names = np.asarray(speakers)
     train, test = [], []
-    for name in np.unique(names):
-        members = rng.permutation(np.flatnonzero(names == name))
+    for name in sorted(set(speakers) - {None}):
+        members = rng.permutation([i for i, speaker in enumerate(speakers) if speaker == name])
         if len(members) < 2:
             continue
         count = min(max(1, round(test_fraction * len(members))), len(members) - 1)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 from huggingface_hub import ModelCard
 from safetensors import SafetensorError, safe_open
 
+from hf_rspin.models.folders import HUB_ID
 from hf_rspin.publishing.card_file import CARD, EXTRACTOR
+from hf_rspin.utils import read_json
 
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 WEIGHTS, ADAPTER_WEIGHTS = "model.safetensors", "adapter_model.safetensors"
 
@@ -54,7 +52,7 @@ def _weights_problems(folder: Path, name: str) -> Iterator[str]:
     files = [folder / name]
     index = folder / f"{name}.index.json"
     if index.is_file():
-        shards = (_read(index) or {}).get("weight_map", {})
+        shards = (read_json(index) or {}).get("weight_map", {})
         files = [folder / shard for shard in sorted(set(shards.values()))]
         if not files:
             yield f"{index.name} names no weights"
@@ -70,18 +68,22 @@ def _weights_problems(folder: Path, name: str) -> Iterator[str]:
 
 
 def _config_problems(folder: Path) -> Iterator[str]:
-    config = _read(folder / CONFIG)
+    config = read_json(folder / CONFIG)
     if not config or "model_type" not in config:
         yield f"no {CONFIG} that names a model_type"
         return
-    for reference in config.get("auto_map", {}).values():
+    named = config.get("auto_map") or {}
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+        yield f"auto_map of {CONFIG} is {named}; expected one class for each loader"
+        return
+    for reference in named.values():
         code = f"{reference.split('--')[-1].split('.')[0]}.py"
         if "--" not in reference and not (folder / code).is_file():
             yield f"{CONFIG} announces code in {code}, which is not there"
 
 
 def _adapter_problems(folder: Path) -> Iterator[str]:
-    base = (_read(folder / ADAPTER_CONFIG) or {}).get("base_model_name_or_path")
+    base = (read_json(folder / ADAPTER_CONFIG) or {}).get("base_model_name_or_path")
     if not base:
         yield f"{ADAPTER_CONFIG} names no base model"
     elif not HUB_ID.fullmatch(base) or Path(base).exists():
@@ -92,8 +94,8 @@ def _adapter_problems(folder: Path) -> Iterator[str]:
 
 
 def _extractor_problems(folder: Path) -> Iterator[str]:
-    processor = _read(folder / "processor_config.json") or {}
-    extractor = processor.get("feature_extractor") or _read(folder / EXTRACTOR)
+    processor = read_json(folder / "processor_config.json") or {}
+    extractor = processor.get("feature_extractor") or read_json(folder / EXTRACTOR)
     if not extractor:
         yield f"no feature extractor ({EXTRACTOR})"
     elif not isinstance(extractor.get("do_normalize"), bool):
@@ -118,12 +120,3 @@ def _card_problems(path: Path) -> Iterator[str]:
     for base in [bases] if isinstance(bases, str) else bases:
         if not HUB_ID.fullmatch(base):
             yield f"base_model in {CARD} is {base!r}, which is no id on the Hub"
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """Return the content of a JSON file; None where there is none that can be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

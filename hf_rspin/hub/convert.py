@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import HubertModel, PreTrainedModel, WavLMModel
+from transformers import MODEL_MAPPING, PreTrainedModel
 
 from hf_rspin.hub.inert_pickle import CheckpointError
 from hf_rspin.hub.official_names import Names, find_names, shown
@@ -17,18 +17,13 @@ from hf_rspin.hub.official_settings import Settings, find_state_dict
 from hf_rspin.hub.official_sizes import OfficialConfig, make_config
 from hf_rspin.hub.stored_tensors import BUILDERS, STORAGE_CLASSES, StoredTensor
 from hf_rspin.hub.torch_files import TorchFile, open_torch_file
-from hf_rspin.models import RSpinHubertModel, RSpinWavLMModel
+from hf_rspin.models import RSpinModel
 from hf_rspin.models.encoder import default_feature_extractor, reads_normalized
 from hf_rspin.publishing.card_file import write_card
 from hf_rspin.publishing.model_card import ModelCardInfo
-from hf_rspin.units.whole_folder import whole_folder
+from hf_rspin.whole_folders import whole_folder
 
 logger = logging.getLogger(__name__)
-
-MODEL_CLASSES = {
-    ("hubert", False): HubertModel, ("hubert", True): RSpinHubertModel,
-    ("wavlm", False): WavLMModel, ("wavlm", True): RSpinWavLMModel,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,8 +85,8 @@ def convert_checkpoint(
 ) -> Conversion:
     """Turn a checkpoint into a folder that `from_pretrained` loads; runs nothing in the checkpoint.
 
-    With a projection and a codebook (Spin, R-Spin) it becomes an `RSpinHubertModel` or
-    `RSpinWavLMModel`, without them (fairseq, WavLM) a `HubertModel` or `WavLMModel`, in float32.
+    With a projection and a codebook (Spin, R-Spin) it becomes an `RSpinModel`, without them
+    (fairseq, WavLM) a `HubertModel` or `WavLMModel`, in float32.
     The folder appears whole or not at all.
 
     Args:
@@ -180,7 +175,7 @@ def _build(
         CheckpointError: a weight has another shape than the others ask for; names it.
     """
     has_heads = bool(names.heads)
-    model_class = MODEL_CLASSES[names.layout.family, has_heads]
+    model_class = RSpinModel if has_heads else MODEL_MAPPING[type(official.config)]
     try:
         with torch.device("meta"):
             model = model_class(official.config)

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from transformers import (
     MODEL_MAPPING,
-    AutoFeatureExtractor,
     PreTrainedConfig,
     PreTrainedModel,
+    Wav2Vec2FeatureExtractor,
 )
 from transformers.utils import cached_file
 
@@ -88,10 +88,10 @@ def _load(source: str) -> PreTrainedModel:
     return load_encoder(source, dtype="auto")
 
 
-def _extractor(source: str | None, config: PreTrainedConfig) -> AutoFeatureExtractor:
+def _extractor(source: str | None, config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
     if source is not None:
         try:
-            return AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
+            return Wav2Vec2FeatureExtractor.from_pretrained(source)
         except OSError:  # there is none
             pass
     return default_feature_extractor(config)
@@ -101,7 +101,9 @@ def _write_card(
     source: str | None, model: PreTrainedModel, config: PreTrainedConfig, folder: Path
 ) -> None:
     """Write what is known of the model; its use is that of a plain encoder."""
-    facts = replace(_facts_of(model), method=method_of(model.config))
+    facts = replace(
+        vars(model).get("card_info") or ModelCardInfo(), method=method_of(model.config)
+    )
     if facts.normalized is None:
         facts.normalized = _extractor(source, config).do_normalize
     facts.name = facts.name or folder.resolve().name
@@ -111,10 +113,6 @@ def _write_card(
         before = Path(found).read_text(encoding="utf-8")
         text = sign(_with_use_of(unsigned(before), text)) if is_untouched(before) else before
     place_card(folder, text)
-
-
-def _facts_of(model: PreTrainedModel) -> ModelCardInfo:
-    return vars(model).get("card_info") or ModelCardInfo()
 
 
 def _with_use_of(text: str, other: str) -> str:

@@ -191,7 +191,10 @@ def find_state_dict(content: Any) -> dict[str, StoredTensor]:
     """
     places = [_mapping(content).get(name) for name in ("state_dict", "model", "model_weight")]
     dicts = [place for place in (*places, content) if type(place) is dict]
-    found = [{n: value for n, value in one.items() if _is_weight(n, value)} for one in dicts]
+    found = [
+        {n: value for n, value in one.items() if type(n) is str and isinstance(value, StoredTensor)}
+        for one in dicts
+    ]
     most = max(found, key=len, default={})
     if not most:
         keys = shown(_mapping(content), most=8) or type(content).__name__
@@ -200,7 +203,3 @@ def find_state_dict(content: Any) -> dict[str, StoredTensor]:
             "; expected a state dict, not a whole pickled module."
         )
     return most
-
-
-def _is_weight(name: Any, value: Any) -> bool:
-    return type(name) is str and isinstance(value, StoredTensor)

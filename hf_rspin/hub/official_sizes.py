@@ -6,20 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import HubertConfig, PretrainedConfig, WavLMConfig
+from transformers import CONFIG_MAPPING, HubertConfig, PretrainedConfig
 from transformers.activations import ACT2FN
 
 from hf_rspin.hub.inert_pickle import CheckpointError
 from hf_rspin.hub.official_names import Names, shown
 from hf_rspin.hub.official_settings import OPTION, Settings
 from hf_rspin.hub.stored_tensors import StoredTensor
-from hf_rspin.models import RSpinHubertConfig, RSpinWavLMConfig
+from hf_rspin.models.configuration import SpinFields, config_class
 from hf_rspin.models.encoder import reads_normalized
 
-CONFIG_CLASSES = {
-    ("hubert", False): HubertConfig, ("hubert", True): RSpinHubertConfig,
-    ("wavlm", False): WavLMConfig, ("wavlm", True): RSpinWavLMConfig,
-}  # fmt: skip
 STANDARD_KERNELS, STANDARD_STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
 HEAD_SIZE = 64  # of all published models
 # taken over as said; tensors do not tell them
@@ -71,9 +67,9 @@ def make_config(
         fields["spin_layer"] = _spin_layer(fields, settings)
     _check_activations(fields)
     do_normalize = fields.pop("do_normalize")
-    fields.pop("model_type")
-    config = CONFIG_CLASSES[names.layout.family, bool(names.heads)](**fields)
-    return OfficialConfig(config, do_normalize, sources)
+    family = fields.pop("model_type")
+    made = config_class(SpinFields, family) if names.heads else CONFIG_MAPPING[family]
+    return OfficialConfig(made(**fields), do_normalize, sources)
 
 
 def _tensor_fields(shapes: Mapping[str, tuple[int, ...]], names: Names) -> dict[str, Any]:

@@ -30,10 +30,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, normalize_waveforms
-from hf_rspin.models.encoder import FAMILIES
+from hf_rspin.models.encoder import FAMILIES, mixes_padding
 from hf_rspin.models.folders import fetch, read_config, wants_normalized
 from hf_rspin.models.loading import load_encoder
 
@@ -98,7 +98,7 @@ class UpstreamExpert(nn.Module):
             ValueError: no waveform, one of another shape, or one shorter than a frame.
         """
         _check_waveforms(wavs)
-        groups = [[wav] for wav in wavs] if _mixes_padding(self.model.config) else [wavs]
+        groups = [[wav] for wav in wavs] if mixes_padding(self.model.config) else [wavs]
         rows: list[list[Tensor]] = []  # by utterance, then by layer: (frames, dim)
         for group in groups:
             rows += self._states(group)
@@ -181,17 +181,6 @@ def _find_folder(ckpt: str | Path | None, model_config: str | None) -> Path:
             f"{folder} has a frame every {shift} samples; expected {FRAME_SHIFT}, 20 ms at 16 kHz."
         )
     return folder
-
-
-def _mixes_padding(config: PreTrainedConfig) -> bool:
-    """Say whether padding changes valid frames even where it is zero behind the convolutions.
-
-    The positional embedding of most is one convolution, to which zeros are what it pads with. With
-    several of them, or a batch norm before, the padding is no longer zero in the next.
-    """
-    if config.model_type == "hubert":
-        return config.conv_pos_batch_norm
-    return config.model_type == "data2vec-audio"
 
 
 def _check_waveforms(wavs: Sequence[Tensor]) -> None:

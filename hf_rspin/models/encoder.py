@@ -36,6 +36,7 @@ class EncoderFamily:
             convolutions have layer norms (`feat_extract_norm`).
         splits: whether the layers can be run in two parts (see `layer_range`).
         squeezes: whether the layers see `squeeze_factor` times fewer frames than the output has.
+        mixes_padding: see the function of this name.
     """
 
     title: str
@@ -50,13 +51,16 @@ class EncoderFamily:
     normalized: bool | None = None
     splits: bool = True
     squeezes: bool = False
+    mixes_padding: bool = False
 
 
 FAMILIES = {
     "hubert": EncoderFamily("HuBERT"),
     "wavlm": EncoderFamily("WavLM"),
     "wav2vec2": EncoderFamily("wav2vec 2.0"),
-    "data2vec-audio": EncoderFamily("data2vec", norm_is_last=False, normalized=True),
+    "data2vec-audio": EncoderFamily(
+        "data2vec", norm_is_last=False, normalized=True, mixes_padding=True
+    ),
     "unispeech-sat": EncoderFamily("UniSpeech-SAT"),
     "sew-d": EncoderFamily(
         "SEW-D",
@@ -72,6 +76,7 @@ FAMILIES = {
         feed_forward=("intermediate.dense", "output.dense"),
         splits=False,
         squeezes=True,
+        mixes_padding=True,
     ),
     "wav2vec2-conformer": EncoderFamily(
         "wav2vec 2.0 Conformer",
@@ -82,6 +87,7 @@ FAMILIES = {
         norm_is_last=True,
         attention=("linear_q", "linear_k", "linear_v", "linear_out"),
         splits=False,
+        mixes_padding=True,
     ),
 }  # fmt: skip
 
@@ -164,6 +170,17 @@ def reads_normalized(config: PreTrainedConfig) -> bool:
 def averages_over_time(config: PreTrainedConfig) -> bool:
     """Return whether the convolutions hold a group norm, which counts padding."""
     return getattr(config, "feat_extract_norm", None) == "group"
+
+
+def mixes_padding(config: PreTrainedConfig) -> bool:
+    """Return whether padding changes valid frames even where it is zero behind the convolutions.
+
+    The positional embedding of most is one convolution, to which zeros are what it pads with. With
+    several of them, or a batch norm before, the padding is no longer zero in the next.
+    """
+    family = FAMILIES.get(config.model_type)
+    has_batch_norm = getattr(config, "conv_pos_batch_norm", False)
+    return family is None or family.mixes_padding or has_batch_norm
 
 
 def default_feature_extractor(config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:

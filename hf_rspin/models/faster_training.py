@@ -25,8 +25,9 @@ def speed_up_training(encoder: PreTrainedModel) -> PreTrainedModel:
         if type(module) is nn.Dropout:
             module.__class__ = FastDropout
     convolutions = getattr(encoder, "feature_extractor", None)
-    if hasattr(convolutions, "_requires_grad") and _release_waveform not in _hooks(convolutions):
-        convolutions.register_forward_pre_hook(_release_waveform)
+    if hasattr(convolutions, "_requires_grad"):
+        if _release_waveform not in convolutions._forward_pre_hooks.values():
+            convolutions.register_forward_pre_hook(_release_waveform)
     return encoder
 
 
@@ -52,10 +53,6 @@ class _Drop(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return torch.where(ctx.saved_tensors[0], grad, 0).mul_(ctx.scale), None
-
-
-def _hooks(module: nn.Module) -> list[Any]:
-    return list(module._forward_pre_hooks.values())
 
 
 def _release_waveform(convolutions: nn.Module, inputs: tuple[Tensor, ...]) -> None:

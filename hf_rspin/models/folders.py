@@ -14,6 +14,7 @@ from transformers.utils import cached_file
 from hf_rspin.models.encoder import default_feature_extractor, reads_normalized
 from hf_rspin.models.modeling_spin import RSpinModel
 from hf_rspin.utils import read_json
+from hf_rspin.whole_folders import repair_folder
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ def resolve_encoder(name: str | Path) -> str:
     if is_bundled(name):
         return str(encoder_folder())
     folder = Path(name)
+    if not folder.exists():
+        repair_folder(folder)
     if folder.is_dir():
         is_adapter = (folder / "adapter_config.json").is_file()
         if (folder / "config.json").is_file() and not is_adapter:
@@ -76,6 +79,8 @@ def fetch(name: str | Path, revision: str | None = None, token: str | bool | Non
     """
     if is_bundled(name):
         return encoder_folder()
+    if not Path(name).exists():
+        repair_folder(name)
     if Path(name).is_dir():
         return Path(name)
     reason = "no such folder exists"

@@ -100,7 +100,8 @@ def plain_config(content: dict[str, Any]) -> PreTrainedConfig:
     family_of(content.get("model_type"))  # refuses one that is not known
     config_class = CONFIG_MAPPING[content["model_type"]]
     own = config_class.__dataclass_fields__
-    for name in [*(HEAD_FIELDS - set(own)), "auto_map", "architectures"]:
+    foreign = {*HEAD_FIELDS, "apply_spec_augment"} - {*own}
+    for name in [*foreign, "auto_map", "architectures"]:
         content.pop(name, None)
     return config_class.from_dict(content)
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
+
+from hf_rspin.utils import option
 
 if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedModel
 
     from hf_rspin.data import SkippedFiles
-    from hf_rspin.views import LaserViews, SpinViews
+    from hf_rspin.views import LaserViews, NoiseBank, SpinViews
 
 METHODS = ("laser", "score")
 
@@ -33,56 +35,29 @@ def resolved(split: str | None, rows: datasets.Dataset) -> str | None:
     return split_found(rows) if split == AUTO_SPLIT else split
 
 
-def load_noise(views: ViewArguments | LaserViewArguments) -> datasets.Dataset:
-    """Load the noise of views; the split `auto` becomes what it was found to mean.
-
-    Raises:
-        ValueError: the folder holds nothing usable, or has no such split.
-    """
-    from hf_rspin.data import load_corpus
-
-    split = split_name(views.noise_split)
-    rows = load_corpus(views.noise, split)
-    views.noise_split = resolved(split, rows)
-    return rows
-
-
 @dataclass
 class CorpusArguments:
     """Which utterances to train on."""
 
-    corpus: str = field(
-        default="",
-        metadata={
-            "help": "folder of audio, metadata.csv / parquet file, or Hub dataset as owner/name or "
-            "owner/name:configuration"
-        },
+    corpus: str = option(
+        "",
+        "folder of audio, metadata.csv / parquet file, or Hub dataset as owner/name or "
+        "owner/name:configuration",
     )
-    corpus_split: str | None = field(
-        default=None,
-        metadata={
-            "help": "value of the column `split`, or split of a Hub dataset; none: all rows; auto: "
-            "train where there is such a column"
-        },
+    corpus_split: str | None = option(
+        None,
+        "value of the column `split`, or split of a Hub dataset; none: all rows; auto: train where "
+        "there is such a column",
     )
-    min_seconds: float = field(default=2.5, metadata={"help": "shorter utterances are left out"})
-    max_seconds: float = field(default=17.0, metadata={"help": "longer ones are cropped at random"})
-    segment_seconds: float = field(
-        default=17.0,
-        metadata={
-            "help": "recordings above a minute are cut at pauses into parts of up to this; 0: none"
-        },
+    min_seconds: float = option(2.5, "shorter utterances are left out")
+    max_seconds: float = option(17.0, "longer ones are cropped at random")
+    segment_seconds: float = option(
+        17.0, "recordings above a minute are cut at pauses into parts of up to this; 0: none"
     )
-    audio_column: str | None = field(
-        default=None, metadata={"help": "column of the audio or its paths, such as wav_path"}
-    )
-    text_column: str | None = field(
-        default=None, metadata={"help": "column of the transcripts, such as sentence"}
-    )
-    speaker_column: str | None = field(
-        default=None, metadata={"help": "column of the speakers, such as client_id"}
-    )
-    strict: bool = field(default=False, metadata={"help": "stop at the first bad file"})
+    audio_column: str | None = option(None, "column of the audio or its paths, such as wav_path")
+    text_column: str | None = option(None, "column of the transcripts, such as sentence")
+    speaker_column: str | None = option(None, "column of the speakers, such as client_id")
+    strict: bool = option(False, "stop at the first bad file")
 
     def load(self, skipped: SkippedFiles | None = None) -> datasets.Dataset:
         """Load the corpus; `skipped` is given the files left out.
@@ -123,16 +98,11 @@ class CorpusArguments:
 class AugmentationArguments:
     """What else is done to a view: transforms of `hf_rspin.views.registry`."""
 
-    augmentations: list[str] | None = field(
-        default=None,
-        metadata={"help": "at the end of view 2: telephone, mp3, band_limit, clipping; in order"},
+    augmentations: list[str] | None = option(
+        None, "at the end of view 2: telephone, mp3, band_limit, clipping; in order"
     )
-    augmentation_probability: float = field(
-        default=0.5, metadata={"help": "how often each of the augmentations is applied"}
-    )
-    augment_both_views: bool = field(
-        default=False, metadata={"help": "augment view 1 too, drawn independently"}
-    )
+    augmentation_probability: float = option(0.5, "how often each of the augmentations is applied")
+    augment_both_views: bool = option(False, "augment view 1 too, drawn independently")
 
     def augmentation_options(self) -> dict:
         """Return them as options of `build_views`."""
@@ -144,134 +114,124 @@ class AugmentationArguments:
 
 
 @dataclass
-class ViewArguments(AugmentationArguments):
-    """How the two views differ."""
+class NoiseArguments:
+    """Which recordings are added to the views as noise."""
 
-    noise: str | None = field(
-        default=None, metadata={"help": "folder of noise recordings; left out: views without noise"}
+    noise: str | None = option(None, "folder of noise recordings; left out: views without noise")
+    noise_split: str | None = option(
+        None,
+        "value of the column `split` of the noise; none: all rows; auto: train where there is such "
+        "a column",
     )
-    noise_split: str | None = field(
-        default=None,
-        metadata={
-            "help": "value of the column `split` of the noise; none: all rows; auto: train where "
-            "there is such a column"
-        },
-    )
-    snr_low: float = field(default=-10.0, metadata={"help": "least SNR in dB"})
-    snr_high: float = field(default=10.0, metadata={"help": "greatest SNR in dB"})
-    babble_probability: float = field(
-        default=0.0, metadata={"help": "how often the noise is a mix of other utterances"}
-    )
-    perturb_speaker: bool = field(default=True, metadata={"help": "speaker perturbation of view 2"})
-    equalize: bool = field(default=True, metadata={"help": "random equaliser of view 2"})
+    babble_probability: float = option(0.0, "how often the noise is a mix of other utterances")
 
-    def build(self, corpus: datasets.Dataset) -> SpinViews:
-        """Return Spin's views, or R-Spin's where there is noise.
+    def __post_init__(self) -> None:
+        self.noise, self.noise_split = split_name(self.noise), split_name(self.noise_split)
 
-        Babble is made of `corpus`; that of an utterance leaves out the utterance.
+    def load_noise(self) -> datasets.Dataset | None:
+        """Return the noise recordings, read once; None where no noise was given.
+
+        The split `auto` becomes what it was found to mean.
+
+        Raises:
+            ValueError: the folder holds nothing usable.
+        """
+        from hf_rspin.data import load_corpus
+
+        if self.noise is None:
+            return None
+        if vars(self).get("_noise_place") != (self.noise, self.noise_split):
+            self._noise_rows = load_corpus(self.noise, self.noise_split)
+            self.noise_split = resolved(self.noise_split, self._noise_rows)
+            self._noise_place = (self.noise, self.noise_split)
+        return self._noise_rows
+
+    def bank(self, corpus: datasets.Dataset) -> NoiseBank | None:
+        """Return the noise; babble is made of `corpus`, without the utterance that it is added to.
 
         Raises:
             ValueError: the noise folder holds nothing usable.
         """
-        from hf_rspin.views import NoiseBank, build_views
+        from hf_rspin.views import NoiseBank
 
-        options = {"perturb_speaker": self.perturb_speaker, "equalize": self.equalize}
-        options |= self.augmentation_options()
-        if self.noise is None and self.babble_probability == 0:
-            return build_views("spin", **options)
+        has_babble = self.babble_probability > 0
+        if self.noise is None and not has_babble:
+            return None
         # Columns are read row by row: a table with audio inside need not fit into memory.
-        noise = load_noise(self)["audio"] if self.noise else []
-        bank = NoiseBank(
+        noise = self.load_noise()["audio"] if self.noise else []
+        return NoiseBank(
             noise,
-            speech_sources=corpus["audio"] if self.babble_probability > 0 else [],
+            speech_sources=corpus["audio"] if has_babble else [],
             babble_probability=self.babble_probability,
-            speech_names=corpus["id"][:] if self.babble_probability > 0 else None,
+            speech_names=corpus["id"][:] if has_babble else None,
         )
-        snrs = (self.snr_low, self.snr_high)
-        return build_views("rspin", bank, snr_range_db=snrs, **options)
 
 
 @dataclass
-class LaserViewArguments(AugmentationArguments):
+class ViewArguments(AugmentationArguments, NoiseArguments):
     """How the two views differ."""
 
-    speeds: list[float] = field(
-        default_factory=lambda: [0.9, 1.0, 1.1],
-        metadata={"help": "speed factors of view 2, drawn from uniformly"},
-    )
-    semitones: float = field(
-        default=2.0, metadata={"help": "pitch shift of view 2 up or down, after the speed; 0: none"}
-    )
-    noise: str | None = field(
-        default=None, metadata={"help": "folder of noise recordings; left out: views without noise"}
-    )
-    noise_split: str | None = field(
-        default=None,
-        metadata={
-            "help": "value of the column `split` of the noise; none: all rows; auto: train where "
-            "there is such a column"
-        },
-    )
-    snrs: list[float] | None = field(
-        default=None, metadata={"help": "SNRs in dB to choose from (later variant: 20 10 5)"}
-    )
-    snr_low: float | None = field(
-        default=None, metadata={"help": "least SNR in dB, instead of snrs (R-Spin: -10)"}
-    )
-    snr_high: float | None = field(
-        default=None, metadata={"help": "greatest SNR in dB, instead of snrs (R-Spin: 10)"}
-    )
-    babble_probability: float = field(
-        default=0.0, metadata={"help": "how often the noise is a mix of other utterances"}
-    )
-    noise_on_both_views: bool = field(
-        default=False, metadata={"help": "noise on view 1 too, as R-Spin"}
-    )
+    snr_low: float = option(-10.0, "least SNR in dB")
+    snr_high: float = option(10.0, "greatest SNR in dB")
+    perturb_speaker: bool = option(True, "speaker perturbation of view 2")
+    equalize: bool = option(True, "random equaliser of view 2")
 
-    def build(self, corpus: datasets.Dataset) -> LaserViews:
-        """Return LASER's views; babble is made of `corpus`.
+    def build(self, corpus: datasets.Dataset) -> SpinViews:
+        """Return Spin's views, or R-Spin's where there is noise.
 
         Raises:
-            ValueError: the noise folder holds nothing usable, or a setting is out of range.
+            ValueError: see `bank`.
         """
-        from hf_rspin.views import NoiseBank, build_views
+        from hf_rspin.views import build_views
+
+        options = {"perturb_speaker": self.perturb_speaker, "equalize": self.equalize}
+        options |= self.augmentation_options()
+        bank = self.bank(corpus)
+        if bank is None:
+            return build_views("spin", **options)
+        return build_views("rspin", bank, snr_range_db=(self.snr_low, self.snr_high), **options)
+
+
+@dataclass
+class LaserViewArguments(AugmentationArguments, NoiseArguments):
+    """How the two views differ."""
+
+    speeds: list[float] = option([0.9, 1.0, 1.1], "speed factors of view 2, drawn from uniformly")
+    semitones: float = option(2.0, "pitch shift of view 2 up or down, after the speed; 0: none")
+    snrs: list[float] | None = option(None, "SNRs in dB to choose from (later variant: 20 10 5)")
+    snr_low: float | None = option(None, "least SNR in dB, instead of snrs (R-Spin: -10)")
+    snr_high: float | None = option(None, "greatest SNR in dB, instead of snrs (R-Spin: 10)")
+    noise_on_both_views: bool = option(False, "noise on view 1 too, as R-Spin")
+
+    def build(self, corpus: datasets.Dataset) -> LaserViews:
+        """Return LASER's views.
+
+        Raises:
+            ValueError: see `bank`, or a setting is out of range.
+        """
+        from hf_rspin.views import build_views
 
         options = {"speeds": self.speeds, "semitones": self.semitones}
         options |= self.augmentation_options()
-        if self.noise is None and self.babble_probability == 0:
-            if self.snrs is not None or self.snr_low is not None or self.snr_high is not None:
+        limits, bank = (self.snr_low, self.snr_high), self.bank(corpus)
+        if bank is None:
+            if self.snrs is not None or limits != (None, None):
                 raise ValueError("an SNR was given without noise: pass --noise with a folder.")
             return build_views("laser", **options)
-        noise = load_noise(self)["audio"] if self.noise else []
-        with_babble = self.babble_probability > 0
-        bank = NoiseBank(
-            noise,
-            speech_sources=corpus["audio"] if with_babble else [],
-            babble_probability=self.babble_probability,
-            speech_names=corpus["id"][:] if with_babble else None,
-        )
-        limits = (self.snr_low, self.snr_high)
         if limits != (None, None) and None in limits:
             raise ValueError("snr_low and snr_high belong together: give both, or give snrs.")
-        return build_views(
-            "laser",
-            bank,
-            snrs_db=self.snrs,
-            snr_range_db=None if None in limits else limits,
-            both_views=self.noise_on_both_views,
-            **options,
-        )
+        options |= {"snrs_db": self.snrs, "both_views": self.noise_on_both_views}
+        options["snr_range_db"] = None if None in limits else limits
+        return build_views("laser", bank, **options)
 
 
 @dataclass
 class EncoderArguments:
     """Which encoder, and any field of its config."""
 
-    encoder: str = field(
-        default="", metadata={"help": "folder or Hub id of an encoder, or bundled"}
-    )
-    encoder_config: dict | str | None = field(
-        default=None, metadata={"help": "other config fields (dropout, ...), mapping or JSON"}
+    encoder: str = option("", "folder or Hub id of an encoder, or bundled")
+    encoder_config: dict | str | None = option(
+        None, "other config fields (dropout, ...), mapping or JSON"
     )
 
     def __post_init__(self) -> None:
@@ -300,15 +260,13 @@ class EncoderArguments:
 class ModelArguments(EncoderArguments):
     """Which encoder, and its heads; what is not given keeps the config's value."""
 
-    projection_size: int | None = field(default=None, metadata={"help": "size of projections"})
-    codebook_size: int | None = field(default=None, metadata={"help": "number of codes"})
-    spin_layer: int | None = field(default=None, metadata={"help": "hidden state of the Spin head"})
-    auxiliary_layer: int | None = field(
-        default=None, metadata={"help": "hidden state of the auxiliary head"}
-    )
-    spin_loss_weight: float | None = field(default=None, metadata={"help": "0 switches it off"})
-    auxiliary_loss_weight: float | None = field(default=None, metadata={"help": "lambda of Eq. 3"})
-    temperature: float | None = field(default=None, metadata={"help": "temperature of codes"})
+    projection_size: int | None = option(None, "size of projections")
+    codebook_size: int | None = option(None, "number of codes")
+    spin_layer: int | None = option(None, "hidden state of the Spin head")
+    auxiliary_layer: int | None = option(None, "hidden state of the auxiliary head")
+    spin_loss_weight: float | None = option(None, "0 switches it off")
+    auxiliary_loss_weight: float | None = option(None, "lambda of Eq. 3")
+    temperature: float | None = option(None, "temperature of codes")
 
     def build(self, num_pseudo_labels: int | None = None) -> PreTrainedModel:
         """Load the encoder with heads, in float32; fresh heads where the folder has none.
@@ -328,13 +286,10 @@ class ModelArguments(EncoderArguments):
 class RSpinArguments:
     """What R-Spin adds to Spin."""
 
-    pseudo_labels: str | None = field(
-        default=None,
-        metadata={"help": "folder of make_pseudo_labels.py; none: no auxiliary loss (plain Spin)"},
+    pseudo_labels: str | None = option(
+        None, "folder of make_pseudo_labels.py; none: no auxiliary loss (plain Spin)"
     )
-    without_noise: bool = field(
-        default=False, metadata={"help": "both views stay clean, on purpose (an ablation)"}
-    )
+    without_noise: bool = option(False, "both views stay clean, on purpose (an ablation)")
 
     def __post_init__(self) -> None:
         self.pseudo_labels = split_name(self.pseudo_labels)
@@ -344,15 +299,15 @@ class RSpinArguments:
 class LaserModelArguments(EncoderArguments):
     """Which encoder and method; what is not given keeps the value of the method."""
 
-    method: str = field(default="laser", metadata={"help": "laser, or score (a frozen teacher)"})
-    projection_size: int | None = field(default=None, metadata={"help": "size of projections"})
-    projection_layers: int | None = field(default=None, metadata={"help": "linear layers: 1 or 2"})
-    soft_dtw_gamma: float | None = field(default=None, metadata={"help": "smoothing of soft-DTW"})
-    idm_weight: float | None = field(default=None, metadata={"help": "alpha; 0 switches it off"})
-    idm_margin: float | None = field(default=None, metadata={"help": "margin of the regulariser"})
-    idm_sigma: int | None = field(default=None, metadata={"help": "frames that attract"})
-    length_normalization: bool | None = field(
-        default=None, metadata={"help": "divide the divergence by the frames of both views"}
+    method: str = option("laser", "laser, or score (a frozen teacher)")
+    projection_size: int | None = option(None, "size of projections")
+    projection_layers: int | None = option(None, "linear layers: 1 or 2")
+    soft_dtw_gamma: float | None = option(None, "smoothing of soft-DTW")
+    idm_weight: float | None = option(None, "alpha; 0 switches it off")
+    idm_margin: float | None = option(None, "margin of the regulariser")
+    idm_sigma: int | None = option(None, "frames that attract")
+    length_normalization: bool | None = option(
+        None, "divide the divergence by the frames of both views"
     )
 
     def __post_init__(self) -> None:

@@ -10,30 +10,30 @@ import logging
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import datasets
 import torch
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CTC_MAPPING,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
-from hf_rspin.data import SkippedFiles, TwoViewDataset
+from hf_rspin.data import TwoViewDataset
 from hf_rspin.models import SCORE_SETTINGS, LaserModel, RSpinModel
 from hf_rspin.models.base import EncoderWithHeads
-from hf_rspin.models.encoder import FAMILIES
+from hf_rspin.models.encoder import FAMILIES, check_frame_rate
 from hf_rspin.models.folders import resolve_encoder
-from hf_rspin.models.loading import check_weights, quiet_loading
+from hf_rspin.models.loading import check_weights, plain_config, quiet_loading
 from hf_rspin.training.run_card import portable
 from hf_rspin.units import AcousticPieces, FrameLabels
 from hf_rspin.views import SpinViews
 
-if TYPE_CHECKING:
-    from hf_rspin.training.arguments import CorpusArguments
-
 logger = logging.getLogger(__name__)
 
-RSPIN_CLASSES = dict.fromkeys(FAMILIES, RSpinModel)
-LASER_CLASSES = dict.fromkeys(FAMILIES, LaserModel)
-
+CTC_HEAD = "lm_head."  # how the names of its weights begin
 
 def build_rspin(encoder: str, changes: dict) -> PreTrainedModel:
     """Load an encoder with the heads of Spin or R-Spin, in float32.
@@ -42,7 +42,7 @@ def build_rspin(encoder: str, changes: dict) -> PreTrainedModel:
         encoder: folder, Hub id or bundled.
         changes: config fields that differ from the folder's.
     """
-    return build_model(encoder, RSPIN_CLASSES, RSpinModel.head_names, lambda model_type: changes)
+    return build_model(encoder, RSpinModel, lambda model_type: changes)
 
 
 def build_laser(encoder: str, method: str, changes: dict) -> PreTrainedModel:
@@ -61,21 +61,17 @@ def build_laser(encoder: str, method: str, changes: dict) -> PreTrainedModel:
         settings = score if method == "score" else {n: known[n].default for n in score}
         return settings | changes
 
-    return build_model(encoder, LASER_CLASSES, LaserModel.head_names, changes_for)
+    return build_model(encoder, LaserModel, changes_for)
 
 
 def build_model(
-    name: str,
-    model_classes: dict[str, type[PreTrainedModel]],
-    heads: tuple[str, ...],
-    changes_for: Callable[[str], dict],
+    name: str, model_class: type[EncoderWithHeads] | None, changes_for: Callable[[str], dict]
 ) -> PreTrainedModel:
-    """Load an encoder into the class of its type, in float32.
+    """Load an encoder with heads, in float32.
 
     Args:
         name: folder, Hub id or bundled.
-        model_classes: by `model_type`.
-        heads: how the names of weights begin that may be fresh.
+        model_class: `RSpinModel` or `LaserModel`; None for a CTC head, by transformers' class.
         changes_for: gives the config fields to change for a `model_type`.
 
     Raises:
@@ -88,20 +84,21 @@ def build_model(
             "microsoft/wavlm-base."
         )
     encoder = resolve_encoder(name)
-    model_type = AutoConfig.from_pretrained(encoder, trust_remote_code=False).model_type
-    if model_type not in model_classes:
-        raise ValueError(
-            f"{name} is a {model_type!r} model; expected one of {', '.join(model_classes)}."
-        )
-    changes, model_class = changes_for(model_type), model_classes[model_type]
-    if issubclass(model_class, EncoderWithHeads):
-        content, _ = PretrainedConfig.get_config_dict(encoder)
+    content, _ = PretrainedConfig.get_config_dict(encoder)
+    model_type = content.get("model_type")
+    if model_type not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise ValueError(f"{name} is a {model_type!r} model; expected one of {known}.")
+    changes = changes_for(model_type)
+    if model_class is not None:
         _check_fields(changes, type(model_class.with_fields({"model_type": model_type})))
         config = model_class.with_fields(content, **changes)
-    else:
-        _check_fields(changes, model_class.config_class)
-        config = model_class.config_class.from_pretrained(encoder, **changes)
-    return _load_encoder(model_class, encoder, config, heads)
+        check_frame_rate(config)
+        return _load_encoder(model_class, encoder, config, model_class.head_names)
+    _check_fields(changes, CONFIG_MAPPING[model_type])
+    config = plain_config(content | changes)  # nothing of the heads that the folder may have
+    check_frame_rate(config)
+    return _load_encoder(MODEL_FOR_CTC_MAPPING[type(config)], encoder, config, (CTC_HEAD,))
 
 
 def _check_fields(changes: dict, config_class: type[PretrainedConfig]) -> None:
@@ -150,16 +147,15 @@ def _load_encoder(
 
 
 def build_training_set(
-    corpus: datasets.Dataset,
-    corpus_arguments: CorpusArguments,
-    views: SpinViews,
-    frame_labels: FrameLabels | None,
-    seed: int,
-    skipped: SkippedFiles | None = None,
+    corpus: datasets.Dataset, views: SpinViews, frame_labels: FrameLabels | None, **options: Any
 ) -> TwoViewDataset:
     """Return the two-view data set; with labels, only utterances that have some.
 
-    `skipped` holds the files that loading the corpus left out, for the summary of the run.
+    Args:
+        corpus: see `TwoViewDataset`.
+        views: likewise.
+        frame_labels: labels by utterance; None for none.
+        **options: other arguments of `TwoViewDataset`.
     """
     if frame_labels is not None:
         labelled = [i for i, key in enumerate(corpus["id"]) if str(key) in frame_labels]
@@ -170,16 +166,7 @@ def build_training_set(
             )
         if labelled:  # none at all is a mistake, which the checks before the first step name
             corpus = corpus.select(labelled)
-    return TwoViewDataset(
-        corpus,
-        views,
-        frame_labels,
-        seed=seed,
-        min_seconds=corpus_arguments.min_seconds,
-        max_seconds=corpus_arguments.max_seconds,
-        strict=corpus_arguments.strict,
-        skipped=skipped,
-    )
+    return TwoViewDataset(corpus, views, frame_labels, **options)
 
 
 def pieces_of_labels(folder: str | Path, labels: FrameLabels) -> AcousticPieces | None:

@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -137,21 +137,51 @@ _REMEDY = (
 )
 
 
-class CodebookCollapseCallback(ResumedCallback):
-    """Warn when code perplexity falls, and stop where the arguments say so.
+class CollapseCallback(TrainerCallback):
+    """Warns once when what is logged is beyond its limits, and stops where the arguments say so.
+
+    Attributes:
+        collapsed: whether the last log was beyond a limit.
+    """
+
+    collapsed = False
+
+    def problem(self, logs: Mapping[str, float], args: TrainingArguments) -> str | None:
+        """Describe a collapse, "{}" in place of the update; "" for none, None where nothing says.
+
+        Args:
+            logs: what is logged.
+            args: with the limits.
+        """
+        raise NotImplementedError
+
+    def on_log(
+        self, args, state: TrainerState, control: TrainerControl, logs: dict | None = None, **kwargs
+    ) -> None:
+        """Compare what is logged with its limits."""
+        if state.global_step < args.collapse_grace_steps:
+            return
+        problem = self.problem(logs or {}, args)
+        if problem and not self.collapsed:
+            stopping = " Stopping." if args.stop_on_collapse else ""
+            logger.warning("%s%s", problem.format(state.global_step), stopping)
+        if problem is not None:
+            self.collapsed = bool(problem)
+            control.should_training_stop |= self.collapsed and args.stop_on_collapse
+
+
+class CodebookCollapseCallback(CollapseCallback, ResumedCallback):
+    """Watches code perplexity: a collapse is a fall below shares of its peak and of the codebook.
 
     Args:
         codebook_size: number of codes of the model.
 
     Attributes:
         peak: highest code perplexity logged so far.
-        collapsed: whether the last log was below a limit.
     """
 
     def __init__(self, codebook_size: int):
-        self.codebook_size = codebook_size
-        self.peak = 0.0
-        self.collapsed = False
+        self.codebook_size, self.peak = codebook_size, 0.0
 
     def begin(self) -> None:
         """Forget the peak of an earlier run."""
@@ -161,73 +191,41 @@ class CodebookCollapseCallback(ResumedCallback):
         """Return the highest perplexity."""
         return {"peak": self.peak}
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict | None = None,
-        **kwargs,
-    ) -> None:
-        """Compare the logged code perplexity with its limits."""
-        perplexity = (logs or {}).get("code_perplexity")
-        if perplexity is None or state.global_step < args.collapse_grace_steps:
-            return
+    def problem(self, logs: Mapping[str, float], args: TrainingArguments) -> str | None:
+        """Compare the code perplexity with its limits."""
+        perplexity = logs.get("code_perplexity")
+        if perplexity is None:
+            return None
         self.peak = max(self.peak, perplexity)
-        limit = max(
-            args.collapse_of_peak * self.peak, args.collapse_of_codebook * self.codebook_size
+        shares = args.collapse_of_peak * self.peak, args.collapse_of_codebook * self.codebook_size
+        if perplexity >= max(shares):
+            return ""
+        return (
+            f"The codebook is collapsing: code perplexity is {perplexity:.2f} at update {{}} "
+            f"(highest {self.peak:.2f}, {self.codebook_size} codes). Try larger batches, a lower "
+            "learning rate or other noise."
         )
-        if perplexity >= limit:
-            self.collapsed = False
-            return
-        if not self.collapsed:
-            logger.warning(
-                "The codebook is collapsing: code perplexity is %.2f at update %d (highest %.2f, "
-                "%d codes). Try larger batches, a lower learning rate or other noise.%s",
-                perplexity, state.global_step, self.peak, self.codebook_size,
-                " Stopping." if args.stop_on_collapse else "",
-            )  # fmt: skip
-        self.collapsed = True
-        control.should_training_stop |= args.stop_on_collapse
 
 
-class RepresentationCollapseCallback(TrainerCallback):
-    """Warn when the frames of an utterance are nearly one vector, or all equally far apart.
+class RepresentationCollapseCallback(CollapseCallback):
+    """Watches whether the frames of an utterance are nearly one vector, or all equally far apart.
 
     Full collapse is a stationary point of LASER, and a zero of SCORE's loss. It shows in the mean
     cosine of all pairs of frames, which goes to 1; a spread near 0 tells the same, and also the
     contrary, frames that are all equally unlike.
-
-    Attributes:
-        collapsed: whether the last log was beyond a limit.
     """
 
-    def __init__(self):
-        self.collapsed = False
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict | None = None,
-        **kwargs,
-    ) -> None:
-        """Compare the logged cosines with their limits."""
-        mean, spread = ((logs or {}).get(f"frame_cosine{name}") for name in ("", "_spread"))
-        if mean is None or spread is None or state.global_step < args.collapse_grace_steps:
-            return
+    def problem(self, logs: Mapping[str, float], args: TrainingArguments) -> str | None:
+        """Compare the cosines with their limits."""
+        mean, spread = (logs.get(f"frame_cosine{name}") for name in ("", "_spread"))
+        if mean is None or spread is None:
+            return None
         if mean <= args.collapse_cosine and spread >= args.collapse_spread:
-            self.collapsed = False
-            return
-        if not self.collapsed:
-            logger.warning(
-                "The frames are collapsing: their mean cosine is %.4f, its spread %.4f at update "
-                "%d. Try a larger idm_weight or a lower learning rate.%s",
-                mean, spread, state.global_step, " Stopping." if args.stop_on_collapse else "",
-            )  # fmt: skip
-        self.collapsed = True
-        control.should_training_stop |= args.stop_on_collapse
+            return ""
+        return (
+            f"The frames are collapsing: their mean cosine is {mean:.4f}, its spread {spread:.4f} "
+            "at update {}. Try a larger idm_weight or a lower learning rate."
+        )
 
 
 class LogBeforeSave(TrainerCallback):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from hf_rspin.publishing.card_file import CARD, is_untouched
 from hf_rspin.training.provenance import PROVENANCE
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 # written first, by this version and by 0.1.0
 FIRST_FILES = (PROVENANCE, "training_progress.json")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
+RESULT_FILES = ("results.json", "history.json", "dev_predictions.csv", "test_predictions.csv")
+ADAPTER_FOLDER = "adapter"  # of a CTC fine-tune
 MERGED = "merged"  # LoRA in its encoder, beside the adapter
 STATE_FILES = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
 
@@ -109,12 +112,20 @@ def remove_checkpoints(output_dir: str | Path) -> None:
 
 
 def remove_results(output_dir: str | Path) -> None:
-    """Delete the model of an earlier run: an adapter would be loaded on top of a whole model."""
+    """Delete the model of an earlier run and what was said of it, until this one has its own.
+
+    An adapter would be loaded on top of a whole model, and a run that is killed soon would leave
+    error rates of another model beside its checkpoints. A card that a person edited stays.
+    """
     folder = Path(output_dir)
-    for name in (*WEIGHT_FILES, "adapter_config.json"):
+    for name in (*WEIGHT_FILES, *RESULT_FILES, "adapter_config.json"):
         (folder / name).unlink(missing_ok=True)
-    if (folder / MERGED / "config.json").is_file():
-        shutil.rmtree(folder / MERGED)
+    for inner, file in ((MERGED, "config.json"), (ADAPTER_FOLDER, "adapter_config.json")):
+        if (folder / inner / file).is_file():
+            shutil.rmtree(folder / inner)
+    card = folder / CARD
+    if card.is_file() and is_untouched(card.read_text(encoding="utf-8", errors="replace")):
+        card.unlink()
 
 
 class SaveError(OSError):

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from accelerate.utils import gather_object
@@ -23,14 +22,12 @@ from hf_rspin.data.dataset import TwoViewDataset
 from hf_rspin.models.configuration import SpinFields
 from hf_rspin.models.encoder import num_output_frames
 from hf_rspin.training.checkpoints import WEIGHT_FILES, checkpoints, is_torn
+from hf_rspin.training.speech_run import SpeechRun
 from hf_rspin.views import LaserViews, RSpinViews
-
-if TYPE_CHECKING:
-    from hf_rspin.training.trainer import SpeechTrainer
 
 logger = logging.getLogger(__name__)
 
-Check = Callable[["SpeechTrainer"], list[str]]
+Check = Callable[[SpeechRun], list[str]]
 LEAST_SECONDS = 0.05  # of LASER's second view; a frame takes 0.025, and headers are not exact
 WITHOUT_EFFECT = (
     "per_device_train_batch_size", "per_device_eval_batch_size", "train_sampling_strategy",
@@ -40,7 +37,7 @@ WITHOUT_EFFECT = (
 )  # fmt: skip
 
 
-def check_run(trainer: SpeechTrainer, checks: tuple[Check, ...], resuming: bool) -> None:
+def check_run(trainer: SpeechRun, checks: tuple[Check, ...], resuming: bool) -> None:
     """Refuse a run that cannot work, on every process alike.
 
     Raises:
@@ -110,7 +107,7 @@ def check_output_dir(args: TrainingArguments) -> list[str]:
     ]
 
 
-def check_weights(trainer: SpeechTrainer) -> list[str]:
+def check_weights(trainer: SpeechRun) -> list[str]:
     """Return why the weights cannot be trained: one is NaN or infinite."""
     for name, value in trainer.model.state_dict().items():
         if value.is_floating_point() and not value.isfinite().all():
@@ -118,7 +115,7 @@ def check_weights(trainer: SpeechTrainer) -> list[str]:
     return []
 
 
-def check_something_trains(trainer: SpeechTrainer) -> list[str]:
+def check_something_trains(trainer: SpeechRun) -> list[str]:
     """Return why nothing would be learned: no parameter trains, or none of the encoder."""
     if not any(p.requires_grad for p in trainer.model.parameters()):
         return ["No parameter of the model trains: unfreeze some."]
@@ -131,7 +128,7 @@ def check_something_trains(trainer: SpeechTrainer) -> list[str]:
     ]
 
 
-def check_evaluation(trainer: SpeechTrainer) -> list[str]:
+def check_evaluation(trainer: SpeechRun) -> list[str]:
     """Return why evaluations during training would fail."""
     if trainer.args.eval_strategy == "no":
         return []
@@ -146,7 +143,7 @@ def check_evaluation(trainer: SpeechTrainer) -> list[str]:
     return [f"eval_dataset is a {found.__name__}; expected a {wanted.__name__}."]
 
 
-def check_masking(trainer: SpeechTrainer) -> list[str]:
+def check_masking(trainer: SpeechRun) -> list[str]:
     """Return why masking frames would fail at a short clip in the middle of the run."""
     model = adapted_model(trainer.model)
     if vars(model).get("_num_frozen_layers") is not None:
@@ -168,7 +165,7 @@ def check_masking(trainer: SpeechTrainer) -> list[str]:
     ]
 
 
-def check_two_views(trainer: SpeechTrainer) -> list[str]:
+def check_two_views(trainer: SpeechRun) -> list[str]:
     """Return why Spin or R-Spin cannot be trained on this data."""
     model, args, dataset = adapted_model(trainer.model), trainer.args, trainer.train_dataset
     problems = check_batches(dataset, args.batch_seconds, args.world_size)
@@ -223,7 +220,7 @@ def check_losses(config: SpinFields) -> list[str]:
     ]
 
 
-def check_pairs(trainer: SpeechTrainer) -> list[str]:
+def check_pairs(trainer: SpeechRun) -> list[str]:
     """Return why LASER or SCORE cannot be trained on this data."""
     args, dataset = trainer.args, trainer.train_dataset
     if not isinstance(getattr(dataset, "views", None), LaserViews):
@@ -263,7 +260,7 @@ def _check_second_view(dataset: TwoViewDataset) -> list[str]:
     ]
 
 
-def warn_of_flags(trainer: SpeechTrainer) -> None:
+def warn_of_flags(trainer: SpeechRun) -> None:
     """Name the stock arguments that were given and change nothing here."""
     args = trainer.args
     known = {f.name: f.default for f in fields(args) if f.default is not MISSING}

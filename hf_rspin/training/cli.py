@@ -26,6 +26,8 @@ from hf_rspin.training.help_text import HELP_OPTIONS, help_text
 
 logger = logging.getLogger(__name__)
 
+MOST_NODES = 10_000  # values of a YAML file; the configs of this project have about 50
+
 # by name: to import what raises them takes seconds, and `--help` needs none of it
 WHILE_BUILDING = ("ValueError", "OSError", "StrictDataclassError", "DatasetsError",
                   "SafetensorError")  # fmt: skip
@@ -149,12 +151,42 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         sys.exit(f"{path} does not exist; see training_scripts/configs/ for examples.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        sys.exit(f"{path} is no YAML: {' '.join(str(error).split())}.")
+        values = _parse_yaml(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        sys.exit(f"{path} is no YAML that can be used: {' '.join(str(error).split())}.")
     if not isinstance(values, dict):
         sys.exit(f"{path} holds {type(values).__name__}; expected lines of the form `name: value`.")
     return values
+
+
+def _parse_yaml(text: str) -> Any:
+    """Return what a text holds; aliases, which can stand for billions of values, have a limit.
+
+    Raises:
+        ValueError: it is more than `MOST_NODES` values, or one of them cannot be.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _count_nodes(root, {})
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _count_nodes(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
+    """Return how many nodes there are from `node` on, each alias counted as what it stands for."""
+    if node not in counts:
+        counts[node] = MOST_NODES  # while it is open: it may hold itself
+        inner = [] if isinstance(node, yaml.ScalarNode) else node.value
+        if isinstance(node, yaml.MappingNode):
+            inner = [one for pair in inner for one in pair]
+        counts[node] = 1 + sum(_count_nodes(one, counts) for one in inner)
+        if counts[node] > MOST_NODES:
+            raise ValueError(f"its aliases stand for more than {MOST_NODES} values")
+    return counts[node]
 
 
 def _as_options(values: dict[str, Any]) -> list[str]:
@@ -166,6 +198,6 @@ def _as_options(values: dict[str, Any]) -> list[str]:
         if isinstance(value, list):
             options += [f"--{name}", *map(str, value)]
         else:
-            text = json.dumps(value) if isinstance(value, dict) else str(value)
+            text = json.dumps(value, default=str) if isinstance(value, dict) else str(value)
             options.append(f"--{name}={text}")
     return options

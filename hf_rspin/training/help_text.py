@@ -32,13 +32,10 @@ def help_text(
         if lines:
             title = inspect.cleandoc(one.__doc__ or one.__name__).split("\n\n")[0]
             parts.append("\n".join([" ".join(title.split()), *lines]))
-    if not everything and any(_is_training(one) for one in classes):
+    parents = {parent.__name__ for one in classes for parent in one.__mro__}
+    if not everything and "SpeechOptions" in parents:
         parts.append(MORE)
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _is_training(one: type) -> bool:
-    return any(parent.__name__ == "SpeechOptions" for parent in one.__mro__)
 
 
 def _chosen(one: type, everything: bool) -> Iterator[Field]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
+from torch.utils.data import Dataset
 from transformers.utils import ModelOutput
+
+from hf_rspin.training.speech_run import SpeechRun
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]
 
@@ -46,7 +49,6 @@ class LossTracker:
         Args:
             reduce: sums a tensor over the processes; every process must call `compute` together.
         """
-        self.gather_totals(reduce)
         if not self.sums:
             return {}
         names = sorted(self.sums)
@@ -76,3 +78,20 @@ def scalars(outputs: ModelOutput) -> dict[str, torch.Tensor]:
         and value.dim() == 0
         and name not in ("loss", "num_frames")
     }
+
+
+@torch.no_grad()
+def mean_losses(trainer: SpeechRun, dataset: Dataset) -> dict[str, float]:
+    """Return the mean loss and named parts over the batches of all ranks, in eval mode."""
+    model, meter = trainer.model, LossTracker()
+    training = model.training
+    model.eval()
+    for inputs in trainer.get_eval_dataloader(dataset):
+        inputs = trainer._prepare_inputs(inputs)
+        for skipped in inputs.pop("batch_info").skipped:
+            trainer.skipped.add(skipped)
+        with trainer.compute_loss_context_manager():
+            outputs = model(**inputs)
+        meter.update({"loss": outputs.loss, **scalars(outputs)})
+    model.train(training)
+    return meter.compute(trainer._sum_over_ranks)

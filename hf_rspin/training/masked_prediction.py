@@ -34,6 +34,7 @@ from hf_rspin.training.training_arguments import MaskedPredictionTrainingArgumen
 from hf_rspin.units import KMeans
 from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import layer_features, mfcc_features
+from hf_rspin.utils import atomic
 
 logger = logging.getLogger(__name__)
 
@@ -64,13 +65,14 @@ def build_masked_prediction(
         arguments.mask_start,
     )
     given = weights_key(model) if arguments.initial_model else None
+    label_key = fingerprint(torch.from_numpy(np.concatenate(labels)))
     trainer = SpeechTrainer(
         model,
         training,
         batches,
         data_collator=first_item,
         batch_sampler=ReadyBatches,
-        provenance={"initial_weights": given, "labels": _labels_key(labels)},
+        provenance={"initial_weights": given, "labels": label_key},
     )
     trainer.run_arguments = (arguments,)
     return trainer
@@ -85,10 +87,6 @@ def run_masked_prediction(trainer: SpeechTrainer) -> None:
             save_encoder(trainer.accelerator.unwrap_model(trainer.model).hubert, folder / "encoder")
             save_history(trainer.state.log_history, folder)
     leave_process_group()
-
-
-def _labels_key(labels: list[np.ndarray]) -> str:
-    return fingerprint(torch.from_numpy(np.concatenate(labels)))
 
 
 def read_corpora(arguments: MaskedPredictionArguments) -> list[np.ndarray]:
@@ -160,13 +158,9 @@ def make_labels(
     usage = np.bincount(np.concatenate(labels), minlength=arguments.num_clusters) / len(flat)
     perplexity = np.exp(-(usage[usage > 0] * np.log(usage[usage > 0])).sum())
     logger.info("%d frames in %d clusters, perplexity %.1f", len(flat), len(usage), perplexity)
-    temporary = folder / "labels.tmp.npz"
-    np.savez(
-        temporary,
-        labels=np.concatenate(labels).astype(np.uint16),
-        lengths=np.array([len(label) for label in labels]),
-    )
-    temporary.rename(done)
+    lengths = np.array([len(label) for label in labels])
+    with atomic(done) as temporary, open(temporary, "wb") as file:
+        np.savez(file, labels=np.concatenate(labels).astype(np.uint16), lengths=lengths)
     return labels
 
 

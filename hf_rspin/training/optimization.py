@@ -5,29 +5,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from hf_rspin.utils import option
 
 
 @dataclass
 class SpeechOptions:
     """What every objective is told beside `TrainingArguments`; a batch is `batch_seconds` long."""
 
-    max_steps: int = field(
-        default=10_000, metadata={"help": "Number of updates; -1 counts num_train_epochs."}
+    max_steps: int = option(10_000, "Number of updates; -1 counts num_train_epochs.")
+    logging_steps: float = option(50, "Updates between two logs.")
+    save_total_limit: int | None = option(2, "Checkpoints kept.")
+    logging_nan_inf_filter: bool = option(False, "Hide NaN losses from the logs; better not.")
+    remove_unused_columns: bool = option(False, "Not used.")
+    batch_seconds: float = option(
+        160.0, "Most seconds of speech in one batch, per device and micro-batch."
     )
-    logging_steps: float = field(default=50, metadata={"help": "Updates between two logs."})
-    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
-    logging_nan_inf_filter: bool = field(
-        default=False, metadata={"help": "Hide NaN losses from the logs; better not."}
-    )
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Not used."})
-    batch_seconds: float = field(
-        default=160.0,
-        metadata={"help": "Most seconds of speech in one batch, per device and micro-batch."},
-    )
-    overwrite_output_dir: bool = field(
-        default=False, metadata={"help": "Start anew in an output folder that holds a run."}
-    )
+    overwrite_output_dir: bool = option(False, "Start anew in an output folder that holds a run.")
 
     def __post_init__(self):
         """Check the fields of this class.
@@ -46,55 +41,38 @@ class SpeechOptions:
 class TwoViewOptions(SpeechOptions):
     """The paper's optimisation of Spin and R-Spin (R-Spin, section 3.2)."""
 
-    learning_rate: float = field(default=1e-4, metadata={"help": "Peak of the schedule."})
-    warmup_steps: float = field(
-        default=0.4, metadata={"help": "Updates of warm-up, or below 1 their share."}
+    learning_rate: float = option(1e-4, "Peak of the schedule.")
+    warmup_steps: float = option(0.4, "Updates of warm-up, or below 1 their share.")
+    weight_decay: float = option(1e-6, "Weight decay of the optimiser.")
+    max_grad_norm: float = option(10.0, "Gradient clipping.")
+    batch_seconds: float = option(
+        256.0, "Most seconds of one view in one batch, per device and micro-batch."
     )
-    weight_decay: float = field(default=1e-6, metadata={"help": "Weight decay of the optimiser."})
-    max_grad_norm: float = field(default=10.0, metadata={"help": "Gradient clipping."})
-    batch_seconds: float = field(
-        default=256.0,
-        metadata={"help": "Most seconds of one view in one batch, per device and micro-batch."},
+    min_learning_rate: float = option(1e-6, "Learning rate of the first and of the last update.")
+    use_adam: bool = option(
+        True,
+        "Plain Adam, its weight decay added to the gradient of every parameter, as the authors; "
+        "False takes the optimiser that `optim` names.",
     )
-    min_learning_rate: float = field(
-        default=1e-6, metadata={"help": "Learning rate of the first and of the last update."}
+    num_trainable_layers: int | None = option(
+        None,
+        "Top transformer layers that train (Spin: 2); all and the front end when left out "
+        "(R-Spin).",
     )
-    use_adam: bool = field(
-        default=True,
-        metadata={
-            "help": "Plain Adam, its weight decay added to the gradient of every parameter, as "
-            "the authors; False takes the optimiser that `optim` names."
-        },
+    frozen_dropout: bool = option(
+        False,
+        "Keep dropout active in the frozen lower layers, as the authors' Spin code does; here "
+        "they run without it, which is cheaper and deterministic. Says nothing where everything "
+        "trains (R-Spin).",
     )
-    num_trainable_layers: int | None = field(
-        default=None,
-        metadata={
-            "help": "Top transformer layers that train (Spin: 2); all and the front end "
-            "when left out (R-Spin)."
-        },
+    collapse_of_peak: float = option(
+        0.5, "Collapse: code perplexity under this share of its peak so far."
     )
-    frozen_dropout: bool = field(
-        default=False,
-        metadata={
-            "help": "Keep dropout active in the frozen lower layers, as the authors' Spin code "
-            "does; here they run without it, which is cheaper and deterministic. Says nothing "
-            "where everything trains (R-Spin)."
-        },
+    collapse_of_codebook: float = option(
+        0.1, "Collapse: code perplexity under this share of the codebook size."
     )
-    collapse_of_peak: float = field(
-        default=0.5,
-        metadata={"help": "Collapse: code perplexity under this share of its peak so far."},
-    )
-    collapse_of_codebook: float = field(
-        default=0.1,
-        metadata={"help": "Collapse: code perplexity under this share of the codebook size."},
-    )
-    collapse_grace_steps: int = field(
-        default=100, metadata={"help": "Updates before the collapse monitor looks."}
-    )
-    stop_on_collapse: bool = field(
-        default=False, metadata={"help": "Stop the run on collapse instead of only warning."}
-    )
+    collapse_grace_steps: int = option(100, "Updates before the collapse monitor looks.")
+    stop_on_collapse: bool = option(False, "Stop the run on collapse instead of only warning.")
 
     def __post_init__(self):
         """Check the fields of this class.
@@ -117,61 +95,40 @@ class TwoViewOptions(SpeechOptions):
 class LaserOptions(TwoViewOptions):
     """The optimisation and the batches of LASER and SCORE; AdamW, linear from 0 and to 0."""
 
-    max_steps: int = field(
-        default=3600, metadata={"help": "Number of updates; -1 counts num_train_epochs."}
+    max_steps: int = option(3600, "Number of updates; -1 counts num_train_epochs.")
+    learning_rate: float = option(2e-5, "Peak of the schedule.")
+    warmup_steps: float = option(1000, "Updates of warm-up, or below 1 their share.")
+    min_learning_rate: float = option(0.0, "Not used: it is 0.")
+    weight_decay: float = option(0.0, "Weight decay of the optimiser.")
+    adam_epsilon: float = option(1e-7, "Epsilon of AdamW.")
+    max_grad_norm: float = option(1.0, "Gradient clipping.")
+    gradient_accumulation_steps: int = option(8, "Batches whose gradients make one update.")
+    use_adam: bool = option(False, "Plain Adam instead of the optimiser that `optim` names.")
+    num_trainable_layers: int | None = option(
+        2, "Top transformer layers that train; -1 for all and the front end."
     )
-    learning_rate: float = field(default=2e-5, metadata={"help": "Peak of the schedule."})
-    warmup_steps: float = field(
-        default=1000, metadata={"help": "Updates of warm-up, or below 1 their share."}
+    pairs_per_batch: int | None = option(
+        1,
+        "Most pairs in a batch, per device and micro-batch; 0: as many as batch_seconds of the "
+        "longer view hold.",
     )
-    min_learning_rate: float = field(default=0.0, metadata={"help": "Not used: it is 0."})
-    weight_decay: float = field(default=0.0, metadata={"help": "Weight decay of the optimiser."})
-    adam_epsilon: float = field(default=1e-7, metadata={"help": "Epsilon of AdamW."})
-    max_grad_norm: float = field(default=1.0, metadata={"help": "Gradient clipping."})
-    gradient_accumulation_steps: int = field(
-        default=8, metadata={"help": "Batches whose gradients make one update."}
+    train_encoder_norm: bool = option(
+        False,
+        "Train the encoder's LayerNorm too, as the authors' code does: in base models it lies "
+        "below layer 1, so that the backward crosses all layers.",
     )
-    use_adam: bool = field(
-        default=False, metadata={"help": "Plain Adam instead of the optimiser that `optim` names."}
+    lower_states_cache: str | None = option(
+        None,
+        "Folder that keeps what the frozen layers make of the first view, for later epochs: 4 "
+        "bytes x hidden size x 50 per second of speech.",
     )
-    num_trainable_layers: int | None = field(
-        default=2,
-        metadata={"help": "Top transformer layers that train; -1 for all and the front end."},
+    cache_gigabytes: float = option(100.0, "Size at which the cache takes nothing more.")
+    collapse_grace_steps: int = option(20, "Updates before the collapse monitor looks.")
+    collapse_cosine: float = option(
+        0.95, "Collapse: mean cosine of the pairs of frames above this; 1 is off."
     )
-    pairs_per_batch: int | None = field(
-        default=1,
-        metadata={
-            "help": "Most pairs in a batch, per device and micro-batch; 0: as many as "
-            "batch_seconds of the longer view hold."
-        },
-    )
-    train_encoder_norm: bool = field(
-        default=False,
-        metadata={
-            "help": "Train the encoder's LayerNorm too, as the authors' code does: in base models "
-            "it lies below layer 1, so that the backward crosses all layers."
-        },
-    )
-    lower_states_cache: str | None = field(
-        default=None,
-        metadata={
-            "help": "Folder that keeps what the frozen layers make of the first view, for later "
-            "epochs: 4 bytes x hidden size x 50 per second of speech."
-        },
-    )
-    cache_gigabytes: float = field(
-        default=100.0, metadata={"help": "Size at which the cache takes nothing more."}
-    )
-    collapse_grace_steps: int = field(
-        default=20, metadata={"help": "Updates before the collapse monitor looks."}
-    )
-    collapse_cosine: float = field(
-        default=0.95,
-        metadata={"help": "Collapse: mean cosine of the pairs of frames above this; 1 is off."},
-    )
-    collapse_spread: float = field(
-        default=0.01,
-        metadata={"help": "Collapse: standard deviation of those below this; 0 is off."},
+    collapse_spread: float = option(
+        0.01, "Collapse: standard deviation of those below this; 0 is off."
     )
 
     def __post_init__(self):
@@ -209,7 +166,7 @@ class LaserOptions(TwoViewOptions):
 class MaskedPredictionOptions(SpeechOptions):
     """The stock optimisation; what differs stands in the configs."""
 
-    max_steps: int = field(default=-1, metadata={"help": "Number of updates; must be given."})
-    logging_steps: float = field(default=500, metadata={"help": "Updates between two logs."})
-    save_total_limit: int | None = field(default=None, metadata={"help": "Checkpoints kept."})
-    batch_seconds: float = field(default=72.0, metadata={"help": "audio per update"})
+    max_steps: int = option(-1, "Number of updates; must be given.")
+    logging_steps: float = option(500, "Updates between two logs.")
+    save_total_limit: int | None = option(None, "Checkpoints kept.")
+    batch_seconds: float = option(72.0, "audio per update")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets
 import numpy as np
@@ -17,10 +16,10 @@ import torch
 from peft import PeftModel
 
 from hf_rspin.adapters import adapted_model
+from hf_rspin.data.fingerprint import audio_key
+from hf_rspin.training.speech_run import SpeechRun
 from hf_rspin.units import FrameLabels
-
-if TYPE_CHECKING:
-    from hf_rspin.training.trainer import SpeechTrainer
+from hf_rspin.utils import tensor_hash, write_text
 
 PROVENANCE = "provenance.json"
 FORMER_FILE = "made_from.json"  # its name in version 0.1.0
@@ -28,8 +27,9 @@ FORMER_FILE = "made_from.json"  # its name in version 0.1.0
 DECISIVE = (
     "learning_rate", "min_learning_rate", "warmup_steps", "weight_decay", "adam_beta1",
     "adam_beta2", "adam_epsilon", "max_grad_norm", "gradient_accumulation_steps", "optim",
-    "use_adam", "lr_scheduler_type", "seed", "data_seed", "bf16", "fp16", "batch_seconds",
-    "num_trainable_layers", "frozen_dropout", "pairs_per_batch", "train_encoder_norm",
+    "optim_args", "use_adam", "lr_scheduler_type", "lr_scheduler_kwargs", "seed", "data_seed",
+    "bf16", "fp16", "batch_seconds", "num_trainable_layers", "frozen_dropout", "pairs_per_batch",
+    "train_encoder_norm",
 )  # fmt: skip
 # places whose content has a fingerprint, and what changes nothing in training
 EXEMPT = (
@@ -42,9 +42,14 @@ NO_CONFIG = (
 )  # fmt: skip
 ADAPTER = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width", "scale",
            "reduction", "modules_to_save")  # fmt: skip
+VIEW_OPTIONS = (
+    "noise", "snr_low", "snr_high", "snrs", "babble_probability", "perturb_speaker", "equalize",
+    "augmentations", "augmentation_probability", "augment_both_views", "speeds", "semitones",
+    "noise_on_both_views",
+)  # fmt: skip
 
 
-def run_provenance(trainer: SpeechTrainer) -> dict[str, Any]:
+def run_provenance(trainer: SpeechRun) -> dict[str, Any]:
     """Return everything that decides what a run learns, as flat JSON values.
 
     Fingerprints stand for what lies in files: encoder weights, corpus, labels; `trainer.provenance`
@@ -59,15 +64,16 @@ def run_provenance(trainer: SpeechTrainer) -> dict[str, Any]:
                 record[one.name] = getattr(part, one.name)
     record |= {n: getattr(trainer.args, n) for n in DECISIVE if n in vars(trainer.args)}
     record |= {"processes": trainer.args.world_size, **_data(trainer.train_dataset)}
+    extractor = getattr(trainer.processing_class, "feature_extractor", trainer.processing_class)
+    record |= {"do_normalize": vars(extractor).get("do_normalize")}
     record |= {"encoder_weights": _encoder_key(trainer), **trainer.provenance}
     return json.loads(json.dumps(record, default=_plain, sort_keys=True))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what differs between two records, as parts of a sentence."""
-    names = sorted({*before, *now})
     changed = []
-    for name in names:
+    for name in _telling(before, now):
         was, value = before.get(name), now.get(name)
         if isinstance(was, dict) and isinstance(value, dict):  # views: what of them differs
             changed += [f"{name}: {text}" for text in differences(was, value)]
@@ -76,10 +82,24 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return changed
 
 
+def _telling(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names that differ, without those that differ because another one does."""
+    names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
+    kinds = [name for name in ("model", "model_type") if name in names]
+    if kinds:
+        return kinds  # another objective or family has other settings throughout
+    if "adapter" in names:
+        names = [name for name in names if name not in (*ADAPTER, "lora_dropout")]
+    if "corpus" in names:
+        names = [name for name in names if name != "audio"]
+    # options of the scripts say in a word what their views show at length
+    said = any(name in VIEW_OPTIONS for name in names)
+    return [name for name in names if not (said and name == "views")]
+
+
 def save_provenance(folder: str | Path, record: Mapping[str, Any]) -> None:
     """Write a record into a checkpoint's folder, which is made here."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    _write(Path(folder) / PROVENANCE, record)
+    write_text(Path(folder) / PROVENANCE, json.dumps(record, indent=2) + "\n")
 
 
 def load_provenance(folder: str | Path) -> dict[str, Any] | None:
@@ -89,22 +109,22 @@ def load_provenance(folder: str | Path) -> dict[str, Any] | None:
 
 
 def corpus_key(corpus: datasets.Dataset) -> dict[str, Any]:
-    """Return what tells a corpus from another: its size, and a hash of its ids and durations."""
+    """Return what tells a corpus from another: its size, and hashes of its rows and its audio."""
     digest = hashlib.sha256()
     for key, seconds in zip(corpus["id"], corpus["duration"], strict=True):
         digest.update(f"{key}\t{round(float(seconds), 3)}\n".encode())
-    return {"utterances": len(corpus), "corpus": digest.hexdigest()[:16]}
+    rows = {"utterances": len(corpus), "corpus": digest.hexdigest()[:16]}
+    has_audio = "audio" in corpus.column_names
+    return rows | ({"audio": audio_key(corpus["audio"])} if has_audio else {})
 
 
 def weights_key(model: torch.nn.Module, prefix: str | None = None) -> str:
     """Return a hash of all weights; those with `prefix` in their name, an adapter's, left out."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        if prefix is None or prefix not in name:
-            digest.update(name.replace(".base_layer.", ".").encode())
-            raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-            digest.update(raw.numpy().data)
-    return digest.hexdigest()[:16]
+    return tensor_hash(
+        (name.replace(".base_layer.", "."), tensor)
+        for name, tensor in sorted(model.state_dict().items())
+        if prefix is None or prefix not in name
+    )
 
 
 def check_provenance(folder: str | Path, now: Mapping[str, Any], results: tuple[str, ...]) -> None:
@@ -138,8 +158,7 @@ def check_provenance(folder: str | Path, now: Mapping[str, Any], results: tuple[
             )
             raise ValueError(f"{folder} holds {found[0]} made from {values}: {remedy}")
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(file, now)
+    write_text(file, json.dumps(now, indent=2) + "\n")
 
 
 def _adapter(model: torch.nn.Module) -> dict[str, Any]:
@@ -159,6 +178,8 @@ def _data(dataset: Any) -> dict[str, Any]:
     if "corpus" in known:
         digest.update("\n".join(map(str, dataset.corpus["id"])).encode())
     record = {"corpus": digest.hexdigest()[:16], "data_set_seed": known.get("seed")}
+    if "corpus" in known and "audio" in dataset.corpus.column_names:
+        record["audio"] = audio_key(dataset.corpus["audio"])
     limits = {n: known.get(n, np.inf) for n in ("min_seconds", "max_seconds")}
     record |= {n: seconds for n, seconds in limits.items() if np.isfinite(seconds)}
     labels = known.get("frame_labels")
@@ -166,6 +187,11 @@ def _data(dataset: Any) -> dict[str, Any]:
         hashed = hashlib.sha256(np.ascontiguousarray(labels.values).data)
         hashed.update(np.ascontiguousarray(labels.offsets).data)
         record["frame_labels"] = hashed.hexdigest()[:16]
+    if isinstance(known.get("labels"), list):  # transcripts of CTC
+        hashed = hashlib.sha256()
+        for row in known["labels"]:
+            hashed.update(np.asarray(row, dtype=np.int64).tobytes() + b";")
+        record["labels"] = hashed.hexdigest()[:16]
     if known.get("views") is not None:
         record["views"] = described(dataset.views)
     return record
@@ -191,7 +217,7 @@ def _is_ours(value: Any) -> bool:
     return type(value).__module__.startswith("hf_rspin.") and hasattr(value, "__dict__")
 
 
-def _encoder_key(trainer: SpeechTrainer) -> str | None:
+def _encoder_key(trainer: SpeechRun) -> str | None:
     """Return a hash of the weights that the run begins with.
 
     None for a model that was made from a config, whose weights no later process has, and for one
@@ -218,9 +244,3 @@ def _plain(value: Any) -> Any:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _write(file: Path, record: Mapping[str, Any]) -> None:
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")  # the processes of a run all write it
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(file)

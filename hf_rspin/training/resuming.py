@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peft import PeftModel
 from transformers import PreTrainedModel, TrainerState, TrainingArguments
@@ -20,12 +20,35 @@ from hf_rspin.training.checkpoints import (
     remove_results,
     remove_torn_checkpoints,
 )
-from hf_rspin.training.provenance import differences, load_provenance
-
-if TYPE_CHECKING:
-    from hf_rspin.training.trainer import SpeechTrainer
+from hf_rspin.training.checks import Check, check_run, check_same_data
+from hf_rspin.training.provenance import differences, load_provenance, run_provenance
+from hf_rspin.training.speech_run import SpeechRun
 
 logger = logging.getLogger(__name__)
+
+
+def prepare_run(
+    trainer: SpeechRun, checks: tuple[Check, ...], resume: str | bool | None
+) -> tuple[Path | None, dict[str, Any]]:
+    """Check a run and clean its folder; return the checkpoint to go on from, and its provenance.
+
+    Args:
+        trainer: of the run.
+        checks: of its objective.
+        resume: see `find_checkpoint`.
+
+    Raises:
+        ConfigurationError: the run cannot work, or the checkpoint is of other settings.
+        ValueError: there is no complete checkpoint to resume from.
+    """
+    checkpoint = find_checkpoint(trainer.args.output_dir, resume)
+    check_run(trainer, checks, resuming=checkpoint is not None)
+    check_same_data(trainer.train_dataset)
+    record = run_provenance(trainer)
+    check_provenance(checkpoint, record, trainer.args)
+    warn_of_untrained_heads(trainer.model, checkpoint)
+    clean_output_dir(trainer, resuming=checkpoint is not None)
+    return checkpoint, record
 
 
 def find_checkpoint(output_dir: str | Path, resume: str | bool | None) -> Path | None:
@@ -86,7 +109,7 @@ def warn_of_untrained_heads(model: PreTrainedModel | PeftModel, checkpoint: Path
         )  # fmt: skip
 
 
-def mark_trained_heads(trainer: SpeechTrainer) -> None:
+def mark_trained_heads(trainer: SpeechRun) -> None:
     """Take back that the heads of a model were never trained, once a loss has trained them."""
     model = adapted_model(trainer.model)
     if not isinstance(model, EncoderWithHeads) or trainer.state.global_step == 0:
@@ -102,7 +125,7 @@ def _is_of_head(name: str, heads: tuple[str, ...]) -> bool:
     return any(f".{head}" in f".{name}" for head in heads)
 
 
-def clean_output_dir(trainer: SpeechTrainer, resuming: bool) -> None:
+def clean_output_dir(trainer: SpeechRun, resuming: bool) -> None:
     """Delete what a later resume must not find, when every process has checked the folder."""
     trainer.accelerator.wait_for_everyone()
     args = trainer.args
@@ -122,17 +145,19 @@ def restore_callbacks(callbacks: Sequence[ResumedCallback], checkpoint: Path) ->
         callback.restore(saved.get("attributes", {}))
 
 
-def load_if_finished(trainer: SpeechTrainer, checkpoint: Path) -> bool:
+def load_if_finished(trainer: SpeechRun, checkpoint: Path) -> bool:
     """Load a checkpoint at the last update; `Trainer` would train one update more."""
     args, state = trainer.args, _state_of(checkpoint)
     if not 0 < args.max_steps <= state.global_step:
-        if 0 < state.max_steps < args.max_steps:
+        if 0 < args.max_steps != state.max_steps > 0:
             logger.info(
-                "The run goes on to %d updates instead of %d: the learning rate follows the "
-                "longer schedule.", args.max_steps, state.max_steps,
+                "The run goes on to %d updates instead of %d: the learning rate follows the %s "
+                "schedule.", args.max_steps, state.max_steps,
+                "longer" if args.max_steps > state.max_steps else "shorter",
             )  # fmt: skip
         return False
     logger.warning("%s is the end of the run: nothing is left to train.", checkpoint)
+    args.max_steps = state.max_steps  # what it was trained with, for the card
     trainer._load_from_checkpoint(str(checkpoint))
     trainer.state = state
     if args.load_best_model_at_end and state.best_model_checkpoint:

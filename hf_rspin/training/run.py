@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from hf_rspin.training.arguments import (
     ModelArguments,
     RSpinArguments,
     ViewArguments,
-    load_noise,
 )
 from hf_rspin.training.builders import build_training_set, pieces_of_labels
 from hf_rspin.training.checkpoints import MERGED, last_complete_checkpoint
@@ -36,7 +34,8 @@ from hf_rspin.training.run_card import describe_hardware
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import LaserTrainingArguments, TwoViewTrainingArguments
 from hf_rspin.units import FrameLabels
-from hf_rspin.units.whole_folder import whole_folder
+from hf_rspin.utils import write_text
+from hf_rspin.whole_folders import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +55,8 @@ def build_spin(
     """Return the trainer of Spin, which trains the top two layers where nothing else is said."""
     if training.num_trainable_layers is None:
         training.num_trainable_layers = 2  # Spin collapses when everything trains
-    return build_rspin(corpus, views, model, adapter, RSpinArguments(without_noise=True), training)
+    arguments = (corpus, views, model, adapter, RSpinArguments(without_noise=True))
+    return _build(TwoViewTrainer, training, arguments)
 
 
 def build_rspin(
@@ -67,52 +67,18 @@ def build_rspin(
     arguments: RSpinArguments,
     training: TwoViewTrainingArguments,
 ) -> SpeechTrainer:
-    """Return the trainer of R-Spin.
-
-    Raises:
-        ValueError: something given is wrong, in one sentence.
-    """
-    skipped = SkippedFiles(corpus.strict)
-    rows = corpus.load(skipped)
-    labels = FrameLabels.load(arguments.pseudo_labels) if arguments.pseudo_labels else None
-    dataset = build_training_set(rows, corpus, views.build(rows), labels, training.seed, skipped)
-    network = model.build(labels.num_labels if labels else None)
-    if labels is not None:
-        network.acoustic_pieces = pieces_of_labels(arguments.pseudo_labels, labels)
-    network = adapter.wrap(network, num_trainable_layers=training.num_trainable_layers)
-    trainer = TwoViewTrainer(network, training, dataset, provenance=noise_key(views))
-    trainer.run_arguments = (corpus, views, model, adapter, arguments)
-    return trainer
-
-
-def check_noise(views: ViewArguments, without_noise: bool) -> None:
-    """Refuse to leave the noise of R-Spin out by accident.
-
-    Raises:
-        ValueError: neither noise nor `without_noise`, or both.
-    """
-    has_noise = views.noise is not None or views.babble_probability > 0
-    if not has_noise and not without_noise:
-        raise ValueError(NO_NOISE)
-    if has_noise and without_noise:
-        raise ValueError("--without_noise came together with noise: leave out one of them.")
-
-
-def build_noisy_rspin(
-    corpus: CorpusArguments,
-    views: ViewArguments,
-    model: ModelArguments,
-    adapter: AdapterArguments,
-    arguments: RSpinArguments,
-    training: TwoViewTrainingArguments,
-) -> SpeechTrainer:
     """Return the trainer of R-Spin, with noise unless the lack of it is asked for.
 
     Raises:
-        ValueError: see `check_noise` and `build_rspin`.
+        ValueError: neither noise nor `without_noise`, or both; or something given is wrong.
     """
-    check_noise(views, arguments.without_noise)
-    return build_rspin(corpus, views, model, adapter, arguments, training)
+    has_noise = views.noise is not None or views.babble_probability > 0
+    if not has_noise and not arguments.without_noise:
+        raise ValueError(NO_NOISE)
+    if has_noise and arguments.without_noise:
+        raise ValueError("--without_noise came together with noise: leave out one of them.")
+    every = (corpus, views, model, adapter, arguments)
+    return _build(TwoViewTrainer, training, every, arguments.pseudo_labels)
 
 
 def build_laser(
@@ -127,20 +93,36 @@ def build_laser(
     Raises:
         ValueError: something given is wrong, in one sentence.
     """
+    return _build(LaserTrainer, training, (corpus, views, model, adapter))
+
+
+def _build(
+    trainer_class: type[SpeechTrainer],
+    training: TwoViewTrainingArguments,
+    arguments: tuple[Any, ...],
+    pseudo_labels: str | None = None,
+) -> SpeechTrainer:
+    corpus, views, model, adapter, *_ = arguments
     skipped = SkippedFiles(corpus.strict)
     rows = corpus.load(skipped)
-    dataset = build_training_set(rows, corpus, views.build(rows), None, training.seed, skipped)
-    network = adapter.wrap(model.build(), num_trainable_layers=training.num_trainable_layers)
-    trainer = LaserTrainer(network, training, dataset, provenance=noise_key(views))
-    trainer.run_arguments = (corpus, views, model, adapter)
+    labels = FrameLabels.load(pseudo_labels) if pseudo_labels else None
+    dataset = build_training_set(
+        rows, views.build(rows), labels, seed=training.seed, min_seconds=corpus.min_seconds,
+        max_seconds=corpus.max_seconds, strict=corpus.strict, skipped=skipped,
+    )  # fmt: skip
+    network = model.build() if labels is None else model.build(labels.num_labels)
+    if labels is not None:
+        network.acoustic_pieces = pieces_of_labels(pseudo_labels, labels)
+    network = adapter.wrap(network, num_trainable_layers=training.num_trainable_layers)
+    trainer = trainer_class(network, training, dataset, provenance=noise_key(views))
+    trainer.run_arguments = arguments
     return trainer
 
 
 def noise_key(views: ViewArguments | LaserViewArguments) -> dict[str, Any]:
     """Return what tells the noise of a run from other noise."""
-    if views.noise is None:
-        return {}
-    return {"noise": corpus_key(load_noise(views))}
+    noise = views.load_noise()
+    return {} if noise is None else {"noise": corpus_key(noise)}
 
 
 def run_training(trainer: SpeechTrainer) -> None:
@@ -164,13 +146,6 @@ def resume_training(trainer: SpeechTrainer) -> None:
     logger.info("Running on %s in %s.", describe_hardware(args.device, args.world_size), precision)
     resume = not args.overwrite_output_dir and last_complete_checkpoint(args.output_dir)
     trainer.train(resume_from_checkpoint=bool(resume) or None)
-
-
-def train_and_save(trainer: SpeechTrainer, arguments: Sequence[Any] = ()) -> None:
-    """Note the settings of a run beside `trainer.args`, for card and checkpoints, and run it."""
-    if arguments:
-        trainer.run_arguments = tuple(arguments)
-    run_training(trainer)
 
 
 def save_merged(trainer: SpeechTrainer) -> None:
@@ -206,10 +181,8 @@ def leave_process_group() -> None:
 
 def save_history(history: list[dict], folder: str | Path) -> None:
     """Write the logged training steps into `folder/history.json`, whole or not at all."""
-    path = Path(folder) / "history.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps([entry for entry in history if "loss" in entry], indent=1))
-    temporary.replace(path)
+    steps = [entry for entry in history if "loss" in entry]
+    write_text(Path(folder) / "history.json", json.dumps(steps, indent=1))
 
 
 def show_progress() -> None:

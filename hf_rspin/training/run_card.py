@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import transformers
@@ -25,9 +25,7 @@ from hf_rspin.publishing import save_companions
 from hf_rspin.publishing.card_file import CARD
 from hf_rspin.publishing.model_card import NOT_RECORDED, ModelCardInfo
 from hf_rspin.publishing.upload import upload
-
-if TYPE_CHECKING:
-    from hf_rspin.training.trainer import SpeechTrainer
+from hf_rspin.training.speech_run import SpeechRun
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 # of the stock arguments; the others say where a run logs and saves, some of them secrets
@@ -48,7 +46,7 @@ class ModelCardCallback(TrainerCallback):
         trainer: whose model is saved.
     """
 
-    def __init__(self, trainer: SpeechTrainer):
+    def __init__(self, trainer: SpeechRun):
         self.trainer = trainer
 
     def before_saving(self, folder: Path) -> bytes | None:
@@ -76,7 +74,7 @@ class ModelCardCallback(TrainerCallback):
 
 
 def push(
-    trainer: SpeechTrainer,
+    trainer: SpeechRun,
     commit_message: str,
     token: str | None = None,
     revision: str | None = None,
@@ -102,9 +100,9 @@ def push(
     )
 
 
-def info_of_run(trainer: SpeechTrainer) -> ModelCardInfo:
+def info_of_run(trainer: SpeechRun) -> ModelCardInfo:
     """Return what is known of a run so far; what `trainer.card_info` says comes first."""
-    given = trainer.card_info or ModelCardInfo()
+    given, processor = trainer.card_info or ModelCardInfo(), trainer.processing_class
     values = {f.name: getattr(part, f.name) for part in trainer.run_arguments for f in fields(part)}
     corpus = values.get("corpus") or None
     encoder = values.get("encoder")  # of pre-training, a config
@@ -125,13 +123,9 @@ def info_of_run(trainer: SpeechTrainer) -> ModelCardInfo:
         wall_seconds=trainer.wall_seconds,
         software=f"hf_rspin {hf_rspin.__version__}, transformers {transformers.__version__}, "
         f"torch {torch.__version__}",
-        normalized=_normalizes(trainer.processing_class),
+        normalized=getattr(processor, "feature_extractor", processor).do_normalize,
         results=[*given.results, *_evaluated(trainer)],
     )
-
-
-def _normalizes(processor: Any) -> bool:
-    return getattr(processor, "feature_extractor", processor).do_normalize
 
 
 def changed_arguments(arguments: Iterable[Any]) -> dict[str, Any]:
@@ -199,7 +193,7 @@ def _origin(name: str) -> tuple[str | None, str | None]:
     return name, None
 
 
-def _training_data(trainer: SpeechTrainer, values: Mapping[str, Any]) -> str | None:
+def _training_data(trainer: SpeechRun, values: Mapping[str, Any]) -> str | None:
     """Return a table of corpus and noise; None where nothing is known of them."""
     dataset, rows = trainer.train_dataset, []
     corpus, noise = values.get("corpus"), values.get("noise")
@@ -222,7 +216,7 @@ def _split(name: str | None, split: str | None) -> str | None:
     return f"{portable(name)}, split {split}" if known else str(portable(name))
 
 
-def _evaluated(trainer: SpeechTrainer) -> list[EvalResult]:
+def _evaluated(trainer: SpeechRun) -> list[EvalResult]:
     """Return the values of the last evaluation, by name; those of training batches are no result.
 
     An evaluation that was made before the last update would be of other weights: it is left out.

@@ -20,12 +20,7 @@ def duration_batches(
 ) -> DurationBatchSampler:
     """Return this rank's batches of `args.batch_seconds`."""
     return DurationBatchSampler(
-        dataset.durations,
-        args.batch_seconds,
-        seed=args.seed if args.data_seed is None else args.data_seed,
-        rank=args.process_index,
-        world_size=args.world_size,
-        shuffle=shuffle,
+        dataset.durations, args.batch_seconds, **_share(args), shuffle=shuffle
     )
 
 
@@ -39,11 +34,14 @@ def pair_batches(
         args.pairs_per_batch,
         partial(drawn_speeds, dataset),
         min(dataset.views.speeds),
-        seed=args.seed if args.data_seed is None else args.data_seed,
-        rank=args.process_index,
-        world_size=args.world_size,
+        **_share(args),
         shuffle=shuffle,
     )
+
+
+def _share(args: SpeechTrainingArguments) -> dict[str, int]:
+    seed = args.seed if args.data_seed is None else args.data_seed
+    return {"seed": seed, "rank": args.process_index, "world_size": args.world_size}
 
 
 class ReadyBatches(Sampler[list[int]]):
@@ -53,7 +51,6 @@ class ReadyBatches(Sampler[list[int]]):
         self.items = range(args.process_index, len(dataset), args.world_size)
 
     def __len__(self) -> int:
-        """Return the number of batches of this rank."""
         return len(self.items)
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -16,6 +14,7 @@ from hf_rspin.models import LaserHubertModel, LaserWavLMModel
 from hf_rspin.models.encoder import num_output_frames
 from hf_rspin.models.layer_range import pad_states
 from hf_rspin.training.provenance import check_provenance
+from hf_rspin.utils import atomic, tensor_hash
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +53,12 @@ class LowerStateCache:
     ):
         self.folder, self.model, self.max_bytes = Path(folder), model, max_bytes
         provenance = {"layers": model.layers_run_once, "precision": precision}
-        provenance["weights"] = frozen_weights_key(model)
+        frozen = enumerate(model.frozen_modules())
+        provenance["weights"] = tensor_hash(
+            (f"{place} {name}", value)
+            for place, module in frozen
+            for name, value in module.state_dict().items()
+        )
         check_provenance(self.folder, provenance, (RESULTS,))
         (self.folder / RESULTS).mkdir(exist_ok=True)
         self.num_bytes = sum(f.stat().st_size for f in (self.folder / RESULTS).glob("*/*"))
@@ -98,18 +102,6 @@ class LowerStateCache:
             self._full = True
             return
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        save_file({"states": states.detach().cpu().contiguous()}, temporary)
-        temporary.replace(path)
+        with atomic(path) as temporary:
+            save_file({"states": states.detach().cpu().contiguous()}, temporary)
         self.num_bytes += size
-
-
-def frozen_weights_key(model: LaserHubertModel | LaserWavLMModel) -> str:
-    """Return a hash of everything that the frozen layers compute with."""
-    digest = hashlib.sha256(str(model.config.model_type).encode())
-    for module in model.frozen_modules():
-        for name, value in module.state_dict().items():
-            digest.update(name.encode())
-            raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-            digest.update(raw.numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -36,18 +36,15 @@ from hf_rspin.training.callbacks import (
     StoppedBySignalError,
 )
 from hf_rspin.training.checkpoints import full_disk_explained
-from hf_rspin.training.checks import Check, check_run, check_same_data
-from hf_rspin.training.loss_tracker import LossTracker, scalars
+from hf_rspin.training.checks import Check
+from hf_rspin.training.loss_tracker import LossTracker, mean_losses, scalars
 from hf_rspin.training.output_lock import output_lock
-from hf_rspin.training.provenance import run_provenance, save_provenance
+from hf_rspin.training.provenance import save_provenance
 from hf_rspin.training.resuming import (
-    check_provenance,
-    clean_output_dir,
-    find_checkpoint,
     load_if_finished,
     mark_trained_heads,
+    prepare_run,
     restore_callbacks,
-    warn_of_untrained_heads,
 )
 from hf_rspin.training.run_card import ModelCardCallback, push
 from hf_rspin.training.sampling import EpochDataLoader, duration_batches
@@ -131,16 +128,10 @@ class SpeechTrainer(Trainer):
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class or feature_extractor_of(adapted_model(model)),
-            callbacks=[
-                self.progress,
-                self.stop,
-                LossCheck(),
-                *adapter_check,
-                *callbacks,
-                LogBeforeSave(),
-            ],
+            callbacks=[self.progress, self.stop, LossCheck(), *adapter_check, *callbacks,
+                       LogBeforeSave()],
             **kwargs,
-        )
+        )  # fmt: skip
         self.card = ModelCardCallback(self)
         # The model's loss is the mean of one micro-batch: neither it nor anything else has divided
         # by the accumulation steps, whatever `**kwargs` the forward takes.
@@ -232,15 +223,18 @@ class SpeechTrainer(Trainer):
         """Add the averages since the last log to a training log; all ranks log together."""
         if "loss" in logs:
             logs.update(self.loss_tracker.compute(self._sum_over_ranks))
-            share_skipped(self.skipped)
+        if "loss" in logs or "train_runtime" in logs:
+            self._share_totals()
             logs.update(self._totals())
         if "train_runtime" in logs:
             logs.pop("train_samples_per_second", None)  # assumes batches of a fixed size
-            self.loss_tracker.gather_totals(self._sum_over_ranks)
-            share_skipped(self.skipped)
-            logs.update(self._totals())
         step = {"step": self.state.global_step}  # first, where a console prints it
         super().log(step | logs, start_time)
+
+    def _share_totals(self) -> None:
+        """Bring together what the processes counted and skipped; all of them call this."""
+        self.loss_tracker.gather_totals(self._sum_over_ranks)
+        share_skipped(self.skipped)
 
     def _totals(self) -> dict[str, float]:
         totals = {"processed_hours": self.processed_hours, "skipped_files": len(self.skipped)}
@@ -270,13 +264,7 @@ class SpeechTrainer(Trainer):
             StoppedBySignalError: Ctrl-C or SIGTERM, after a checkpoint was saved.
         """
         with output_lock(self.args.output_dir, self.args.should_save):
-            checkpoint = find_checkpoint(self.args.output_dir, resume_from_checkpoint)
-            check_run(self, self._checks, resuming=checkpoint is not None)
-            check_same_data(self.train_dataset)
-            self._record = run_provenance(self)
-            check_provenance(checkpoint, self._record, self.args)
-            warn_of_untrained_heads(self.model, checkpoint)
-            clean_output_dir(self, resuming=checkpoint is not None)
+            checkpoint, self._record = prepare_run(self, self._checks, resume_from_checkpoint)
             with self.progress.clock(), self.stop.handlers():
                 output = self._train_from(checkpoint, **kwargs)
         if self.stop.received:
@@ -344,8 +332,7 @@ class SpeechTrainer(Trainer):
     # Folders
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        self.loss_tracker.gather_totals(self._sum_over_ranks)
-        share_skipped(self.skipped)
+        self._share_totals()
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
             save_provenance(folder, self._record)
@@ -374,34 +361,17 @@ class SpeechTrainer(Trainer):
         blocking: bool = True,
         token: str | None = None,
         revision: str | None = None,
-        private: bool | None = None,
         **kwargs: Any,
     ) -> str | None:
         """Save the model and upload it in one commit, from the first process; return its address.
 
-        Arguments are those of `hf_rspin.training.run_card.push`; `blocking` is not used, as the
-        upload is over when this returns, nor are others: `card_info` has what the card says.
+        Arguments are those of `hf_rspin.training.run_card.push`, `private` among them; `blocking`
+        is not used, as the upload is over when this returns, nor are others: `card_info` has what
+        the card says.
         """
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
             return None
         self._finish_current_push()
-        return push(self, commit_message, token, revision, private)
-
-
-@torch.no_grad()
-def mean_losses(trainer: SpeechTrainer, dataset: Dataset) -> dict[str, float]:
-    """Return the mean loss and named parts over the batches of all ranks, in eval mode."""
-    model, meter = trainer.model, LossTracker()
-    training = model.training
-    model.eval()
-    for inputs in trainer.get_eval_dataloader(dataset):
-        inputs = trainer._prepare_inputs(inputs)
-        for skipped in inputs.pop("batch_info").skipped:
-            trainer.skipped.add(skipped)
-        with trainer.compute_loss_context_manager():
-            outputs = model(**inputs)
-        meter.update({"loss": outputs.loss, **scalars(outputs)})
-    model.train(training)
-    return meter.compute(trainer._sum_over_ranks)
+        return push(self, commit_message, token, revision, kwargs.get("private"))

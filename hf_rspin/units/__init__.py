@@ -2,17 +2,12 @@
 
 from hf_rspin.units.acoustic_pieces import AcousticPieces
 from hf_rspin.units.extract import extract_units
-from hf_rspin.units.extractors import (
-    UnitExtractor,
-    codebook_units,
-    kmeans_units,
-    predicted_pieces,
-)
+from hf_rspin.units.extractors import UnitExtractor, codebook_units, kmeans_units
 from hf_rspin.units.features import layer_features, mfcc_features
 from hf_rspin.units.fitting import fit_kmeans
 from hf_rspin.units.frame_labels import FrameLabels
 from hf_rspin.units.kmeans import KMeans
-from hf_rspin.units.mfcc import log_mel, mfcc
+from hf_rspin.units.mfcc import mfcc
 from hf_rspin.units.tokenizer import UnitTokenizer
 from hf_rspin.units.unit_sequence import UnitSequence
 
@@ -28,8 +23,6 @@ __all__ = [
     "fit_kmeans",
     "kmeans_units",
     "layer_features",
-    "log_mel",
     "mfcc",
     "mfcc_features",
-    "predicted_pieces",
 ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tqdm.auto import tqdm
 
 from hf_rspin.units.bpe import SEPARATOR, learn_merges
 from hf_rspin.units.bpe_encoding import build_table, encode_symbols, label_frames, merge_runs
+from hf_rspin.utils import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -152,13 +152,6 @@ class AcousticPieces:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         return run_labels[firsts], np.add.reduceat(lengths, firsts)
 
-    def encode_all(
-        self, unit_sequences: Iterable[Sequence[int] | np.ndarray], progress: bool = True
-    ) -> Iterator[np.ndarray]:
-        """Encode many utterances, one at a time, with a progress bar."""
-        for units in tqdm(unit_sequences, desc="Encoding", unit="utt", disable=not progress):
-            yield self.encode(units)
-
     def label_units(self, label: int) -> tuple[int, ...]:
         """Return the units that a label stands for, e.g. (17, 4, 17)."""
         stack, found = [int(self.used[label])], []
@@ -180,11 +173,7 @@ class AcousticPieces:
             "used": self.used.tolist(),
             "provenance": self.provenance,
         }
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{FILE_NAME}.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(content, separators=(",", ":")) + "\n")
-        os.replace(temporary, folder / FILE_NAME)
+        write_text(Path(folder) / FILE_NAME, json.dumps(content, separators=(",", ":")) + "\n")
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> AcousticPieces:

@@ -16,11 +16,11 @@ from tqdm.auto import tqdm
 from hf_rspin.audio import (
     AudioError,
     audio_name,
+    check_audible,
     num_frames,
     num_samples,
     read_audio,
 )
-from hf_rspin.data.corpus import check_audible
 from hf_rspin.data.skipped import SkippedFile, SkippedFiles, utterance_name
 from hf_rspin.units.extractors import UnitExtractor
 from hf_rspin.units.frame_labels import FrameLabels

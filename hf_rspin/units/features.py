@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_rspin.models.encoder import check_frame_rate
+from hf_rspin.models.encoder import check_frame_rate, num_output_frames, spread_over_frames
 from hf_rspin.units.mfcc import mfcc
 from hf_rspin.units.recordings import can_pad, encode_recordings
 
@@ -25,13 +25,31 @@ def mfcc_features() -> FrameFeatures:
 class LayerFeatures:
     """The function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
 
-    For the arguments see `layer_features`.
+    Layers that see fewer frames (SEW-D: half) have each state repeated. Above 30 s in overlapping
+    windows. The layers above are computed too: pass a model with fewer layers for speed.
+
+    Args:
+        model: any encoder, on the device to use.
+        layer: index into `hidden_states`.
+        bf16: run under bfloat16 autocast.
+        normalize: feed waveforms of mean 0 and variance 1 (large models; base models do not).
+
+    Raises:
+        ValueError: the model has no such layer, or its frames are not 400 samples every 320.
     """
 
     model: PreTrainedModel
     layer: int
     bf16: bool = False
     normalize: bool = False
+
+    def __post_init__(self) -> None:
+        check_frame_rate(self.model.config)
+        layers = self.model.config.num_hidden_layers
+        if not -layers - 1 <= self.layer <= layers:
+            raise ValueError(
+                f"layer is {self.layer}; this encoder has hidden_states 0 to {layers}."
+            )
 
     def __call__(self, waveform: np.ndarray) -> np.ndarray:
         """Return the features of one utterance, at least a frame long."""
@@ -50,29 +68,10 @@ class LayerFeatures:
         return can_pad(self.model)
 
     def _states(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        config = self.model.config
         output = self.model(values, attention_mask=mask, output_hidden_states=True)
-        return output.hidden_states[self.layer]
+        frames = num_output_frames(values.shape[-1], config)
+        return spread_over_frames(output.hidden_states[self.layer], frames, config)
 
 
-def layer_features(
-    model: PreTrainedModel, layer: int, bf16: bool = False, normalize: bool = False
-) -> LayerFeatures:
-    """Return the function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
-
-    Above 30 s in overlapping windows. The layers above are computed too: pass a model with fewer
-    layers for speed.
-
-    Args:
-        model: any encoder, on the device to use.
-        layer: index into `hidden_states`.
-        bf16: run under bfloat16 autocast.
-        normalize: feed waveforms of mean 0 and variance 1 (large models; base models do not).
-
-    Raises:
-        ValueError: the model has no such layer, or its frames are not 400 samples every 320.
-    """
-    check_frame_rate(model.config)
-    layers = model.config.num_hidden_layers
-    if not -layers - 1 <= layer <= layers:
-        raise ValueError(f"layer is {layer}; this encoder has hidden_states 0 to {layers}.")
-    return LayerFeatures(model, layer, bf16, normalize)
+layer_features = LayerFeatures

@@ -8,8 +8,14 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from hf_rspin.audio import AudioError, AudioSource, audio_name, num_frames, read_audio
-from hf_rspin.data.corpus import check_audible
+from hf_rspin.audio import (
+    AudioError,
+    AudioSource,
+    audio_name,
+    check_audible,
+    num_frames,
+    read_audio,
+)
 from hf_rspin.data.skipped import SkippedFile, SkippedFiles, utterance_name
 from hf_rspin.units.features import FrameFeatures
 from hf_rspin.units.kmeans import KMeans

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_rspin.units.whole_folder import whole_folder
+from hf_rspin.whole_folders import repair_folder, whole_folder
 
 _VALUES, _OFFSETS, _IDS, _INFO = "labels.npy", "offsets.npy", "ids.json", "frame_labels.json"
 
@@ -90,7 +90,6 @@ class FrameLabels(Mapping[str, np.ndarray]):
         return iter(self.ids)
 
     def __len__(self) -> int:
-        """Return the number of utterances."""
         return len(self.ids)
 
     @property
@@ -131,6 +130,8 @@ class FrameLabels(Mapping[str, np.ndarray]):
             ValueError: files are damaged, or of different sets of labels.
         """
         folder = Path(folder)
+        if not folder.exists():
+            repair_folder(folder)
         if not (folder / _INFO).is_file():
             raise FileNotFoundError(
                 f"{folder} holds no {_INFO}; expected a folder written by FrameLabels.save."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from scipy.sparse import csr_array
 from sklearn.cluster import kmeans_plusplus
+
+from hf_rspin.utils import atomic, write_json
 
 _WEIGHTS, _CONFIG = "kmeans.safetensors", "kmeans.json"
 _PATIENCE = 10  # batches without a frame until an empty cluster moves
@@ -101,7 +102,6 @@ class KMeans:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{_WEIGHTS}.{os.getpid()}.tmp"
         settings = {
             "num_clusters": self.num_clusters,
             "seed": self.seed,
@@ -110,11 +110,9 @@ class KMeans:
             "num_utterances": self.num_utterances,
         }
         state = {"centres": self.cluster_centers, "counts": self.counts, "idle": self.idle}
-        save_file(state, temporary, {"settings": json.dumps(settings)})
-        os.replace(temporary, folder / _WEIGHTS)
-        temporary = folder / f"{_CONFIG}.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(settings, indent=2) + "\n")
-        os.replace(temporary, folder / _CONFIG)
+        with atomic(folder / _WEIGHTS) as temporary:
+            save_file(state, temporary, {"settings": json.dumps(settings)})
+        write_json(folder / _CONFIG, settings, indent=2)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> KMeans:
@@ -136,13 +134,8 @@ class KMeans:
                 written = (file.metadata() or {}).get("settings")
             # folders of the first version keep the settings in the other file only
             settings = json.loads(written or (folder / _CONFIG).read_text())
-        except (SafetensorError, ValueError, OSError) as error:
-            raise ValueError(
-                f"the k-means in {folder} is damaged ({error}): fit it again."
-            ) from error
-        try:
             return cls._from_state(settings, state)
-        except (KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise ValueError(
                 f"the k-means in {folder} is damaged ({error}): fit it again."
             ) from error

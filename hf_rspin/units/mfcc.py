@@ -32,7 +32,8 @@ def mfcc(waveform: np.ndarray, num_coefficients: int = 13, num_mels: int = 40) -
     """
     spectrum = log_mel(waveform, num_mels)  # (frames, mels)
     loud = np.percentile(spectrum.max(axis=1), 98)
-    static = _cepstrum(np.maximum(spectrum, loud - _DYNAMIC_RANGE), num_coefficients)
+    cepstrum = dct(np.maximum(spectrum, loud - _DYNAMIC_RANGE), norm="ortho", axis=1)
+    static = cepstrum[:, :num_coefficients]
     static -= static.mean(axis=0)
     first = _differences(static)
     return np.hstack([static, first, _differences(first)]).astype(np.float32)
@@ -51,10 +52,6 @@ def log_mel(waveform: np.ndarray, num_mels: int = 80) -> np.ndarray:
     power = np.abs(np.fft.rfft(windows * np.hanning(FRAME_WINDOW), _FFT_SIZE)) ** 2
     # The offset keeps digital silence finite and lies below 16-bit quantisation noise.
     return np.log(power @ _mel_filters(num_mels) + 1e-8).astype(np.float32)
-
-
-def _cepstrum(log_spectrum: np.ndarray, num_coefficients: int) -> np.ndarray:
-    return dct(log_spectrum, norm="ortho", axis=1)[:, :num_coefficients]
 
 
 def _differences(features: np.ndarray) -> np.ndarray:

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hf_rspin.audio import SAMPLING_RATE, normalize_waveforms, num_frames
+from hf_rspin.models.encoder import averages_over_time, mixes_padding
 from hf_rspin.units import windows
 from hf_rspin.units.group_norm import first_convolution, whole_statistics
 from hf_rspin.units.windows import chunked_inference
 
-# the attention mask makes padding unseen, but for the first convolution's group norm
-MASKED = ("hubert", "wavlm", "wav2vec2", "unispeech-sat")
 LONGEST = 1.15  # of the utterances of a batch with padding, over the shortest
 
 # (batch, samples) and an attention mask alike or None -> (batch, frames, dim)
@@ -25,10 +24,10 @@ Encode = Callable[[Tensor, Tensor | None], Tensor]
 
 def can_pad(encoder: PreTrainedModel) -> bool:
     """Say whether a padded batch gives what each of its utterances gives alone."""
-    config = encoder.config
-    if config.model_type not in MASKED or getattr(config, "conv_pos_batch_norm", False):
+    if mixes_padding(encoder.config):
         return False
-    return config.feat_extract_norm == "layer" or first_convolution(encoder)[0] is not None
+    # a group norm of the first convolution would see the padding, unless its statistics are given
+    return not averages_over_time(encoder.config) or first_convolution(encoder)[0] is not None
 
 
 def similar_batches(

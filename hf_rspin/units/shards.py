@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from hf_rspin.units.frame_labels import FrameLabels
+from hf_rspin.utils import atomic, write_json
 
 logger = logging.getLogger(__name__)
 
 _PLAN = "plan.json"
-_OWN = re.compile(r"plan\.(json|tmp)|shard_\d+\.(npz|tmp)")
+_OWN = re.compile(r"plan\.(json|tmp)|shard_\d+\.(npz|tmp)|\..*\.tmp")
 
 
 class Shards:
@@ -77,11 +77,9 @@ class Shards:
         """Store the units (frames,) by utterance id of one shard, whole or not at all."""
         num_units = 1 + max((int(u.max()) for u in units.values()), default=0)
         labels = FrameLabels.from_sequences(units, num_units)
-        temporary = self._path(shard).with_suffix(".tmp")
-        with open(temporary, "wb") as file:
+        with atomic(self._path(shard)) as temporary, open(temporary, "wb") as file:
             np.savez(file, ids=np.array(labels.ids, dtype=str), values=labels.values,
                      offsets=labels.offsets)  # fmt: skip
-        os.replace(temporary, self._path(shard))
 
     def read_all(self) -> dict[str, np.ndarray]:
         """Return the units (frames,) by utterance id of all finished shards."""
@@ -112,7 +110,4 @@ class Shards:
                 self.folder,
             )
             shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True)
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(plan, indent=2) + "\n")
-        os.replace(temporary, file)
+        write_json(file, plan, indent=2)

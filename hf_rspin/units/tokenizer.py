@@ -50,7 +50,7 @@ from hf_rspin.units.tokenizer_folder import (
     read_settings,
 )
 from hf_rspin.units.unit_sequence import UnitSequence
-from hf_rspin.units.whole_folder import whole_folder
+from hf_rspin.whole_folders import whole_folder
 
 logger = logging.getLogger(__name__)
 

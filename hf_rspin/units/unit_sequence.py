@@ -49,7 +49,6 @@ class UnitSequence:
         return cls(ids, times[:-1], times[1:], np.repeat(ids, lengths), units)
 
     def __len__(self) -> int:
-        """Return the number of segments."""
         return len(self.ids)
 
     def text(self, template: str = "{}", separator: str = " ", unknown: str = "<unk>") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import OrderedDict
@@ -10,9 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_rspin.audio import read_segment, segment_length
-
-from ..audio import AudioError, AudioSource, audio_name, read_audio
+from ..audio import AudioError, AudioSource, audio_length, audio_name, read_audio
 from .noise import SILENT_POWER, babble, fit_length, mean_power
 from .noise_sources import as_sources, places_of_names
 from .transform import check_rate
@@ -56,7 +55,6 @@ class NoiseBank:
         cache_seconds: float = 7200.0,
         speech_names: Sequence[str] | None = None,
     ) -> None:
-        """Check the settings; nothing is read yet."""
         check_rate(sampling_rate, "The noise bank")
         sources, speech_sources = as_sources(sources), as_sources(speech_sources)
         if not 0.0 <= babble_probability <= 1.0:
@@ -151,17 +149,17 @@ class NoiseBank:
         key = (is_speech, index)
         if key not in self._lengths:
             source = (self.speech_sources if is_speech else self.sources)[index]
-            length = None
+            length, is_long = 0, False
             if not isinstance(source, np.ndarray):
-                length = segment_length(source, self.sampling_rate)
-            is_long = length is not None and length > LONG_SECONDS * self.sampling_rate
+                with contextlib.suppress(AudioError):
+                    length, is_long = audio_length(source, self.sampling_rate)  # where it seeks
+            is_long = is_long and length > LONG_SECONDS * self.sampling_rate
             self._lengths[key] = length if is_long else None
         return self._lengths[key]
 
     def _read_part(self, source: AudioSource, start: int, num_samples: int) -> np.ndarray | None:
-        rate = self.sampling_rate
         try:
-            segment = read_segment(source, start / rate, num_samples / rate, rate)
+            segment = read_audio(source, self.sampling_rate, start, start + num_samples)
         except AudioError as error:
             logger.warning("A part of noise %s is left out: %s", audio_name(source), error)
             return None

@@ -45,7 +45,6 @@ class SpinViews(ComposedViews):
         augmentations: Sequence[Any] = (),
         augment_both_views: bool = False,
     ) -> None:
-        """Put the lists together; a part that is switched off still draws."""
         self.perturb_speaker, self.equalize = perturb_speaker, equalize
         voice, equalizer = SpeakerPerturbation(sampling_rate), Equalizer(sampling_rate)
         perturbed = [
@@ -69,7 +68,7 @@ class RSpinViews(SpinViews):
     Args:
         noise_bank: where noise comes from; None switches the noise off.
         snr_range_db: least and greatest SNR in dB.
-        sampling_rate: see `SpinViews`, as the arguments after it.
+        **options: of `SpinViews`.
 
     Raises:
         ValueError: the SNR range is not (least, greatest), or the bank has another rate.
@@ -79,17 +78,10 @@ class RSpinViews(SpinViews):
         self,
         noise_bank: NoiseBank | None,
         snr_range_db: tuple[float, float] = RSPIN_SNR_RANGE_DB,
-        sampling_rate: int = SAMPLING_RATE,
-        perturb_speaker: bool = True,
-        equalize: bool = True,
-        augmentations: Sequence[Any] = (),
-        augment_both_views: bool = False,
+        **options: Any,
     ) -> None:
-        """Put the lists together."""
         self.noise_bank, self.snr_range_db = noise_bank, snr_range_db
-        super().__init__(
-            sampling_rate, perturb_speaker, equalize, augmentations, augment_both_views
-        )
+        super().__init__(**options)
 
     def _noise(self) -> list[Transform]:
         if self.noise_bank is None:
@@ -125,7 +117,6 @@ class LaserViews(ComposedViews):
         augmentations: Sequence[Any] = (),
         augment_both_views: bool = False,
     ) -> None:
-        """Put the lists together."""
         self._speed_pitch = SpeedPitch(speeds, semitones, sampling_rate)
         self.speeds, self.semitones = self._speed_pitch.speeds, self._speed_pitch.semitones
         self.noise = noise

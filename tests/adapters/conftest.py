@@ -18,15 +18,20 @@ SEWD = {"conv_kernel": (10, 3, 3, 3, 3, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2,
 OPTIONS = {"sew-d": SEWD, "wav2vec2-conformer": {"vocab_size": 32}}
 
 
+def build(family="hubert", **options):
+    """Return a plain encoder in eval mode, with seeded weights."""
+    torch.manual_seed(0)
+    config = CONFIG_MAPPING[family](**{**SIZES, **OPTIONS.get(family, {}), **options})
+    return MODEL_MAPPING[type(config)](config).eval()
+
+
 @pytest.fixture(scope="session")
 def encoder_folders(tmp_path_factory):
     """Folders of plain encoders by type."""
     folders = {}
     for family in FAMILIES:
-        torch.manual_seed(0)
         folders[family] = tmp_path_factory.mktemp(family)
-        config = CONFIG_MAPPING[family](**SIZES, **OPTIONS.get(family, {}))
-        MODEL_MAPPING[type(config)](config).save_pretrained(folders[family])
+        build(family).save_pretrained(folders[family])
     return folders
 
 

@@ -7,43 +7,22 @@ import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import (
-    Data2VecAudioConfig,
-    Data2VecAudioModel,
     HubertConfig,
     HubertForCTC,
-    HubertModel,
     SEWConfig,
     SEWModel,
     Trainer,
     TrainingArguments,
-    UniSpeechSatConfig,
-    UniSpeechSatModel,
-    Wav2Vec2Config,
-    Wav2Vec2Model,
-    WavLMConfig,
-    WavLMModel,
 )
 
 from hf_rspin.adapters import ReadConfig, add_lora
 from hf_rspin.adapters.read import ReadEncoder
 from hf_rspin.adapters.side_network import SideNetwork
 
-from .conftest import SIZES
+from .conftest import SIZES, build
 
-ENCODERS = {
-    "hubert": (HubertConfig, HubertModel),
-    "wavlm": (WavLMConfig, WavLMModel),
-    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
-    "data2vec-audio": (Data2VecAudioConfig, Data2VecAudioModel),
-    "unispeech-sat": (UniSpeechSatConfig, UniSpeechSatModel),
-}
+FAMILIES = ("hubert", "wavlm", "wav2vec2", "data2vec-audio", "unispeech-sat")
 STABLE = {"do_stable_layer_norm": True, "feat_extract_norm": "layer"}
-
-
-def build(family="hubert", **options):
-    torch.manual_seed(0)
-    config_class, model_class = ENCODERS[family]
-    return model_class(config_class(**SIZES, **options)).eval()
 
 
 def disturb(model):
@@ -81,7 +60,7 @@ def test_the_recurrence_against_a_loop_over_layers_and_frames(reduction):
                 torch.testing.assert_close(network(layers)[row, frame], wanted)
 
 
-@pytest.mark.parametrize("family", ENCODERS)
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("options", [{}, STABLE], ids=["post-norm", "pre-norm"])
 def test_identity_gradients_saving_and_disabling(family, options, waveforms, tmp_path):
     if family == "data2vec-audio":

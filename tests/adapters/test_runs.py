@@ -19,7 +19,7 @@ from hf_rspin.data.checks import ConfigurationError
 from hf_rspin.evaluation import PretrainedEncoderFeatures
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.resources import encoder_folder
-from hf_rspin.training.run import save_merged, train_and_save
+from hf_rspin.training.run import run_training, save_merged
 
 from .conftest import SIZES
 from .objectives import load, trainer_of
@@ -89,7 +89,7 @@ def test_the_embedded_encoder_is_named_by_a_word(tmp_path):
     model.save_pretrained(tmp_path)
     save_config(model, tmp_path)
     written = json.loads((tmp_path / "adapter_config.json").read_text())
-    assert written["base_model_name_or_path"] == "embedded"
+    assert written["base_model_name_or_path"] == "bundled"
     assert load_adapted(tmp_path).config.codebook_size == 6
 
 
@@ -167,7 +167,7 @@ def test_nothing_is_left_of_a_run_that_is_overwritten(encoder_folders, audio, wa
         torch.manual_seed(0)
         model = AdapterArguments(adapter).wrap(load("spin", "hubert", encoder_folders["hubert"]))
         trainer = trainer_of("spin", model, audio, tmp_path, max_steps=1, overwrite_output_dir=True)
-        train_and_save(trainer)
+        run_training(trainer)
         return trainer.model.eval()
 
     run("lora")
@@ -189,7 +189,7 @@ def test_the_merged_folder_is_replaced_whole_and_an_edited_card_stays(
     def run():
         model = AdapterArguments("lora").wrap(load("spin", "hubert", encoder_folders["hubert"]))
         trainer = trainer_of("spin", model, audio, tmp_path, max_steps=1)
-        train_and_save(trainer)  # the second time it is over: merged anew
+        run_training(trainer)  # the second time it is over: merged anew
 
     run()
     merged = tmp_path / "merged"

@@ -6,22 +6,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from transformers import (
-    AutoModelForCTC,
-    Data2VecAudioConfig,
-    Data2VecAudioModel,
-    HubertConfig,
-    HubertModel,
-    SEWDConfig,
-    SEWDModel,
-    UniSpeechSatConfig,
-    UniSpeechSatModel,
-    Wav2Vec2Config,
-    Wav2Vec2Model,
-    WavLMConfig,
-    WavLMModel,
-    pipeline,
-)
+from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoModelForCTC, pipeline
 
 from hf_rspin.adapters import AdapterArguments
 from hf_rspin.ctc import (
@@ -43,17 +28,22 @@ STABLE = {"do_stable_layer_norm": True, "feat_extract_norm": "layer"}
 SEWD = {
     "conv_kernel": (10, 3, 3, 3, 3, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2), "squeeze_factor": 2
 }  # fmt: skip
+
+
+def plain(family, **options):
+    config = CONFIG_MAPPING[family](**SIZES, **options)
+    return MODEL_MAPPING[type(config)](config)
+
+
 ENCODERS = {
-    "hubert": HubertModel(HubertConfig(**SIZES)),
-    "hubert-large": HubertModel(HubertConfig(**SIZES, **STABLE)),
-    "wavlm": WavLMModel(WavLMConfig(**SIZES)),
+    **{family: plain(family) for family in ("hubert", "wavlm", "wav2vec2", "data2vec-audio",
+                                            "unispeech-sat")},
+    "hubert-large": plain("hubert", **STABLE),
     "rspin-hubert": RSpinHubertModel(RSpinHubertConfig(**SIZES, codebook_size=8)),
     "rspin-wavlm": RSpinWavLMModel(RSpinWavLMConfig(**SIZES, codebook_size=8)),
-    "wav2vec2": Wav2Vec2Model(Wav2Vec2Config(**SIZES)),
-    "data2vec-audio": Data2VecAudioModel(Data2VecAudioConfig(**SIZES)),
-    "unispeech-sat": UniSpeechSatModel(UniSpeechSatConfig(**SIZES)),
-    "sew-d": SEWDModel(SEWDConfig(**SIZES, **SEWD)),
-}
+    "sew-d": plain("sew-d", **SEWD),
+    "wav2vec2-conformer": plain("wav2vec2-conformer"),
+}  # fmt: skip
 
 ADAPTED = ["hubert", "rspin-wavlm", "data2vec-audio", "sew-d"]
 

@@ -24,7 +24,7 @@ from hf_rspin.ctc import (
 from hf_rspin.training.checkpoints import last_complete_checkpoint
 from hf_rspin.training.cli import parse_arguments
 
-from .conftest import SCRIPT, call_main, run_code, script_environment, write_corpus
+from .conftest import SCRIPT, as_text, call_main, run_code, script_environment, write_corpus
 
 CONFIGS = SCRIPT.parent / "configs"
 STRANGER = """
@@ -64,6 +64,27 @@ def losses(folder):
     logs = json.loads((folder / "history.json").read_text())
     names = ("step", "loss", "grad_norm", "learning_rate", "processed_hours")
     return [{name: entry[name] for name in names} for entry in logs]
+
+
+def test_other_transcripts_of_the_same_audio_are_another_run(tmp_path, encoder, tones):
+    swapped = str.maketrans("aÉ", "Éa")  # the same vocabulary
+    write_corpus(tmp_path / "other", text=lambda row: as_text(row).translate(swapped))
+    call_main(*common(encoder, tones, tmp_path / "run", 1, "text"))
+    with pytest.raises(SystemExit, match=r"trained otherwise \(labels was \w+ and is \w+\): go"):
+        call_main(*common(encoder, tmp_path / "other", tmp_path / "run", 1, "text"))
+
+
+def test_nothing_is_said_of_a_run_that_was_overwritten(tmp_path, encoder, tones):
+    call_main(*common(encoder, tones, tmp_path, 1), "--test_split", "dev")
+    said = ["README.md", "results.json", "dev_predictions.csv", "test_predictions.csv"]
+    assert all((tmp_path / name).is_file() for name in said)
+    call_main(*common(encoder, tones, tmp_path, 1))  # no test this time
+    assert not (tmp_path / "test_predictions.csv").exists() and "test" not in results(tmp_path)
+    call_main(*common(encoder, tones, tmp_path, 1), "--overwrite_output_dir", "true",
+              "--adapter", "read")  # fmt: skip
+    assert not (tmp_path / "README.md").exists()  # it said what the folder no longer holds
+    assert (tmp_path / "adapter" / "README.md").is_file()
+    assert results(tmp_path)["adapter"] == "read"
 
 
 @pytest.fixture(scope="module")

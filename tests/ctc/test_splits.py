@@ -32,6 +32,14 @@ def test_utterances_are_held_out_where_speakers_are_few(tmp_path):
     assert load(corpus, dev_fraction=0).dev is None
 
 
+def test_unknown_speakers_are_no_speaker_that_is_held_out(tmp_path):
+    corpus = write_corpus(tmp_path, speaker=lambda row: "" if row["id"] > "u05" else row["id"])
+    splits = load(corpus, dev_fraction=0.34)
+    assert len(splits.dev) == 2 and ids(splits.dev) < {f"u{i:02d}" for i in range(6)}
+    splits = load(write_corpus(tmp_path / "none", speaker=lambda row: ""))
+    assert splits.dev.name == "held-out utterances" and splits.dev.utterances.speakers is None
+
+
 def test_references_follow_the_order_of_the_utterances(tones):
     splits = load(tones, corpus_split="train", dev_split="dev")
     pairs = [*zip(splits.train.corpus["id"], splits.train.transcripts, strict=True)]

@@ -102,6 +102,8 @@ def test_columns_of_other_names(write, tmp_path):
     assert (corpus["text"][0], corpus["speaker"][0], corpus["id"][0]) == ("right", "007", "a")
     with pytest.raises(ValueError, match="text_column is 'words', but the columns are wav_path"):
         load_corpus(tmp_path, **{**names, "text_column": "words"})
+    with pytest.raises(ValueError, match="one column is named for several of audio, text, speaker"):
+        load_corpus(tmp_path, **{**names, "text_column": "who"})
     (tmp_path / "metadata.csv").unlink()
     with pytest.raises(ValueError, match="has no table, so there is no column who"):
         load_corpus(tmp_path, speaker_column="who")
@@ -115,6 +117,17 @@ def test_parts_of_files_by_start_and_stop(write, tmp_path):
     assert corpus["id"][:] == ["a_0.50-2.00", "a_2.00-3.25", "a", "a_4.00-end"]
     assert corpus["duration"][:] == [1.5, 1.25, 5.0, 1.0]
     np.testing.assert_array_equal(read_audio(corpus[1]["audio"]), whole[32_000:52_000])
+
+
+def test_parts_that_cannot_be_are_skipped(write, tmp_path):
+    write("a.wav", 5.0)
+    places = "a.wav,-1,2,x\na.wav,3,2,y\na.wav,1,1,z\na.wav,1,inf,ok\n"
+    table(tmp_path, "metadata.csv", "file_name,start,stop,id\n" + places)
+    skipped = SkippedFiles()
+    corpus = load_corpus(tmp_path, skipped=skipped)
+    assert corpus["id"][:] == ["ok"] and corpus["duration"][:] == [4.0]
+    assert len(read_audio(corpus[0]["audio"])) == 64_000
+    assert "from -1 s to 2.0 s; expected a start of 0 or more" in [*skipped.reasons.values()][0]
 
 
 # Rows
@@ -179,6 +192,27 @@ def test_tables_of_sub_folders_are_one_corpus_with_splits(write, tmp_path):
     assert corpus["text"][:] == ["three", "one", "two"]
     assert load_corpus(tmp_path, "train")["id"][:] == ["train/a", "train/b"]
     assert load_corpus(tmp_path, "test")["text"][:] == ["three"]
+
+
+def test_audio_in_no_folder_with_a_table_is_told(write, tmp_path, caplog):
+    for name in ("train/a", "test/b", "c"):
+        write(f"{name}.wav")
+    table(tmp_path, "train/metadata.csv", "file_name,text\na.wav,one\n")
+    assert load_corpus(tmp_path)["id"][:] == ["train/a"]
+    assert "2 recordings lie in no folder with a table and are left out, such as" in caplog.text
+
+
+def test_parquet_files_may_be_splits(write, tmp_path):
+    data = write("a.wav").read_bytes()
+    (tmp_path / "data").mkdir()
+    for name in ("test-00000-of-00001", "train-00000-of-00002", "train-00001-of-00002"):
+        cell = {"bytes": data, "path": f"{name}.wav"}
+        rows = datasets.Dataset.from_dict({"audio": [cell], "id": [name]})
+        rows.to_parquet(str(tmp_path / "data" / f"{name}.parquet"))
+    found = load_corpus(tmp_path, "train")["id"][:]
+    assert found == ["train-00000-of-00002", "train-00001-of-00002"]
+    assert load_corpus(tmp_path, "test")["id"][:] == ["test-00000-of-00001"]
+    assert len(load_corpus(tmp_path)) == 3
 
 
 def test_sub_folders_of_audio_may_be_splits(write, tmp_path):
@@ -375,3 +409,9 @@ def test_a_description_of_the_corpus_is_no_table(write, tmp_path):
     table(tmp_path, "metadata.json", '{"licence": "CC BY 4.0"}')
     table(tmp_path, "state.json", "{}")
     assert load_corpus(tmp_path)["id"][:] == ["a"]
+
+
+@pytest.mark.parametrize("source", [None, 5])
+def test_what_is_no_corpus_is_said(source):
+    with pytest.raises(ValueError, match=f"the corpus is {source}; expected a folder, a table"):
+        load_corpus(source)

@@ -1,31 +1,17 @@
 """The scripts as a user runs them."""
 
-import importlib.util
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from hf_rspin.resources import sample_folder
 
 SCRIPTS = Path(__file__).parents[2] / "training_scripts"
-
-
-@pytest.fixture
-def main(monkeypatch):
-    """Call the `main` of a script in this process, which is quicker than in one of its own."""
-
-    def call(script, *arguments):
-        spec = importlib.util.spec_from_file_location(script, SCRIPTS / f"{script}.py")
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, script, module)
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        spec.loader.exec_module(module)
-        module.main()
-
-    return call
 
 
 @pytest.fixture
@@ -70,6 +56,22 @@ def test_a_plain_folder_of_audio_gives_what_needs_no_labels(main, folder, speech
     page = (folder / "out" / "report.html").read_text()
     assert "no phone alignment" in page and "gaussian, 20 dB" in page
     assert "gaussian, 20 dB" in (folder / "out" / "results.md").read_text()
+
+
+def test_long_recordings_are_measured_in_parts(main, folder, speech):
+    rng = np.random.default_rng(0)
+    (folder / "long").mkdir()
+    envelope = np.where(np.arange(70 * 16000) % 48000 < 3200, 0, 0.1)  # a pause every 3 s
+    soundfile.write(folder / "long" / "a.flac", envelope * rng.normal(size=70 * 16000), 16000)
+    main("evaluate_encoders", *options(folder, folder / "long", "--probes", "cka"))
+    table = pd.read_csv(folder / "out" / "results.csv")
+    assert not table.empty
+    script = sys.modules["evaluate_encoders"]
+    arguments = script.EvaluationScriptArguments(corpus=str(folder / "long"))
+    parts = script.read_split(arguments, None, None, keep=False)
+    assert len(parts) >= 5 and all(len(parts.read(i)) <= 17 * 16000 for i in range(len(parts)))
+    arguments.segment_seconds = 0
+    assert len(script.read_split(arguments, None, None, keep=False)) == 1
 
 
 def test_labels_add_what_needs_them_and_a_second_call_measures_nothing(

@@ -39,6 +39,16 @@ def test_utterances_are_sorted_by_duration_with_their_columns():
     assert (found.speakers, found.phones) == (["2", "3", "1"], [["B"], ["CH"], ["AA"]])
 
 
+def test_an_unknown_speaker_is_nobody():
+    columns = {"id": list("abc"), "audio": [{"path": p, "bytes": None} for p in "abc"]}
+    corpus = datasets.Dataset.from_dict(columns | {"speaker": ["x", None, ""]})
+    assert EvaluationSet.from_corpus(corpus).speakers == ["x", None, None]
+    corpus = datasets.Dataset.from_dict(columns | {"speaker": [0, None, 2]})
+    assert EvaluationSet.from_corpus(corpus).speakers == ["0", None, "2"]
+    corpus = datasets.Dataset.from_dict(columns | {"speaker": [None, None, None]})
+    assert EvaluationSet.from_corpus(corpus).speakers is None
+
+
 def test_audio_inside_a_table_is_read_row_by_row():
     cells = [{"path": None, "bytes": bytes([i])} for i in range(4)]
     corpus = datasets.Dataset.from_dict({
@@ -86,4 +96,7 @@ def test_the_fingerprint_follows_names_and_labels():
     found = make()
     assert found.fingerprint() == make().fingerprint()
     changed = [make(count=39), make(speakers=7), make().select([1, 0, *range(2, 40)])]
-    assert len({found.fingerprint(), *(other.fingerprint() for other in changed)}) == 4
+    louder = make()
+    louder.audio = [*louder.audio[:-1], np.ones(800, dtype=np.float32)]
+    changed.append(louder)
+    assert len({found.fingerprint(), *(other.fingerprint() for other in changed)}) == 5

@@ -39,7 +39,7 @@ def test_convert_says_what_it_made(tmp_path):
     done = run(tmp_path / "spin.ckpt", out, "--num-attention-heads", 4)
     assert done.returncode == 0, done.stderr
     for text in (
-        "RSpinHubertModel", "heads: 4 (--num-attention-heads)", "2 layers of 32", "6 codes of 5",
+        "RSpinModel", "heads: 4 (--num-attention-heads)", "2 layers of 32", "6 codes of 5",
         "do_normalize False", "label_embs_concat", "io.open", "post-norm",
         "strides (5, 2, 2, 2, 2, 2, 2)",
     ):  # fmt: skip

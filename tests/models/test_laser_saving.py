@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCTC
 
 from hf_rspin.models import LaserHubertModel, RSpinHubertModel
 
-from .conftest import PLAIN, build, import_from_folder
+from .conftest import PLAIN, build
 from .laser_models import LASER, build_laser, make_pair
 
 
@@ -64,22 +64,6 @@ def test_folders_of_rspin_and_laser_can_be_exchanged(tmp_path):
     other = RSpinHubertModel.from_pretrained(tmp_path / "laser", codebook_size=4)
     for name, value in model.base_model.state_dict().items():
         assert torch.equal(other.base_model.state_dict()[name], value), name
-
-
-def test_stored_in_bfloat16_is_loaded_as_float32(family, tmp_path):
-    build_laser(family).bfloat16().save_pretrained(tmp_path)
-    model = LASER[family][1].from_pretrained(tmp_path)
-    assert {p.dtype for p in model.parameters()} == {torch.float32}
-
-
-def test_the_code_of_a_saved_folder_works_alone(family, tmp_path, monkeypatch):
-    model = build_laser(family)
-    model.save_pretrained(tmp_path / "saved")
-    copy = import_from_folder(tmp_path / "saved", "modeling_laser", monkeypatch)
-    assert copy.LaserModel.__module__.startswith("saved.")
-    other = copy.LaserModel.from_pretrained(tmp_path / "saved")
-    batch = make_pair()
-    torch.testing.assert_close(other(**batch).loss, model(**batch).loss)
 
 
 def test_a_plain_config_is_read_as_ours(family, tmp_path):

@@ -10,8 +10,8 @@ from transformers import AutoFeatureExtractor, AutoModel
 
 from hf_rspin import RSpinHubertModel
 from hf_rspin.audio import read_audio
+from hf_rspin.evaluation import EvaluationSet
 from hf_rspin.resources import encoder_folder, load_sample
-from hf_rspin.resources.phones import sample_phones
 from hf_rspin.units import mfcc
 
 
@@ -36,7 +36,8 @@ def test_it_loads_plainly_and_with_heads_in_float32():
 
 def test_its_features_tell_phones_better_than_mfcc():
     model = AutoModel.from_pretrained(encoder_folder()).eval()
-    phones = sample_phones()
+    sample = EvaluationSet.from_corpus(load_sample())
+    phones = dict(zip(sample.ids, sample.frame_labels(), strict=True))
 
     @torch.inference_mode()
     def encode(waveform):

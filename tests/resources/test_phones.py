@@ -3,12 +3,13 @@
 import numpy as np
 
 from hf_rspin.audio import num_frames, read_audio
+from hf_rspin.evaluation import EvaluationSet
 from hf_rspin.resources import load_sample
-from hf_rspin.resources.phones import sample_phones
 
 
 def test_one_index_per_frame_and_silence_is_quiet():
-    phones, sample = sample_phones(), load_sample("test")
+    whole, sample = EvaluationSet.from_corpus(load_sample()), load_sample("test")
+    phones = dict(zip(whole.ids, whole.frame_labels(), strict=True))
     assert len(phones) == 120
     loud, quiet = [], []
     for row in sample:

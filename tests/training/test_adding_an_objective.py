@@ -107,7 +107,9 @@ class DistanceModelArguments(EncoderArguments):
 def build_distance(corpus, views, model, training):
     """Return the trainer; `run_training` does the rest."""
     rows = corpus.load()
-    dataset = build_training_set(rows, corpus, views.build(rows), None, training.seed)
+    dataset = build_training_set(
+        rows, views.build(rows), None, seed=training.seed, min_seconds=corpus.min_seconds
+    )
     network = DistanceModel.from_pretrained(resolve_encoder(model.encoder), **model.changes())
     trainer = SpeechTrainer(
         network, training, dataset, data_collator=TwoViewCollator(), mean_over_batch=True

@@ -23,7 +23,7 @@ def test_none_trains_everything_again(tiny):
 
 @pytest.mark.parametrize("count", [-1, 4])
 def test_impossible_numbers_are_refused(tiny, count):
-    with pytest.raises(ValueError, match="the encoder has 3 layers"):
+    with pytest.raises(ValueError, match="expected 0 to 3, the layers of this encoder"):
         freeze_lower_layers(tiny.tiny_model(), count)
 
 

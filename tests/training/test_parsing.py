@@ -48,8 +48,23 @@ def test_what_is_unknown_or_missing_is_refused(tmp_path):
         parse_arguments(Options, arguments=[str(tmp_path / "no.yaml")])
     with pytest.raises(SystemExit, match="expected lines"):
         parse(tmp_path, "- 1\n- 2\n")
-    with pytest.raises(SystemExit, match=r"config.yaml is no YAML: .*line 2"):
+    with pytest.raises(SystemExit, match=r"config.yaml is no YAML that can be used: .*line 2"):
         parse(tmp_path, "name: [b\nrate: {\n")
+
+
+def test_aliases_are_followed_and_bombs_refused(tmp_path):
+    lists = ["a: &a [x, y]"] + [f"{n}: &{n} [{', '.join([f'*{m}'] * 10)}]" for m, n in zip(
+        "abcdefgh", "bcdefghi", strict=True)]  # fmt: skip
+    merges = ["a: &a {k: v}"] + [f"{n}: &{n} {{<<: [{', '.join([f'*{m}'] * 10)}]}}" for m, n in zip(
+        "abcdefgh", "bcdefghi", strict=True)]  # fmt: skip
+    for text in ("\n".join(lists), "\n".join(merges), "items: &a [*a]\n"):
+        with pytest.raises(SystemExit, match="aliases stand for more than 10000 values"):
+            parse(tmp_path, text)
+    for text in (f"items: {'[' * 3000}{']' * 3000}\n", "name: 2026-13-45\n"):
+        with pytest.raises(SystemExit, match="config.yaml is no YAML that can be used"):
+            parse(tmp_path, text)
+    options = parse(tmp_path, "name: &n b\nitems: [*n, *n]\nextra: {k: 2026-10-12}\n")
+    assert options == Options("b", items=["b", "b"], extra='{"k": "2026-10-12"}')
 
 
 def test_of_several_files_the_later_wins(tmp_path):

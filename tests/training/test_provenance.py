@@ -3,13 +3,24 @@
 import shutil
 
 import datasets
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from hf_rspin.data.checks import ConfigurationError
+from hf_rspin.data.fingerprint import audio_key
 from hf_rspin.models import RSpinHubertModel
 from hf_rspin.training import LaserTrainer, TwoViewTrainer
-from hf_rspin.training.provenance import check_provenance, corpus_key, load_provenance, weights_key
+from hf_rspin.training.arguments import ViewArguments
+from hf_rspin.training.provenance import (
+    check_provenance,
+    corpus_key,
+    differences,
+    load_provenance,
+    weights_key,
+)
+from hf_rspin.training.run import noise_key
 from hf_rspin.units import FrameLabels
 from hf_rspin.views import SpinViews
 
@@ -75,6 +86,56 @@ def test_other_views_and_labels_are_refused(tiny, audio, folders):
     assert run_provenance(trainer)["frame_labels"] != first["frame_labels"]
 
 
+def test_other_audio_under_the_same_names_is_refused(tiny, audio, folders, tmp_path):
+    for file in audio.iterdir():
+        samples, rate = soundfile.read(file)
+        soundfile.write(tmp_path / file.name, samples[::-1], rate, soundfile.info(file).subtype)
+    trainer = trainer_of(tiny, tmp_path, folders / "run", folders / "a")
+    with pytest.raises(ConfigurationError, match=r"otherwise .audio was \w{16} and is \w{16}.: go"):
+        trainer.train(resume_from_checkpoint=True)
+
+
+def test_waveforms_scaled_otherwise_are_another_run(tiny, audio, folders):
+    trainer = trainer_of(tiny, audio, folders / "run", folders / "a")
+    trainer.processing_class.do_normalize = True
+    with pytest.raises(ConfigurationError, match="do_normalize was False and is True"):
+        trainer.train(resume_from_checkpoint=True)
+
+
+def test_the_same_audio_has_one_key_wherever_it_lies(audio, tmp_path):
+    files = sorted(audio.iterdir())
+    copies = [shutil.copy(file, tmp_path) for file in files]
+    cells = [{"bytes": None, "path": str(file)} for file in copies]
+    inside = [{"bytes": file.read_bytes(), "path": "elsewhere.wav"} for file in files]
+    assert audio_key(files) == audio_key(cells) == audio_key(inside)
+    assert audio_key(files) != audio_key([*files[1:], files[0]])
+    assert audio_key([np.zeros(100)]) != audio_key([np.ones(100)])
+
+
+def test_the_noise_of_a_run_is_known_by_its_sound(audio, tmp_path):
+    views = ViewArguments(noise=str(audio), noise_split="none")
+    key = noise_key(views)["noise"]
+    assert key["utterances"] == len(list(audio.iterdir())) and views.noise_split is None
+    for file in audio.iterdir():
+        samples, rate = soundfile.read(file)
+        soundfile.write(tmp_path / file.name, -samples, rate, soundfile.info(file).subtype)
+    other = noise_key(ViewArguments(noise=str(tmp_path)))["noise"]
+    assert other["corpus"] == key["corpus"] and other["audio"] != key["audio"]
+    assert noise_key(ViewArguments(noise="none")) == {}
+
+
+def test_a_difference_that_explains_others_stands_alone():
+    lora = {"adapter": "lora", "r": 8, "target_modules": ["q_proj"], "seed": 1}
+    whole = {"adapter": "none", "seed": 2}
+    assert differences(lora, whole) == ["adapter was lora and is none", "seed was 1 and is 2"]
+    laser = {"model": "LaserModel", "idm_weight": 0.4}
+    spin = {"model": "RSpinModel", "codebook_size": 8}
+    assert differences(laser, spin) == ["model was LaserModel and is RSpinModel"]
+    views = {"equalize": True, "views": {"equalize": True}}
+    other = {"equalize": False, "views": {"equalize": False}}
+    assert differences(views, other) == ["equalize was True and is False"]
+
+
 def test_the_same_run_goes_on_from_a_folder_that_was_moved(tiny, audio, folders, tmp_path, caplog):
     shutil.copytree(folders / "a", tmp_path / "elsewhere")
     shutil.copytree(folders / "run", tmp_path / "run")
@@ -89,6 +150,25 @@ def test_the_same_run_goes_on_from_a_folder_that_was_moved(tiny, audio, folders,
     assert record["encoder_weights"] == weights_key(
         RSpinHubertModel.from_pretrained(folders / "a").base_model
     )
+
+
+def test_a_shorter_run_neither_trains_nor_lies(tiny, audio, folders, tmp_path, caplog):
+    shutil.copytree(folders / "run", tmp_path / "run")
+    shorter = trainer_of(tiny, audio, tmp_path / "run", folders / "a", max_steps=1)
+    assert shorter.train(resume_from_checkpoint=True).global_step == 2
+    shorter.save_model()
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "max_steps: 2" in card and "updates: 2" in card and "max_steps: 1" not in card
+    shutil.rmtree(tmp_path / "run" / "checkpoint-2")
+    trainer_of(
+        tiny, audio, tmp_path / "run", folders / "a", max_steps=8, save_steps=4
+    ).train(resume_from_checkpoint=True)
+    shutil.rmtree(tmp_path / "run" / "checkpoint-8")
+    shorter = trainer_of(tiny, audio, tmp_path / "run", folders / "a", max_steps=6)
+    with caplog.at_level("INFO", logger="hf_rspin"):
+        assert shorter.train(resume_from_checkpoint=True).global_step == 6
+    assert "goes on to 6 updates instead of 8: the learning rate follows the shorter" in caplog.text
+    assert shorter.state.log_history[-2]["learning_rate"] == pytest.approx(shorter.args.min_learning_rate)
 
 
 def test_score_in_the_folder_of_laser_is_refused(tiny_laser, tiny_encoder, audio, tmp_path):

@@ -11,7 +11,7 @@ from hf_rspin.hub import check_folder
 from hf_rspin.publishing.card_file import is_untouched
 from hf_rspin.training import TwoViewTrainer
 from hf_rspin.training.builders import pieces_of_labels
-from hf_rspin.training.run import train_and_save
+from hf_rspin.training.run import run_training
 from hf_rspin.units import AcousticPieces, FrameLabels
 
 
@@ -34,7 +34,7 @@ def updates(folder):
 
 
 def test_checkpoints_and_the_end_have_cards_and_code(make, tmp_path):
-    train_and_save(make())
+    run_training(make())
     for name, count in (("checkpoint-2", 2), ("checkpoint-4", 4), (".", 4)):
         folder = tmp_path / "run" / name
         assert updates(folder) == count and (folder / "modeling_spin.py").is_file()
@@ -61,10 +61,10 @@ def test_the_time_of_interrupted_runs_adds_up(make, tmp_path):
 
 
 def test_a_finished_run_that_is_started_again_keeps_its_card(make, tmp_path):
-    train_and_save(make())
+    run_training(make())
     card = tmp_path / "run" / "README.md"
     before = card.read_text()
-    train_and_save(make())
+    run_training(make())
     lines = zip(before.splitlines(), card.read_text().splitlines(), strict=True)
     changed = [line for line, other in lines if line != other]
     assert all(line.startswith(("- duration", "<!-- written")) for line in changed)
@@ -72,7 +72,7 @@ def test_a_finished_run_that_is_started_again_keeps_its_card(make, tmp_path):
 
 @pytest.mark.parametrize("adapter", ["lora", "read"])
 def test_an_adapter_has_our_card_and_not_the_template_of_peft(make, tmp_path, adapter):
-    train_and_save(make(adapter))
+    run_training(make(adapter))
     folder = tmp_path / "run"
     card = ModelCard.load(folder / "README.md")
     assert card.data.library_name == "peft" and f"{adapter.upper()} adapter" in card.text
@@ -86,7 +86,7 @@ def test_a_card_of_a_person_survives_adapters_too(make, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n")
-    train_and_save(make("lora"))
+    run_training(make("lora"))
     assert (folder / "README.md").read_text() == "---\nlicense: mit\n---\n# Mine\n"
     assert "LORA adapter" in (folder / "README.generated.md").read_text()
 

@@ -5,11 +5,18 @@ import logging
 import datasets
 import pytest
 import torch
+from transformers import HubertConfig
 
 import hf_rspin.views
+from hf_rspin.ctc import CtcModelArguments, build_tokenizer
 from hf_rspin.data import load_corpus
 from hf_rspin.models import RSpinHubertModel, folders
-from hf_rspin.training.arguments import CorpusArguments, ModelArguments, ViewArguments
+from hf_rspin.training.arguments import (
+    CorpusArguments,
+    LaserModelArguments,
+    ModelArguments,
+    ViewArguments,
+)
 from hf_rspin.training.run import noise_key
 
 
@@ -50,6 +57,16 @@ def test_an_encoder_of_other_sizes_is_refused(spin):
     arguments = ModelArguments(encoder=spin, encoder_config='{"intermediate_size": 48}')
     with pytest.raises(ValueError, match="no whole encoder: .* or of another size"):
         arguments.build()
+
+
+def test_an_encoder_of_another_frame_rate_is_refused(tmp_path):
+    HubertConfig(conv_stride=(5, 2, 2, 2, 2, 2, 4)).save_pretrained(tmp_path)
+    for arguments in (ModelArguments, LaserModelArguments):
+        with pytest.raises(ValueError, match="a frame of 400 samples every 640; expected 400"):
+            arguments(encoder=str(tmp_path)).build()
+    tokenizer = build_tokenizer(["ab"], "text")
+    with pytest.raises(ValueError, match="a frame of 400 samples every 640; expected 400"):
+        CtcModelArguments(encoder=str(tmp_path)).build(tokenizer)
 
 
 def test_embedded_names_the_encoder_of_the_package(spin, monkeypatch):

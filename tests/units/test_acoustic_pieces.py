@@ -147,7 +147,7 @@ def test_the_training_corpus_uses_every_label_and_ignores_no_frame():
     corpus = [np.repeat(rng.integers(0, 30, 60), rng.integers(1, 5, 60)) for _ in range(40)]
     pieces = AcousticPieces.train(iter(corpus), 200, progress=False)
     assert pieces.vocab_size == 200
-    labels = np.concatenate(list(pieces.encode_all(corpus, progress=False)))
+    labels = np.concatenate([pieces.encode(units) for units in corpus])
     assert len(labels) == sum(map(len, corpus))
     assert np.unique(labels).tolist() == list(range(pieces.num_labels))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from transformers import SEWDConfig, SEWDModel
 
 from hf_rspin.audio import AudioError, num_frames, read_audio
 from hf_rspin.data import SkippedFiles
@@ -121,6 +122,24 @@ def test_kmeans_units_are_the_nearest_centres(tmp_path):
         np.testing.assert_array_equal(units[name], kmeans.predict(feature))
     with pytest.raises(ValueError, match="fit_stream"):
         kmeans_units(mfcc_features(), KMeans(6))
+
+
+@pytest.mark.parametrize("samples", [6000, 6400])  # 18 and 19 frames
+def test_layers_that_see_half_the_frames_give_one_feature_per_frame(samples):
+    sizes = {"conv_dim": (8,) * 7, "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
+             "conv_stride": (5, 2, 2, 2, 2, 2, 2), "squeeze_factor": 2, "hidden_size": 16,
+             "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+             "num_conv_pos_embedding_groups": 2}  # fmt: skip
+    model = SEWDModel(SEWDConfig(**sizes)).eval()
+    wave = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+    features = layer_features(model, 1)(wave)
+    with torch.inference_mode():
+        output = model(torch.from_numpy(wave)[None], output_hidden_states=True)
+    assert features.shape == (num_frames(samples), 16)
+    pairs = output.hidden_states[1][0].numpy()
+    for frame in range(2 * len(pairs)):
+        np.testing.assert_allclose(features[frame], pairs[frame // 2], atol=1e-6)
+    assert not features[2 * len(pairs) :].any()
 
 
 def test_batches_hold_whole_frames_of_equal_number_up_to_the_duration(tmp_path):

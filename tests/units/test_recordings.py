@@ -5,17 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    AutoModel,
-    HubertConfig,
-    HubertModel,
-    UniSpeechSatConfig,
-    UniSpeechSatModel,
-    Wav2Vec2Config,
-    Wav2Vec2Model,
-    WavLMConfig,
-    WavLMModel,
-)
+from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoModel
 
 from hf_rspin.audio import num_frames, num_samples, read_audio
 from hf_rspin.resources import encoder_folder, sample_folder
@@ -27,19 +17,14 @@ SIZES = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
     "conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2,
 }  # fmt: skip
-MODELS = {
-    "hubert": (HubertModel, HubertConfig),
-    "wavlm": (WavLMModel, WavLMConfig),
-    "wav2vec2": (Wav2Vec2Model, Wav2Vec2Config),
-    "unispeech-sat": (UniSpeechSatModel, UniSpeechSatConfig),
-}
+FAMILIES = ("hubert", "wavlm", "wav2vec2", "unispeech-sat")
 LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
 
 
 def build(family="hubert", **options):
     torch.manual_seed(0)
-    model_class, config_class = MODELS[family]
-    return model_class(config_class(**(SIZES | options))).eval()
+    config = CONFIG_MAPPING[family](**(SIZES | options))
+    return MODEL_MAPPING[type(config)](config).eval()
 
 
 def waveforms(*lengths):
@@ -52,7 +37,7 @@ def states(model):
     return lambda values, mask: model(values, attention_mask=mask).last_hidden_state
 
 
-@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("options", [{}, {"conv_bias": True}, LAYER_NORM])
 @pytest.mark.parametrize("normalize", [False, True])
 def test_a_padded_batch_equals_one_by_one(family, options, normalize):

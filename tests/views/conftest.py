@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from hf_rspin.seeding import example_generator
+from hf_rspin.views import NoiseBank
+
 RATE = 16_000
 FORMANTS_HZ = (650.0, 1150.0, 2500.0, 3500.0)
 BANDWIDTHS_HZ = (80.0, 90.0, 120.0, 150.0)
@@ -38,3 +41,15 @@ def speech():
         voiced = _vowel(glide, 0.5, (first, *FORMANTS_HZ[1:])) * np.hanning(int(0.5 * RATE))
         parts += [voiced.astype(np.float32), pause]
     return np.concatenate(parts)
+
+
+@pytest.fixture(scope="module")
+def bank():
+    """Three noises of one second."""
+    generator = np.random.default_rng(0)
+    return NoiseBank([generator.standard_normal(RATE) for _ in range(3)])
+
+
+def generators(epoch=0, index=0, seed=0):
+    """Return the generators of both views of an example."""
+    return tuple(example_generator(seed, epoch, index, view) for view in range(2))

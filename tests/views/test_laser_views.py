@@ -3,30 +3,18 @@ import pickle
 import numpy as np
 import pytest
 
-from hf_rspin.seeding import example_generator
 from hf_rspin.views import (
     LATER_SNRS_DB,
     LATER_SPEEDS,
     WAVLM_SPEEDS,
     LaserViews,
-    NoiseBank,
     ViewNoise,
     change_speed_and_pitch,
     estimate_f0,
     time_scale,
 )
 
-RATE = 16_000
-
-
-@pytest.fixture(scope="module")
-def bank():
-    generator = np.random.default_rng(0)
-    return NoiseBank([generator.standard_normal(RATE) for _ in range(3)])
-
-
-def generators(epoch=0, index=0, seed=0):
-    return tuple(example_generator(seed, epoch, index, view) for view in range(2))
+from .conftest import RATE, generators
 
 
 def snr_db(clean, noisy):

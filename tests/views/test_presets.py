@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hf_rspin.seeding import example_generator
 from hf_rspin.views import (
     WAVLM_SPEEDS,
     AddNoise,
@@ -25,17 +24,7 @@ from hf_rspin.views import (
     shift_voice,
 )
 
-RATE = 16_000
-
-
-@pytest.fixture(scope="module")
-def bank():
-    generator = np.random.default_rng(0)
-    return NoiseBank([generator.standard_normal(RATE) for _ in range(3)])
-
-
-def generators(epoch=0, index=0, seed=0):
-    return tuple(example_generator(seed, epoch, index, view) for view in range(2))
+from .conftest import RATE, generators
 
 
 def test_spin_leaves_the_first_view_and_changes_the_second(speech):

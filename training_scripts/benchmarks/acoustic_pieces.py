@@ -113,7 +113,7 @@ def main() -> None:
     report(f"train: {pieces.vocab_size} pieces, {pieces.num_labels} labels", wall, cpu)
     wall, cpu = time.perf_counter(), time.process_time()
     frames = np.zeros(pieces.num_labels, np.int64)
-    for labels in pieces.encode_all(utterances(units, offsets), progress=not args.no_progress):
+    for labels in map(pieces.encode, utterances(units, offsets)):
         np.add.at(frames, labels, 1)
     report(f"encode: {frames.sum()} frames, rarest label {frames.min()} frames", wall, cpu)
     if args.peer:

@@ -14,7 +14,7 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from hf_rspin.device import check_device
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel, RSpinWavLMConfig, RSpinWavLMModel
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 from hf_rspin.training.freezing import freeze_lower_layers
+from hf_rspin.utils import option
 
 ROWS = {"full": "everything", "top2": "top two layers", "lora": "LoRA", "read": "READ"}
 MODELS = {
@@ -38,13 +39,13 @@ MODELS = {
 class AdapterBenchmarkArguments:
     """What to measure."""
 
-    encoder: str = field(default="hubert", metadata={"help": "hubert or wavlm, of base size"})
-    device: str = field(default="cpu", metadata={"help": "cpu or cuda"})
-    bf16: bool = field(default=False, metadata={"help": "bfloat16 autocast"})
-    utterances: int = field(default=8, metadata={"help": "per step"})
-    seconds: float = field(default=5.0, metadata={"help": "of each utterance"})
-    repeats: int = field(default=5, metadata={"help": "timed steps, after one that is not"})
-    only: str | None = field(default=None, metadata={"help": "one row: full, top2, lora or read"})
+    encoder: str = option("hubert", "hubert or wavlm, of base size")
+    device: str = option("cpu", "cpu or cuda")
+    bf16: bool = option(False, "bfloat16 autocast")
+    utterances: int = option(8, "per step")
+    seconds: float = option(5.0, "of each utterance")
+    repeats: int = option(5, "timed steps, after one that is not")
+    only: str | None = option(None, "one row: full, top2, lora or read")
 
     def __post_init__(self) -> None:
         if self.encoder not in MODELS:

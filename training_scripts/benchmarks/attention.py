@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from hf_rspin.device import check_device
 from hf_rspin.models.attention import attend
 from hf_rspin.models.blockwise_attention import blockwise_attention
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
+from hf_rspin.utils import option
 
 Attention = Callable[..., Tensor]
 
@@ -31,13 +32,13 @@ Attention = Callable[..., Tensor]
 class AttentionArguments:
     """What to time."""
 
-    hidden_size: int = field(default=768, metadata={"help": "width of the encoder"})
-    num_heads: int = field(default=12, metadata={"help": "heads"})
-    seconds: float = field(default=10.0, metadata={"help": "length of each utterance"})
-    batch_size: int = field(default=4, metadata={"help": "utterances"})
-    device: str = field(default="cpu", metadata={"help": "cpu or cuda"})
-    repeats: int = field(default=5, metadata={"help": "timed repetitions"})
-    threads: int = field(default=torch.get_num_threads(), metadata={"help": "torch threads"})
+    hidden_size: int = option(768, "width of the encoder")
+    num_heads: int = option(12, "heads")
+    seconds: float = option(10.0, "length of each utterance")
+    batch_size: int = option(4, "utterances")
+    device: str = option("cpu", "cpu or cuda")
+    repeats: int = option(5, "timed repetitions")
+    threads: int = option(torch.get_num_threads(), "torch threads")
 
     def __post_init__(self) -> None:
         for name in ("num_heads", "batch_size", "repeats", "threads"):

@@ -30,7 +30,8 @@ def naive_spin_loss(
     epsilon: float = 0.02, iterations: int = 3,
 ) -> Tensor:  # fmt: skip
     """Return Spin's swapped prediction of two (frames, dim) of unit length; codes (codes, dim)."""
-    scores = [view.float() @ codes.float().T for view in (clean, perturbed)]  # (frames, codes)
+    dtype = torch.promote_types(codes.dtype, torch.float32)
+    scores = [view.to(dtype) @ codes.to(dtype).T for view in (clean, perturbed)]  # (frames, codes)
     with torch.no_grad():
         targets = []
         for score in scores:

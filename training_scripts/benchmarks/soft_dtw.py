@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
@@ -21,23 +21,20 @@ from torch.nn.functional import normalize
 from hf_rspin.evaluation.table import markdown_table
 from hf_rspin.losses import soft_dtw, soft_dtw_divergence
 from hf_rspin.training.cli import parse_arguments
+from hf_rspin.utils import option
 
 
 @dataclass
 class BenchmarkArguments:
     """What to measure."""
 
-    shapes: list[str] = field(
-        default_factory=lambda: ["250x300", "500x550"], metadata={"help": "frames of x and y"}
-    )
-    batch: int = field(default=8, metadata={"help": "pairs"})
-    dim: int = field(default=256, metadata={"help": "dimensions of a frame"})
-    gamma: float = field(default=0.1, metadata={"help": "smoothing"})
-    repeats: int = field(
-        default=9, metadata={"help": "measurements, after one that is not counted"}
-    )
-    num_threads: int = field(default=2, metadata={"help": "threads of PyTorch"})
-    device: str = field(default="cpu", metadata={"help": "cpu, cuda, ..."})
+    shapes: list[str] = option(["250x300", "500x550"], "frames of x and y")
+    batch: int = option(8, "pairs")
+    dim: int = option(256, "dimensions of a frame")
+    gamma: float = option(0.1, "smoothing")
+    repeats: int = option(9, "measurements, after one that is not counted")
+    num_threads: int = option(2, "threads of PyTorch")
+    device: str = option("cpu", "cpu, cuda, ...")
 
 
 def squared_distance(x: Tensor, y: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from tqdm.auto import tqdm
 from hf_rspin.evaluation.feature_store import FeatureStore
 from hf_rspin.evaluation.metrics import ErrorCounts, count_errors
 from hf_rspin.evaluation.phone_labels import BLANK, PhoneVocabulary
-from hf_rspin.evaluation.probes.featurizer import WeightedLayerSum
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +43,27 @@ class ProbeArguments:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more.")
         if not 0 < self.learning_rate:
             raise ValueError(f"learning_rate is {self.learning_rate}; expected more than 0.")
+
+
+class WeightedLayerSum(nn.Module):
+    """The SUPERB featurizer: softmax over one learned weight per layer, zeros at the start."""
+
+    def __init__(self, num_layers: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(num_layers))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(layers, frames, dim) -> (frames, dim)."""
+        layers, frames, dim = features.shape
+        if layers != len(self.weights):
+            raise ValueError(f"features of {layers} layers came, expected {len(self.weights)}.")
+        return (self.weights.softmax(0) @ features.reshape(layers, -1)).view(frames, dim)
+
+    @torch.no_grad()
+    def normalized_weights(self, layer_norms: Tensor) -> Tensor:
+        """Weights for plots, (layers,): w_l * mean L2 norm of layer l, with sum 1 (B.2)."""
+        scaled = self.weights.softmax(0) * layer_norms.to(self.weights)
+        return scaled / scaled.sum()
 
 
 class PhoneProbe(nn.Module):

@@ -57,7 +57,7 @@ class PhoneRecognition(Probe):
     def reason_to_skip(self, test: EvaluationSet, train: EvaluationSet | None) -> str | None:
         """Name the missing labels."""
         if train and train.phones and train.speakers and test.phones:
-            if len(set(train.speakers)) > 1:
+            if len(set(train.speakers) - {None}) > 1:
                 return None
             return "Phone recognition is left out: its training utterances have one speaker only."
         return (

@@ -58,7 +58,7 @@ class SpeakerIdentification(Probe):
         try:
             if self.learn_from == "test":
                 split_within_speakers(test.speakers, seed=self.seed)
-            elif len(set(train.speakers)) < 2:
+            elif len(set(train.speakers) - {None}) < 2:
                 raise ValueError("the training utterances have one speaker only.")
         except ValueError as error:
             return f"Speaker identification is left out: {error}"
@@ -71,8 +71,10 @@ class SpeakerIdentification(Probe):
             known, self._tested = split_within_speakers(speakers, seed=self.seed)
             means, names = features.test_store.means()[known], [speakers[i] for i in known]
         else:
-            self._tested = np.arange(len(speakers))
-            means, names = features.train_store.means(), features.train.speakers
+            self._tested = _known(speakers)
+            known = _known(features.train.speakers)
+            means = features.train_store.means()[known]
+            names = [features.train.speakers[i] for i in known]
         self._probe = SpeakerProbe().fit(means, names)
         self._truth = [speakers[i] for i in self._tested]
 
@@ -92,6 +94,11 @@ class SpeakerIdentification(Probe):
             found = bootstrap_interval(ErrorCounts(hits.astype(int), np.ones(len(hits), int)))
             rows.append(Row("speaker_accuracy", found.value, layer, found.low, found.high))
         return rows
+
+
+def _known(speakers: Sequence[str | None]) -> np.ndarray:
+    """Return the indices of utterances whose speaker is known."""
+    return np.array([i for i, speaker in enumerate(speakers) if speaker is not None])
 
 
 class SpeakerProbe:

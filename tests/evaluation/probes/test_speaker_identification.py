@@ -20,6 +20,16 @@ def test_every_test_speaker_is_trained_on():
         split_within_speakers(["a", "a", "b"])
 
 
+def test_unknown_speakers_are_left_out():
+    speakers = ["a", None, "b", "a", None, "b", None, None]
+    train, test = split_within_speakers(speakers)
+    assert sorted([*train, *test]) == [0, 2, 3, 5]
+    unknown = EvaluationSet(list("abcd"), [{}] * 4, ["x", "x", None, None])
+    reason = SpeakerIdentification("train").reason_to_skip(unknown, unknown)
+    assert "one speaker only" in reason
+    assert "1 speaker has two" in SpeakerIdentification("test").reason_to_skip(unknown, unknown)
+
+
 def test_accuracy_tells_the_layer_that_holds_the_speaker():
     rng = np.random.default_rng(0)
     speakers = [f"s{i}" for i in np.repeat(np.arange(8), 12)]
