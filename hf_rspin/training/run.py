@@ -25,6 +25,7 @@ from hf_rspin.training.arguments import (
     ModelArguments,
     RSpinArguments,
     ViewArguments,
+    split_name,
 )
 from hf_rspin.training.builders import build_training_set, pieces_of_labels
 from hf_rspin.training.checkpoints import MERGED, last_complete_checkpoint
@@ -139,7 +140,7 @@ def noise_key(views: ViewArguments | LaserViewArguments) -> dict[str, Any]:
     """Return what tells the noise of a run from other noise."""
     if views.noise is None:
         return {}
-    return {"noise": corpus_key(load_corpus(views.noise, views.noise_split))}
+    return {"noise": corpus_key(load_corpus(views.noise, split_name(views.noise_split)))}
 
 
 def run_training(trainer: SpeechTrainer) -> None:
