@@ -20,6 +20,7 @@ from hf_rspin.audio_headers import (
     is_believed,
     is_understated,
     open_source,
+    without_decoder_lines,
     without_length,
 )
 
@@ -125,9 +126,10 @@ def decode(
     with _opened(source, _Streamed, repaired=not length.seekable) as file:
         if length.seekable:
             start = min(start, length.frames)
-            file.seek(max(0, start - length.run_in))
-            for _ in _blocks(file, min(start, length.run_in)):
-                pass
+            with without_decoder_lines(file):
+                file.seek(max(0, start - length.run_in))
+                for _ in _blocks(file, min(start, length.run_in)):
+                    pass
             parts = list(_blocks(file, max(0, stop - start)))
         else:
             parts = [np.concatenate([*_blocks(file, stop), np.zeros(0, np.float32)])[start:]]

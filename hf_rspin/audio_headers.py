@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import soundfile
@@ -14,6 +17,7 @@ FLAC_BYTES = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}  # of one sample that is no
 FLAC_OVERHEAD = 1 << 14  # bytes of frame headers
 RAW_FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST")
 EXACT_SUBTYPES = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW")
+_STDERR = threading.Lock()
 LONG_SECONDS = 60.0  # beyond it parts are read by seeking although that is not exact or not quiet
 
 
@@ -46,6 +50,27 @@ def _bytes_of(file: io.IOBase) -> bytes:
     return data
 
 
+@contextlib.contextmanager
+def without_decoder_lines(file: soundfile.SoundFile) -> Iterator[None]:
+    """Keep libmpg123 from writing a line to stderr at every seek into an MP3 file.
+
+    It writes from C, and soundfile cannot tell it not to. What others write meanwhile comes after.
+    """
+    if file.format != "MP3":
+        yield
+        return
+    with _STDERR, tempfile.TemporaryFile() as caught:
+        kept = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            os.write(2, b"".join(line for line in caught if b"libmpg123" not in line))
+
+
 def is_believed(file: soundfile.SoundFile) -> bool:
     """Say whether as much can be read as the header announces.
 
@@ -56,8 +81,9 @@ def is_believed(file: soundfile.SoundFile) -> bool:
     if file.format not in ("FLAC", "MP3"):
         return True
     try:
-        file.seek(file.frames - 1)
-        return len(file.read(1)) == 1
+        with without_decoder_lines(file):
+            file.seek(file.frames - 1)
+            return len(file.read(1)) == 1
     except soundfile.LibsndfileError:
         return False
 
@@ -66,8 +92,8 @@ def has_parts(file: soundfile.SoundFile) -> bool:
     """Say whether parts are read by seeking.
 
     They are where that gives the samples of the whole. In long files they are too for Opus (0.01
-    of full scale off: its decoder remembers), for MP3 (libmpg123 prints at every seek) and for
-    floats (only the whole shows that its values are integers).
+    of full scale off: its decoder remembers), for MP3 (a seek decodes a second more) and for floats
+    (only the whole shows that its values are integers).
     """
     raw = file.format in RAW_FORMATS and file.subtype in EXACT_SUBTYPES
     if raw or file.format == "FLAC" or (file.format, file.subtype) == ("OGG", "VORBIS"):

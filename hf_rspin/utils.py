@@ -66,7 +66,7 @@ def read_json(path: str | Path) -> dict[str, Any] | None:
     """Return the mapping in a JSON file; None where there is none that can be read."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 

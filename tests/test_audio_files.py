@@ -2,6 +2,7 @@
 
 import functools
 import io
+import os
 import struct
 import tracemalloc
 
@@ -11,6 +12,8 @@ import soundfile
 
 from hf_rspin.audio import AudioError, audio_duration, audio_length, read_audio
 from hf_rspin.audio_files import AUDIO_SUFFIXES, conversion_hint, file_length
+from hf_rspin.audio_headers import without_decoder_lines
+from hf_rspin.resources import sample_folder
 
 RATE = 16_000
 
@@ -220,3 +223,20 @@ def test_what_cannot_be_read_is_named_with_its_place(tmp_path):
     nan = encoded(np.full(100, np.nan), format="WAV", subtype="FLOAT")
     with pytest.raises(AudioError, match="NaN"):
         read_audio(nan, RATE, 0, 10)
+
+
+def test_seeking_in_a_long_mp3_prints_nothing_and_hides_nothing(tmp_path, capfd):
+    files = sorted((sample_folder() / "test").glob("*.flac"))[:30]
+    samples = np.concatenate([read_audio(file) for file in files])
+    soundfile.write(tmp_path / "a.mp3", samples, 16_000, format="MP3")
+    with soundfile.SoundFile(tmp_path / "a.mp3") as file:
+        for place in range(100_000, 1_000_000, 100_000):
+            file.seek(place)
+            file.read(1)
+    assert "libmpg123" in capfd.readouterr().err  # what is to be kept away
+    for start in range(100_000, 1_000_000, 100_000):
+        assert len(read_audio(tmp_path / "a.mp3", start=start, stop=start + 100)) == 100
+    assert capfd.readouterr().err == ""
+    with soundfile.SoundFile(tmp_path / "a.mp3") as file, without_decoder_lines(file):
+        os.write(2, b"of somebody else\n")
+    assert capfd.readouterr().err == "of somebody else\n"

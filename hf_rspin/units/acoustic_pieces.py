@@ -195,7 +195,8 @@ class AcousticPieces:
                 raise ValueError(f"format {content['format']}, expected 1")
             provenance = content.get("provenance")  # files of the first version have none
             return cls(content["units"], content["merges"], content["used"], provenance)
-        except (AttributeError, ValueError, KeyError, TypeError, OverflowError) as error:
+        except (AttributeError, ValueError, KeyError, TypeError, OverflowError,
+                RecursionError) as error:  # fmt: skip
             raise ValueError(
                 f"{path} holds no acoustic pieces ({error}); make it again."
             ) from error

@@ -208,3 +208,12 @@ def test_a_corpus_is_known_by_its_ids_and_durations():
     assert first == key(["a", "b"], [1.0, 2.0])
     for other in (key(["a", "c"], [1.0, 2.0]), key(["a", "b"], [1.0, 2.5]), key(["a"], [1.0])):
         assert other["corpus"] != first["corpus"]
+
+
+def test_all_noise_is_named_by_none(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file_name,split\na.wav,train\nb.wav,test\n")
+    for name in "ab":
+        soundfile.write(tmp_path / f"{name}.wav", np.sin(np.arange(16_000.0)), 16_000)
+    every = noise_key(ViewArguments(noise=str(tmp_path), noise_split="none"))
+    assert every == noise_key(ViewArguments(noise=str(tmp_path), noise_split=None))
+    assert every != noise_key(ViewArguments(noise=str(tmp_path), noise_split="train"))

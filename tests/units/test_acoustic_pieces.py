@@ -218,3 +218,9 @@ def test_empty_and_tiny_utterances():
     pieces = AcousticPieces.train([[0, 1, 0, 1], [], [1]], 3, progress=False)
     assert pieces.encode([]).tolist() == [] and pieces.encode(np.zeros(0)).tolist() == []
     assert pieces.encode(np.array([1], np.uint8)).tolist() == [0]
+
+
+def test_nested_json_is_refused(tmp_path):
+    (tmp_path / "acoustic_pieces.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="holds no acoustic pieces"):
+        AcousticPieces.from_pretrained(tmp_path)
