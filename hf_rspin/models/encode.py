@@ -42,7 +42,10 @@ class EncoderOutput:
 
 
 def check_waveforms(
-    waveforms: Tensor, attention_mask: Tensor | None, config: PreTrainedConfig
+    waveforms: Tensor,
+    attention_mask: Tensor | None,
+    config: PreTrainedConfig,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Refuse waveforms and masks that an encoder would misread.
 
@@ -50,10 +53,13 @@ def check_waveforms(
         waveforms: (batch, samples) floats at 16 kHz.
         attention_mask: (batch, samples), 1 on samples, 0 on padding at the end; or None.
         config: of the encoder.
+        dtype: of its weights, if known.
 
     Raises:
-        TypeError: waveforms that are no tensor of floats.
-        ValueError: another shape, less than one frame, or a mask that is not ones, then zeros.
+        TypeError: waveforms that are no tensor of floats, or float64 for weights of less; a mask
+            that is no tensor.
+        ValueError: another shape, no utterance, less than one frame, or a mask that is not ones,
+            then zeros.
     """
     if not isinstance(waveforms, Tensor) or not waveforms.is_floating_point():
         got = waveforms.dtype if isinstance(waveforms, Tensor) else type(waveforms).__name__
@@ -61,7 +67,13 @@ def check_waveforms(
             f"input_values are {got}; expected a floating torch tensor (batch, samples) at 16 kHz: "
             "convert them, 16-bit integers divided by 32768."
         )
-    if waveforms.ndim != 2 or num_output_frames(waveforms.shape[-1], config) < 1:
+    if waveforms.dtype == torch.float64 and dtype not in (None, torch.float64):
+        raise TypeError(
+            f"input_values are torch.float64; expected {dtype}, as the weights: convert them with "
+            f".to({dtype})."
+        )
+    has_frames = waveforms.ndim == 2 and num_output_frames(waveforms.shape[-1], config) > 0
+    if not has_frames or len(waveforms) == 0:
         least = next(n for n in range(1, 1 << 20) if num_output_frames(n, config))
         raise ValueError(
             f"input_values have shape {tuple(waveforms.shape)}; expected (batch, samples) with at "
@@ -69,6 +81,11 @@ def check_waveforms(
         )
     if attention_mask is None:
         return
+    if not isinstance(attention_mask, Tensor):
+        raise TypeError(
+            f"attention_mask is {type(attention_mask).__name__}; expected a torch tensor of 0 and "
+            "1 of the shape of input_values."
+        )
     if attention_mask.shape != waveforms.shape:
         raise ValueError(
             f"attention_mask has shape {tuple(attention_mask.shape)}; expected that of "

@@ -106,7 +106,7 @@ class LaserModel(EncoderInTwoParts):
             ValueError: different numbers of utterances, `lower_states` of one view, a teacher
                 that is missing, or an utterance without a frame.
         """
-        check_waveforms(input_values, attention_mask, self.config)
+        check_waveforms(input_values, attention_mask, self.config, self.dtype)
         if perturbed_input_values is None:
             if lower_states is not None:
                 raise ValueError("lower_states came with one view only; leave them out.")
@@ -124,7 +124,9 @@ class LaserModel(EncoderInTwoParts):
         else:
             if output_hidden_states or output_attentions:
                 raise ValueError("hidden states and attentions are of one view: pass one view.")
-            check_waveforms(perturbed_input_values, perturbed_attention_mask, self.config)
+            check_waveforms(
+                perturbed_input_values, perturbed_attention_mask, self.config, self.dtype
+            )
             clean = input_values, attention_mask
             perturbed = perturbed_input_values, perturbed_attention_mask
             fields = self._two_views(clean, perturbed, lower_states)

@@ -138,7 +138,7 @@ class RSpinModel(EncoderWithHeads):
             "output_hidden_states": _or(output_hidden_states, self.config.output_hidden_states),
             "output_attentions": _or(output_attentions, self.config.output_attentions),
         }
-        check_waveforms(input_values, attention_mask, self.config)
+        check_waveforms(input_values, attention_mask, self.config, self.dtype)
         mask = frame_mask(input_values, attention_mask, self.config)
         if perturbed_input_values is None:
             if labels is not None:
@@ -146,7 +146,9 @@ class RSpinModel(EncoderWithHeads):
             clean = encode(self.base_model, input_values, attention_mask, **options)
             fields = self._describe(clean, mask)
         else:
-            check_waveforms(perturbed_input_values, perturbed_attention_mask, self.config)
+            check_waveforms(
+                perturbed_input_values, perturbed_attention_mask, self.config, self.dtype
+            )
             self._check_two_views(input_values, perturbed_input_values, labels)
             rows = self._valid_rows(mask, perturbed_input_values, perturbed_attention_mask)
             clean, perturbed = encode_two(

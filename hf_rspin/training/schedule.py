@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import TrainingArguments
 
 
@@ -31,6 +31,20 @@ def linear_warmup_and_decay(
         return learning_rate(step, peak, minimum, warmup, total) / peak
 
     return LambdaLR(optimizer, factor)
+
+
+def follow_own_schedule(scheduler: LRScheduler) -> None:
+    """Set the rates of a loaded `LambdaLR` to its own factors.
+
+    A checkpoint holds the rate of the next update by the schedule it was saved with. Where the run
+    is made longer or shorter that is another one; else nothing changes.
+    """
+    if not isinstance(scheduler, LambdaLR):
+        return
+    groups = scheduler.optimizer.param_groups
+    for group, base, factor in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
+        group["lr"] = base * factor(scheduler.last_epoch)
+    scheduler._last_lr = [group["lr"] for group in groups]
 
 
 def adam_of_everything(

@@ -48,6 +48,7 @@ from hf_rspin.training.resuming import (
 )
 from hf_rspin.training.run_card import ModelCardCallback, push
 from hf_rspin.training.sampling import EpochDataLoader, duration_batches
+from hf_rspin.training.schedule import follow_own_schedule
 from hf_rspin.training.training_arguments import SpeechTrainingArguments
 
 logger = logging.getLogger(__name__)
@@ -185,6 +186,11 @@ class SpeechTrainer(Trainer):
             self.lr_scheduler = self._schedule(optimizer or self.optimizer, num_training_steps)
             self._created_lr_scheduler = True
         return super().create_scheduler(num_training_steps, optimizer)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            follow_own_schedule(self.lr_scheduler)
 
     def compute_loss(
         self,

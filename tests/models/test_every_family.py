@@ -220,6 +220,9 @@ def test_units_of_a_codebook_that_was_never_trained_are_not_given(tmp_path, capl
     ("change", "message"),
     [
         ({"input_values": torch.zeros(2, 6000, dtype=torch.int16)}, "int16; expected a floating"),
+        ({"input_values": torch.zeros(2, 6000).double()}, "float64; expected torch.float32"),
+        ({"input_values": torch.zeros(0, 6000)}, r"\(0, 6000\); expected \(batch, samples\)"),
+        ({"attention_mask": [[1] * 6000] * 2}, "attention_mask is list; expected a torch tensor"),
         ({"input_values": torch.zeros(6000)}, r"\(6000,\); expected \(batch, samples\)"),
         ({"input_values": torch.zeros(2, 399)}, "at least 400 samples"),
         ({"attention_mask": torch.ones(2, 18)}, r"\(2, 18\); expected that of input_values"),
