@@ -94,7 +94,7 @@ def trainer(tiny, audio, tmp_path):
 def test_a_run_tells_its_data_recipe_and_compute(trainer, audio):
     run = trainer()
     run.run_arguments = (
-        CorpusArguments(str(audio), "train"), ViewArguments(str(audio.parent / "noise")),
+        CorpusArguments(str(audio), "train"), ViewArguments(noise=str(audio.parent / "noise")),
         ModelArguments(encoder=str(encoder_folder()), codebook_size=8),
     )  # fmt: skip
     run.card_info = ModelCardInfo(license="mit", language="en")
