@@ -1,5 +1,6 @@
 """The scripts as a user runs them, on a tiny encoder: Spin, pseudo-labels, R-Spin, quickstart."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -253,6 +254,18 @@ def test_rspin_without_noise_must_be_asked_for(tmp_path, main, encoder, speech):
     with pytest.raises(SystemExit, match="leave out one of them"):
         main("train_rspin", *common, "--noise", speech, "--without_noise", "true")
     assert not (tmp_path / "x").exists()
+
+
+def test_one_run_at_a_time_makes_labels_in_a_folder(tmp_path, main, speech):
+    common = ["--corpus", speech, "--units", "mfcc", "--num_clusters", 4, "--vocab_size", 0,
+              "--device", "cpu", "--output_dir", tmp_path]  # fmt: skip
+    with open(tmp_path / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(SystemExit, match="is in use by another run"):
+            main("make_pseudo_labels", *common)
+    assert not (tmp_path / "units").exists() and not (tmp_path / "kmeans").exists()
+    main("make_pseudo_labels", *common)
+    assert len(FrameLabels.load(tmp_path / "units")) == 12
 
 
 def test_labels_know_their_model_by_its_weights_and_its_input(tmp_path, main, encoder, speech):

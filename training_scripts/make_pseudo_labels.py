@@ -27,6 +27,7 @@ from hf_rspin.models.folders import load_spin, resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.training.arguments import CorpusArguments
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error, parse_arguments
+from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import check_provenance, corpus_key
 from hf_rspin.training.run import show_progress
 from hf_rspin.units import (
@@ -180,22 +181,26 @@ def main() -> None:
         features = load_features(arguments, model)
         repair_folder(output / "units")
         check_provenance(output, provenance_of(arguments, model, corpus), RESULTS)
-    with exit_on_user_error(WHILE_RUNNING):
+    with exit_on_user_error(WHILE_RUNNING), output_lock(output):
         if (output / "units").exists():
             units = FrameLabels.load(output / "units")
         else:
             extractor = build_extractor(arguments, model, *features, corpus, skipped)
             units = extract_units(extractor, corpus, output / "units", skipped=skipped)
-    print(f"{len(units)} utterances, {units.num_frames} frames, {units.num_labels} units")
-    print(skipped.summary())
-    if arguments.vocab_size == 0:
-        return
+        print(f"{len(units)} utterances, {units.num_frames} frames, {units.num_labels} units")
+        print(skipped.summary())
+        if arguments.vocab_size > 0:
+            save_pieces(units, arguments.vocab_size, output)
+
+
+def save_pieces(units: FrameLabels, vocab_size: int, output: Path) -> None:
+    """Learn acoustic pieces of the units, and save them and the corpus in them."""
     with exit_on_user_error():  # fewer pieces than units, for instance
-        pieces = AcousticPieces.train((units[name] for name in units), arguments.vocab_size)
+        pieces = AcousticPieces.train((units[name] for name in units), vocab_size)
     # without the name of the model, a local path: its weights say which it is
     pieces.provenance = {k: v for k, v in units.provenance.items() if k != "model"}
     pieces.save_pretrained(output / "acoustic_pieces")
-    labels = units.map(pieces.encode, pieces.num_labels, {"pieces": arguments.vocab_size})
+    labels = units.map(pieces.encode, pieces.num_labels, {"pieces": vocab_size})
     labels.save(output / "pieces")
     print(f"{pieces.vocab_size} pieces learned, {pieces.num_labels} in use; saved in {output}")
 

@@ -58,8 +58,8 @@ def check_waveforms(
     Raises:
         TypeError: waveforms that are no tensor of floats, or float64 for weights of less; a mask
             that is no tensor.
-        ValueError: another shape, no utterance, less than one frame, or a mask that is not ones,
-            then zeros.
+        ValueError: another shape, no utterance, less than one frame, NaN or infinite samples, or a
+            mask that is not ones, then zeros.
     """
     if not isinstance(waveforms, Tensor) or not waveforms.is_floating_point():
         got = waveforms.dtype if isinstance(waveforms, Tensor) else type(waveforms).__name__
@@ -78,6 +78,12 @@ def check_waveforms(
         raise ValueError(
             f"input_values have shape {tuple(waveforms.shape)}; expected (batch, samples) with at "
             f"least {least} samples, one frame."
+        )
+    # a comparison of values waits for the device, which a compiled graph should not
+    if not torch.compiler.is_compiling() and not torch.isfinite(waveforms).all():
+        raise ValueError(
+            "input_values hold NaN or infinite samples, whose units would mean nothing; expected "
+            "finite numbers: look at the audio."
         )
     if attention_mask is None:
         return

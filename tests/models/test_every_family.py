@@ -225,6 +225,7 @@ def test_units_of_a_codebook_that_was_never_trained_are_not_given(tmp_path, capl
         ({"attention_mask": [[1] * 6000] * 2}, "attention_mask is list; expected a torch tensor"),
         ({"input_values": torch.zeros(6000)}, r"\(6000,\); expected \(batch, samples\)"),
         ({"input_values": torch.zeros(2, 399)}, "at least 400 samples"),
+        ({"input_values": torch.full((2, 6000), torch.nan)}, "NaN or infinite samples"),
         ({"attention_mask": torch.ones(2, 18)}, r"\(2, 18\); expected that of input_values"),
         ({"attention_mask": torch.ones(2, 6000).cumsum(1)}, "expected ones first and zeros"),
         ({"attention_mask": torch.cat([torch.zeros(2, 10), torch.ones(2, 5990)], 1)}, "ones first"),
