@@ -59,17 +59,17 @@ def from_array(source: Any, rate: float | None, target: int, name: str) -> np.nd
         source = np.asarray(source)
     if not isinstance(source, np.ndarray):
         raise AudioError(
-            f"{name} came as {type(source).__name__}; expected a path, bytes, a binary file, "
+            f"got {name} as {type(source).__name__}; expected a path, bytes, a binary file, "
             "floats as an array, tensor or list, or a list of those."
         )
     if source.ndim != 1:
         raise AudioError(
-            f"{name} came with shape {source.shape}; expected (samples,), one channel: pass a "
+            f"got {name} with shape {source.shape}; expected (samples,), one channel: pass a "
             "list of waveforms for a batch, the mean over channels for stereo."
         )
     if source.dtype.kind != "f":
         raise AudioError(
-            f"{name} came as {source.dtype}; expected floats within -1 and 1: divide 16-bit "
+            f"got {name} as {source.dtype}; expected floats within -1 and 1: divide 16-bit "
             "integers by 32768."
         )
     check_samples(source, name)

@@ -49,7 +49,7 @@ class CtcDataset(TwoViewDataset):
         self.labels = [np.asarray(row, dtype=np.int64) for row in labels]
         if len(self.labels) != len(corpus):
             raise ValueError(
-                f"{len(self.labels)} rows of labels came for {len(corpus)} utterances; expected "
+                f"got {len(self.labels)} rows of labels for {len(corpus)} utterances; expected "
                 "one for each, in the same order."
             )
 

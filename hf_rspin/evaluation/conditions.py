@@ -94,7 +94,7 @@ class Reverberation:
 
     def __post_init__(self) -> None:
         if len(self.responses) == 0:
-            raise ValueError("no room response came; give measured ones, or simulate some.")
+            raise ValueError("got no room response; give measured ones, or simulate some.")
 
     def __call__(self, waveform: np.ndarray, utterance: str) -> np.ndarray:
         """Convolve with the response of the utterance's room."""

@@ -172,7 +172,7 @@ def write_store(
             lengths.append(len(stored))
             norms = norms + values.norm(dim=-1).sum(dim=1)  # (layers,)
         if shape is None:
-            raise ValueError("no utterance came; expected at least one to extract features from.")
+            raise ValueError("got no utterance; expected at least one to extract features from.")
         file.seek(0)  # numpy leaves room in the header for the first axis to grow
         _write_header(file, stored.numpy().dtype, (sum(lengths), *shape))
     index = {"key": key, "lengths": lengths, "layer_norms": (norms / sum(lengths)).tolist()}

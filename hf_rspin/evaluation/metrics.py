@@ -49,7 +49,7 @@ def count_errors(references: Sequence[str], predictions: Sequence[str]) -> Error
     """
     if len(references) != len(predictions):
         raise ValueError(
-            f"{len(references)} references and {len(predictions)} predictions came; expected one "
+            f"got {len(references)} references and {len(predictions)} predictions; expected one "
             "prediction per reference, in the same order."
         )
     lengths = np.array([len(reference.split()) for reference in references], dtype=np.int64)

@@ -35,7 +35,7 @@ def plot_layers(
     """
     conditions = list(dict.fromkeys(name for curves in series.values() for name in curves))
     if not conditions:
-        raise ValueError("no curve came; expected encoder -> condition -> values per layer.")
+        raise ValueError("got no curve; expected encoder -> condition -> values per layer.")
     figure, axes = _figure(title)
     styles = LINE_STYLES if len(series) > 1 else LINE_STYLES[1:]
     several = len(conditions) > 1
@@ -75,7 +75,7 @@ def plot_bars(
     """
     conditions = list(dict.fromkeys(name for found in bars.values() for name in found))
     if not conditions:
-        raise ValueError("no bar came; expected encoder -> condition -> interval.")
+        raise ValueError("got no bar; expected encoder -> condition -> interval.")
     figure, axes = _figure(title)
     width = 0.8 / len(bars)
     for place, found in enumerate(bars.values()):

@@ -185,7 +185,7 @@ def _find_folder(ckpt: str | Path | None, model_config: str | None) -> Path:
 
 def _check_waveforms(wavs: Sequence[Tensor]) -> None:
     if len(wavs) == 0:
-        raise ValueError("no waveform came; expected a list of at least one.")
+        raise ValueError("got no waveform; expected a list of at least one.")
     for index, wav in enumerate(wavs):
         if not (isinstance(wav, Tensor) and wav.dim() == 1 and wav.is_floating_point()):
             what = (
@@ -194,7 +194,7 @@ def _check_waveforms(wavs: Sequence[Tensor]) -> None:
                 else type(wav).__name__
             )
             raise ValueError(
-                f"waveform {index} came as {what}; expected a float tensor (samples,) at 16 kHz."
+                f"got waveform {index} as {what}; expected a float tensor (samples,) at 16 kHz."
             )
         if len(wav) < FRAME_WINDOW:
             raise ValueError(

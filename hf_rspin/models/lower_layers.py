@@ -93,7 +93,7 @@ class EncoderInTwoParts(EncoderWithHeads):
         with torch.set_grad_enabled(torch.is_grad_enabled() and encoder is self.base_model):
             if self.layers_run_once is None:
                 if lower_states is not None:
-                    raise ValueError("lower_states came, but no layer is frozen: leave them out.")
+                    raise ValueError("got lower_states, but no layer is frozen: leave them out.")
                 return encoder(waveforms, attention_mask, return_dict=True).last_hidden_state
             if lower_states is None:
                 lower_states = self.lower_states(waveforms, attention_mask)

@@ -109,7 +109,7 @@ class LaserModel(EncoderInTwoParts):
         check_waveforms(input_values, attention_mask, self.config, self.dtype)
         if perturbed_input_values is None:
             if lower_states is not None:
-                raise ValueError("lower_states came with one view only; leave them out.")
+                raise ValueError("got lower_states with one view only; leave them out.")
             options = {
                 "output_hidden_states": output_hidden_states,
                 "output_attentions": output_attentions,

@@ -142,7 +142,7 @@ class RSpinModel(EncoderWithHeads):
         mask = frame_mask(input_values, attention_mask, self.config)
         if perturbed_input_values is None:
             if labels is not None:
-                raise ValueError("labels came with one view only; pass perturbed_input_values.")
+                raise ValueError("got labels with one view only; pass perturbed_input_values.")
             clean = encode(self.base_model, input_values, attention_mask, **options)
             fields = self._describe(clean, mask)
         else:
@@ -248,7 +248,7 @@ class RSpinModel(EncoderWithHeads):
             )
         if labels is not None and self.auxiliary_head is None:
             raise ValueError(
-                "labels came, but the model has no auxiliary head: set num_pseudo_labels in the "
+                "got labels, but the model has no auxiliary head: set num_pseudo_labels in the "
                 "config, or leave the labels out for plain Spin."
             )
         if labels is None and self._has_auxiliary_loss():

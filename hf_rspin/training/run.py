@@ -76,7 +76,7 @@ def build_rspin(
     if not has_noise and not arguments.without_noise:
         raise ValueError(NO_NOISE)
     if has_noise and arguments.without_noise:
-        raise ValueError("--without_noise came together with noise: leave out one of them.")
+        raise ValueError("got --without_noise together with noise: leave out one of them.")
     every = (corpus, views, model, adapter, arguments)
     return _build(TwoViewTrainer, training, every, arguments.pseudo_labels)
 

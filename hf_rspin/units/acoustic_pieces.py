@@ -236,7 +236,7 @@ def _as_units(units: Sequence[int] | np.ndarray) -> np.ndarray:
         return np.zeros(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError(
-            f"Units came as {array.dtype} of shape {array.shape}; expected integers of shape "
+            f"got units as {array.dtype} of shape {array.shape}; expected integers of shape "
             "(frames,), one sequence per utterance."
         )
     if array.min() < 0 or array.max() >= MAX_UNIT:

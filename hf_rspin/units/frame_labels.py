@@ -177,7 +177,7 @@ def _checked(name: str, labels: np.ndarray, num_labels: int) -> np.ndarray:
     """Check one utterance's labels (frames,)."""
     if labels.ndim != 1 or (labels.size > 0 and labels.dtype.kind not in "iu"):
         raise ValueError(
-            f"the labels of {name!r} came as {labels.dtype} of shape {labels.shape}; expected "
+            f"got the labels of {name!r} as {labels.dtype} of shape {labels.shape}; expected "
             "integers of shape (frames,)."
         )
     wrong = labels[((labels < 0) & (labels != -100)) | (labels >= num_labels)]

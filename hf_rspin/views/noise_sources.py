@@ -63,7 +63,7 @@ def places_of_names(names: Sequence[str] | None, count: int) -> dict[str, int]:
     places = {str(name): place for place, name in enumerate(names)}
     if not len(names) == len(places) == count:
         raise ValueError(
-            f"{len(places)} different speech_names came for {count} speech_sources: give every "
+            f"got {len(places)} different speech_names for {count} speech_sources: give every "
             "source a name of its own, such as its utterance id."
         )
     return places

@@ -155,7 +155,7 @@ def test_weighted_sum_starts_as_a_mean_and_learns_a_layer():
         (layers(features) - features[1]).square().mean().backward()
         optimizer.step()
     assert layers.weights.softmax(0)[1] > 0.95
-    with pytest.raises(ValueError, match="2 layers came, expected 3"):
+    with pytest.raises(ValueError, match="2 layers, expected 3"):
         layers(features[:2])
 
 

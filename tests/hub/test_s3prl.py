@@ -195,7 +195,7 @@ def test_convolutions_can_be_trained(tmp_path):
     [
         ([], "no waveform"),
         ([torch.zeros(399)], "waveform 0 has 399 samples"),
-        ([torch.zeros(500), torch.zeros(2, 500)], r"waveform 1 came as torch.float32 of shape"),
+        ([torch.zeros(500), torch.zeros(2, 500)], r"waveform 1 as torch.float32 of shape"),
         ([torch.zeros(500, dtype=torch.int16)], "torch.int16"),
         ([np.zeros(500)], "ndarray"),
     ],

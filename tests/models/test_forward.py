@@ -115,7 +115,7 @@ def test_each_loss_can_be_switched_off():
         ({}, {"labels": torch.zeros(2, 9, dtype=torch.long)}, r"\(2, 9\); expected \(2, 12\)"),
         ({}, {"perturbed_input_values": torch.zeros(2, 5000), "perturbed_attention_mask": None},
          "views have .*crop both alike"),
-        ({}, {"perturbed_input_values": None}, "labels came with one view only"),
+        ({}, {"perturbed_input_values": None}, "got labels with one view only"),
         ({"num_pseudo_labels": None}, {"labels": torch.zeros(2, 12)}, "has no auxiliary head"),
         ({"spin_loss_weight": 0, "auxiliary_loss_weight": 0}, {}, "both losses are off"),
     ],

@@ -194,10 +194,10 @@ def test_other_rates_are_resampled_and_times_stay_seconds(model, tmp_path):
 @pytest.mark.parametrize(
     "audio, options, message",
     [
-        (np.zeros((2, 9000), "f4"), {}, r"waveform 0 came with shape \(2, 9000\)"),
+        (np.zeros((2, 9000), "f4"), {}, r"waveform 0 with shape \(2, 9000\)"),
         (np.zeros(9000, np.int16), {}, "int16; expected floats"),
         ([np.zeros(9000, "f4"), np.full(9000, np.nan, "f4")], {}, "waveform 1 holds NaN"),
-        ([None], {}, "waveform 0 came as NoneType"),
+        ([None], {}, "waveform 0 as NoneType"),
         ([b"no audio"], {}, "waveform 0 could not be read"),
         (np.zeros(9000, "f4"), {"sampling_rate": -1}, "sampling_rate is -1"),
         ("no/such/file.wav", {}, "no/such/file.wav could not be read"),

@@ -56,7 +56,7 @@ class WeightedLayerSum(nn.Module):
         """(layers, frames, dim) -> (frames, dim)."""
         layers, frames, dim = features.shape
         if layers != len(self.weights):
-            raise ValueError(f"features of {layers} layers came, expected {len(self.weights)}.")
+            raise ValueError(f"got features of {layers} layers, expected {len(self.weights)}.")
         return (self.weights.softmax(0) @ features.reshape(layers, -1)).view(frames, dim)
 
     @torch.no_grad()
