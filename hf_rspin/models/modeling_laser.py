@@ -13,10 +13,10 @@ from hf_rspin.losses.distributed import rank, world_size
 from hf_rspin.losses.frame_similarity import pairwise_cosine
 from hf_rspin.losses.laser import laser_loss
 from hf_rspin.models.configuration import LaserFields
-from hf_rspin.models.encode import check_waveforms
 from hf_rspin.models.encoder import family_of, num_valid_frames
 from hf_rspin.models.heads import LaserHead, SpinProjection
 from hf_rspin.models.lower_layers import EncoderInTwoParts
+from hf_rspin.models.view_encoding import check_waveforms
 
 
 @dataclass

@@ -15,9 +15,9 @@ from hf_rspin.losses.pseudo_labels import label_loss
 from hf_rspin.losses.spin import spin_loss
 from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.models.configuration import SpinFields
-from hf_rspin.models.encode import EncoderOutput, check_waveforms, encode, encode_two
 from hf_rspin.models.encoder import frame_mask, num_output_frames
 from hf_rspin.models.heads import Codebook, SpinHead, SpinProjection
+from hf_rspin.models.view_encoding import EncoderOutput, check_waveforms, encode, encode_two
 
 logger = logging.getLogger(__name__)
 

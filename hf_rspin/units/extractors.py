@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_rspin.models.encode import encode
 from hf_rspin.models.encoder import check_frame_rate
+from hf_rspin.models.view_encoding import encode
 from hf_rspin.units.features import FrameFeatures, LayerFeatures
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.recordings import Encode, can_pad, encode_recordings

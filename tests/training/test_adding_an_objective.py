@@ -21,9 +21,9 @@ from hf_rspin.data.collator import TwoViewCollator
 from hf_rspin.models import load_encoder
 from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.models.configuration import HeadFields
-from hf_rspin.models.encode import check_waveforms
 from hf_rspin.models.encoder import num_valid_frames
 from hf_rspin.models.folders import resolve_encoder
+from hf_rspin.models.view_encoding import check_waveforms
 from hf_rspin.training import SpeechTrainer
 from hf_rspin.training.arguments import EncoderArguments
 from hf_rspin.training.builders import build_training_set
