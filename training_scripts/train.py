@@ -1,4 +1,4 @@
-"""Train an encoder: Spin, R-Spin, LASER, SCORE, masked prediction from scratch, or CTC.
+"""Train an encoder: Spin, R-Spin, LASER, SCORE, distillation, masked prediction, or CTC.
 
     python training_scripts/train.py --objective rspin \\
         training_scripts/configs/rspin_wavlm_base_32_ap40k.yaml \\
@@ -73,6 +73,13 @@ OBJECTIVES = {
         f"{TRAINING}.training_arguments:MaskedPredictionTrainingArguments",
         f"{TRAINING}.masked_prediction:build_masked_prediction",
         f"{TRAINING}.masked_prediction:run_masked_prediction",
+    ),
+    "distill": Objective(
+        ("hf_rspin.distillation.arguments:DistillationArguments",),
+        f"{TRAINING}.optimization:DistillationOptions",
+        f"{TRAINING}.training_arguments:DistillationTrainingArguments",
+        "hf_rspin.distillation.run:build_distillation",
+        "hf_rspin.distillation.run:run_distillation",
     ),
     "ctc": Objective(
         ("hf_rspin.ctc.arguments:CtcCorpusArguments", "hf_rspin.ctc.arguments:CtcModelArguments",

@@ -6,6 +6,7 @@ from hf_rspin.models import configuration
 from hf_rspin.models.attention import WavLMSdpaAttention, use_sdpa_attention
 from hf_rspin.models.configuration import SCORE_SETTINGS, LaserFields, SpinFields
 from hf_rspin.models.loading import load_encoder
+from hf_rspin.models.modeling_distillation import DistillationModel, DistillationOutput
 from hf_rspin.models.modeling_laser import LaserModel, LaserOutput
 from hf_rspin.models.modeling_spin import RSpinModel, RSpinOutput
 from hf_rspin.models.named import (
@@ -17,6 +18,8 @@ from hf_rspin.models.named import (
 
 __all__ = [
     "SCORE_SETTINGS",
+    "DistillationModel",
+    "DistillationOutput",
     "LaserFields",
     "LaserHubertModel",
     "LaserModel",

@@ -91,3 +91,48 @@ def _unit(projections: Tensor) -> Tensor:
     if projections.dtype != torch.float64:
         projections = projections.float()
     return nn.functional.normalize(projections, dim=-1)
+
+
+class DistillationHead(nn.Module):
+    """Predicts the features of every target layer from hidden states of a student.
+
+    DistilHuBERT's: Linear(hidden, hidden N), GELU, and a Linear for each of the N parts; USAD's:
+    Linear, ReLU, Linear for each; or one Linear for each.
+    """
+
+    def __init__(self, hidden_size: int, target_dims: list[int], kind: str):
+        super().__init__()
+        self.shared = None
+        if kind == "distilhubert":
+            self.shared = nn.Linear(hidden_size, hidden_size * len(target_dims))
+        self.outputs = nn.ModuleList(
+            nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(),
+                          nn.Linear(hidden_size, dim))
+            if kind == "mlp" else nn.Linear(hidden_size, dim)
+            for dim in target_dims
+        )  # fmt: skip
+
+    def forward(self, states: list[Tensor]) -> list[Tensor]:
+        """Predict (batch, frames, dim) of each target from its state (batch, frames, hidden)."""
+        if self.shared is not None:
+            parts = nn.functional.gelu(self.shared(states[0]))
+            states = parts.chunk(len(self.outputs), dim=-1)
+        return [output(state) for output, state in zip(self.outputs, states, strict=True)]
+
+
+class UnitHead(nn.Module):
+    """HuBERT's head of masked prediction: a projection, and one embedding for each unit."""
+
+    def __init__(self, hidden_size: int, final_dim: int, num_units: int):
+        super().__init__()
+        self.projection = nn.Linear(hidden_size, final_dim)
+        self.embeddings = nn.Parameter(torch.empty(num_units, final_dim))
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Draw the embeddings; only directions matter, and short vectors turn faster."""
+        init.normal_(self.embeddings, std=0.05)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Project (..., hidden) to (..., final_dim)."""
+        return self.projection(states)

@@ -20,6 +20,8 @@ NOT_RECORDED = "not recorded"
 PAPERS = {
     "Spin": "[arXiv 2305.11072](https://arxiv.org/abs/2305.11072)",
     "R-Spin": "[arXiv 2311.09117](https://arxiv.org/abs/2311.09117)",
+    "Distillation": "the loss of DistilHuBERT, [arXiv 2110.01900]"
+    "(https://arxiv.org/abs/2110.01900)",
 }
 GOALS = {
     "Spin": "two views of an utterance, one in another voice, get the same discrete codes",
@@ -29,7 +31,9 @@ GOALS = {
     "features, aligned by soft-DTW",
     "SCORE": "an utterance at another speed and pitch keeps the sequence of features that a frozen "
     "copy of the encoder gives, aligned by soft-DTW",
+    "Distillation": "a student predicts what frozen teachers make of the same speech",
 }
+BUNDLED_CODE = ("Spin", "R-Spin", "LASER", "SCORE")  # their folders bring the code of their heads
 
 
 @dataclass
@@ -52,7 +56,7 @@ class ModelCardInfo:
         software: names and versions.
         normalized: whether waveforms are normalised; by default as the feature extractor does.
         adapter: "lora" or "read", where only an adapter is saved.
-        method: Spin, R-Spin, LASER or SCORE, of an encoder that is saved without its heads.
+        method: Spin, R-Spin, LASER, SCORE or Distillation, of an encoder saved without its heads.
         results: measured values; their `dataset_split` is "train" for those of the training log.
         limits: where the model was not tested, and what not to use it for.
         tags: beside those of encoder and method.
@@ -102,7 +106,7 @@ def make_card(config: PreTrainedConfig, facts: ModelCardInfo, has_pieces: bool =
 
 
 def method_of(config: PreTrainedConfig) -> str | None:
-    """Return how a model with heads was trained: Spin, R-Spin, LASER or SCORE."""
+    """Return how a model with heads was trained, such as R-Spin."""
     return getattr(config, "objective", None)
 
 
@@ -155,7 +159,7 @@ def _use(config: PreTrainedConfig, facts: ModelCardInfo, has_pieces: bool) -> st
     elif _is_ctc(config):
         code = _CTC_CODE
     else:
-        code = _ENCODER_CODE + (_HEADS_CODE if method_of(config) else "")
+        code = _ENCODER_CODE + (_HEADS_CODE if method_of(config) in BUNDLED_CODE else "")
         code += _UNITS_CODE if method_of(config) in ("Spin", "R-Spin") else ""
     rate = SAMPLING_RATE / math.prod(config.conv_stride)
     shape = f"(batch, frames, {config.hidden_size}), {rate:g} frames per second"

@@ -170,3 +170,17 @@ class MaskedPredictionOptions(SpeechOptions):
     logging_steps: float = option(500, "Updates between two logs.")
     save_total_limit: int | None = option(None, "Checkpoints kept.")
     batch_seconds: float = option(72.0, "audio per update")
+
+
+@dataclass
+class DistillationOptions(SpeechOptions):
+    """The optimisation of DistilHuBERT: AdamW, warm-up of 7 %, linear to 0."""
+
+    max_steps: int = option(200_000, "Number of updates.")
+    learning_rate: float = option(2e-4, "Peak of the schedule.")
+    warmup_steps: float = option(0.07, "Updates of warm-up, or below 1 their share.")
+    adam_beta2: float = option(0.98, "Second beta of AdamW.")
+    adam_epsilon: float = option(1e-6, "Epsilon of AdamW.")
+    weight_decay: float = option(1e-6, "Weight decay of AdamW.")
+    max_grad_norm: float = option(5.0, "Gradient clipping.")
+    batch_seconds: float = option(72.0, "audio per update")

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import HubertConfig, HubertModel, HubertPreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE, num_frames, num_samples
+from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE, num_frames
 from hf_rspin.data import SkippedFiles
 from hf_rspin.data.collator import BatchInfo
+from hf_rspin.losses.masked_prediction import masked_prediction_loss
+from hf_rspin.training.crop_plan import CropPlan
 
 
 @dataclass
@@ -74,13 +75,8 @@ class HubertForMaskedPrediction(HubertPreTrainedModel):
     def _predict(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return cross-entropy and accuracy of frames (frames, hidden)."""
         predicted = self.final_proj(hidden)  # (frames, final_dim)
-        with torch.autocast(hidden.device.type, enabled=False):
-            logits = functional.linear(
-                functional.normalize(predicted.float(), dim=-1),
-                functional.normalize(self.label_embeddings.weight.float(), dim=-1),
-            )  # (frames, clusters)
-            loss = functional.cross_entropy(logits / 0.1, targets)
-        return loss, (logits.argmax(dim=-1) == targets).float().mean().detach()
+        found = masked_prediction_loss(predicted, self.label_embeddings.weight, targets)
+        return found.loss, found.accuracy
 
 
 def draw_mask(
@@ -136,16 +132,15 @@ class PretrainingBatches(Dataset):
         self.full_durations = np.array([len(w) / SAMPLING_RATE for w in waveforms])  # seconds
         self.durations = np.minimum(self.full_durations, crop_seconds)
         self.skipped = SkippedFiles()
-        self.batch_seconds, self.crop_seconds, self.seed = batch_seconds, crop_seconds, seed
+        self.seed = seed
         self.mask_span, self.mask_start = mask_span, mask_start
-        self._epochs: dict[int, list[tuple[int, np.ndarray]]] = {}
-        self._first_update: list[int] = [0]
+        self.plan = CropPlan(self.full_durations, batch_seconds, crop_seconds, seed)
 
     def __len__(self) -> int:
         return self.num_updates
 
     def __getitem__(self, update: int) -> dict[str, torch.Tensor]:
-        crop_samples, members = self._batch(update)
+        crop_samples, members = self.plan.batch(update)
         generator = np.random.default_rng([self.seed, 1, update])
         frames = num_frames(crop_samples)
         audio = np.empty((len(members), crop_samples), dtype=np.float32)
@@ -163,43 +158,6 @@ class PretrainingBatches(Dataset):
             ),
             "labels": torch.from_numpy(labels),
         }
-
-    def _batch(self, update: int) -> tuple[int, np.ndarray]:
-        while self._first_update[-1] <= update:
-            epoch = len(self._first_update) - 1
-            self._epochs = {epoch: self._plan_epoch(epoch)}
-            self._first_update.append(self._first_update[-1] + len(self._epochs[epoch]))
-        epoch = int(np.searchsorted(self._first_update, update, side="right")) - 1
-        if epoch not in self._epochs:
-            self._epochs = {epoch: self._plan_epoch(epoch)}
-        return self._epochs[epoch][update - self._first_update[epoch]]
-
-    def _plan_epoch(self, epoch: int) -> list[tuple[int, np.ndarray]]:
-        """Group crops of similar length; lengths are multiples of a quarter of a second."""
-        generator = np.random.default_rng([self.seed, 0, epoch])
-        seconds = self.full_durations
-        crops = np.repeat(
-            np.arange(len(seconds)), np.maximum(1, np.rint(seconds / self.crop_seconds)).astype(int)
-        )
-        quarter = np.floor(4 * np.minimum(seconds, self.crop_seconds)).astype(int)
-        batches, left_over = [], np.empty(0, dtype=int)
-        for length in np.unique(quarter[quarter >= 4])[::-1]:
-            members = generator.permutation(crops[quarter[crops] == length])
-            members = np.concatenate([left_over, members])
-            size = max(1, int(self.batch_seconds * 4 / length))
-            # Whole frames only: a crop of n frames takes exactly the samples they cover.
-            samples = num_samples(num_frames(int(length) * SAMPLING_RATE // 4))
-            full = len(members) - len(members) % size
-            batches += [(samples, members[i : i + size]) for i in range(0, full, size)]
-            # What does not fill a batch is cropped to the next shorter length.
-            left_over = members[full:]
-        if len(left_over):
-            batches.append((samples, left_over))
-        if not batches:
-            raise ValueError(
-                "no utterance lasts one second or more; add longer recordings."
-            )
-        return [batches[i] for i in generator.permutation(len(batches))]
 
 
 def first_item(items: list[dict[str, torch.Tensor]]) -> dict:

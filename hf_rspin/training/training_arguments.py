@@ -8,6 +8,7 @@ import torch
 from transformers import TrainingArguments
 
 from hf_rspin.training.optimization import (
+    DistillationOptions,
     LaserOptions,
     MaskedPredictionOptions,
     SpeechOptions,
@@ -57,3 +58,13 @@ class LaserTrainingArguments(LaserOptions, TwoViewTrainingArguments):
 @dataclass
 class MaskedPredictionTrainingArguments(MaskedPredictionOptions, SpeechTrainingArguments):
     """`SpeechTrainingArguments` with the stock optimisation, and `batch_seconds` 72."""
+
+
+@dataclass
+class DistillationTrainingArguments(DistillationOptions, SpeechTrainingArguments):
+    """`SpeechTrainingArguments` with the optimisation of DistilHuBERT.
+
+    Defaults that differ from the parent's: `max_steps` 200,000, `learning_rate` 2e-4,
+    `warmup_steps` 0.07, `adam_beta2` 0.98, `adam_epsilon` 1e-6, `weight_decay` 1e-6,
+    `max_grad_norm` 5, `batch_seconds` 72.
+    """

@@ -1,0 +1,254 @@
+"""Distil teachers into a student: compute their features once, train, save the plain encoder."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+
+from hf_rspin.audio import SAMPLING_RATE
+from hf_rspin.data import SkippedFiles, load_corpus
+from hf_rspin.data.collator import BatchInfo
+from hf_rspin.distillation.arguments import DistillationArguments
+from hf_rspin.distillation.batches import DistillationBatches
+from hf_rspin.distillation.input_noise import InputNoise
+from hf_rspin.distillation.students import build_student, save_student
+from hf_rspin.distillation.teacher_cache import TeacherCache, cache_teacher
+from hf_rspin.distillation.teachers import check_layers, load_teacher
+from hf_rspin.models.folders import (
+    feature_extractor_of,
+    is_bundled,
+    resolve_encoder,
+    wants_normalized,
+)
+from hf_rspin.models.modeling_distillation import DistillationModel
+from hf_rspin.publishing import save_companions
+from hf_rspin.publishing.model_card import NOT_RECORDED, ModelCardInfo
+from hf_rspin.training.output_lock import output_lock
+from hf_rspin.training.provenance import corpus_key, weights_key
+from hf_rspin.training.run import leave_process_group, resume_training, save_history
+from hf_rspin.training.run_card import info_of_run, portable
+from hf_rspin.training.sampling import ReadyBatches
+from hf_rspin.training.trainer import SpeechTrainer
+from hf_rspin.training.training_arguments import DistillationTrainingArguments
+from hf_rspin.units import FrameLabels
+from hf_rspin.views import NoiseBank
+
+logger = logging.getLogger(__name__)
+
+
+def build_distillation(
+    arguments: DistillationArguments, training: DistillationTrainingArguments
+) -> SpeechTrainer:
+    """Compute what is missing of the teachers' features, and return the trainer.
+
+    Raises:
+        ValueError: something given is wrong, in one sentence.
+    """
+    arguments.check()
+    if training.max_steps < 1:
+        raise ValueError(f"--max_steps is {training.max_steps}; expected the number of updates.")
+    layers = arguments.layers_of_teachers()
+    arguments.teacher = [resolve_encoder(name) for name in arguments.teacher]
+    skipped = SkippedFiles(arguments.strict)
+    corpus = read_corpora(arguments, skipped)
+    labels = FrameLabels.load(arguments.units) if arguments.units else None
+    with training.main_process_first(desc="teachers"):
+        caches = open_caches(arguments, layers, corpus, Path(training.output_dir), skipped)
+    model = build_model(arguments, caches, labels)
+    given = weights_key(model.base_model)
+    logger.info("%.2fM parameters in the student", model.base_model.num_parameters() / 1e6)
+    normalize = _normalizes(arguments, model)
+    noise = input_noise(arguments)
+    batches = DistillationBatches(
+        caches,
+        training.max_steps * training.gradient_accumulation_steps * training.world_size,
+        training.batch_seconds,
+        arguments.crop_seconds,
+        training.seed if training.data_seed is None else training.data_seed,
+        labels,
+        arguments.mask_start,
+        arguments.mask_span,
+        noise,
+        normalize,
+    )
+    batches.skipped = skipped
+    extractor = feature_extractor_of(model)
+    extractor.do_normalize = normalize
+    trainer = SpeechTrainer(
+        model,
+        training,
+        batches,
+        processing_class=extractor,
+        data_collator=only_item,
+        batch_sampler=ReadyBatches,
+        mean_over_batch=True,
+        provenance=_provenance(arguments, caches, labels, given),
+    )
+    trainer.run_arguments = (arguments,)
+    trainer.card_info = ModelCardInfo(
+        method="Distillation",
+        started_from=_start(arguments),
+        training_data=_training_data(arguments, batches),
+    )
+    return trainer
+
+
+def run_distillation(trainer: SpeechTrainer) -> None:
+    """Train from the newest complete checkpoint, if there is one; save the plain student."""
+    folder = Path(trainer.args.output_dir)
+    with output_lock(folder, trainer.args.should_save):
+        resume_training(trainer)
+        if trainer.is_world_process_zero():
+            model = trainer.accelerator.unwrap_model(trainer.model)
+            facts = info_of_run(trainer)
+            dtype = getattr(torch, trainer.run_arguments[0].saved_dtype)
+            save_student(model, folder, dtype)
+            trainer.processing_class.save_pretrained(folder)
+            save_companions(folder, model.base_model.config, None, facts)
+            save_history(trainer.state.log_history, folder)
+            logger.info("Student saved in %s", folder)
+    leave_process_group()
+
+
+def read_corpora(arguments: DistillationArguments, skipped: SkippedFiles) -> datasets.Dataset:
+    """Return id, audio and duration of all corpora, without the splits that are left out.
+
+    Raises:
+        ValueError: nothing is left.
+    """
+    parts = []
+    for place, source in enumerate(arguments.corpora):
+        rows = load_corpus(source, segment_seconds=arguments.segment_seconds or None,
+                           skipped=skipped)  # fmt: skip
+        if "split" in rows.column_names:
+            kept = [i for i, s in enumerate(rows["split"]) if s not in arguments.exclude_splits]
+            rows = rows.select(kept)
+        rows = rows.select_columns(["id", "audio", "duration"])
+        if len(arguments.corpora) > 1:  # ids must differ between corpora, and be those of units
+            names = [f"{place}/{name}" for name in rows["id"]]
+            rows = rows.remove_columns("id").add_column("id", names)
+        parts.append(rows)
+    corpus = datasets.concatenate_datasets(parts)
+    if len(corpus) == 0:
+        raise ValueError(
+            "the corpora hold no utterance outside of the splits "
+            f"{', '.join(arguments.exclude_splits)}: name others, or change --exclude_splits."
+        )
+    return corpus
+
+
+def open_caches(
+    arguments: DistillationArguments,
+    layers: list[list[int]],
+    corpus: datasets.Dataset,
+    output: Path,
+    skipped: SkippedFiles,
+) -> list[TeacherCache]:
+    """Return the features of every teacher, computed where they are missing."""
+    place = Path(arguments.teacher_cache) if arguments.teacher_cache else output / "teachers"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    caches = []
+    for number, (name, wanted) in enumerate(zip(arguments.teacher, layers, strict=True)):
+        teacher = load_teacher(name, arguments.teacher_bf16, device)
+        check_layers(name, teacher, wanted)
+        folder = place / str(number)
+        caches.append(
+            cache_teacher(folder, teacher, wanted, corpus, arguments.min_seconds, skipped=skipped)
+        )
+    return caches
+
+
+def build_model(
+    arguments: DistillationArguments, caches: list[TeacherCache], labels: FrameLabels | None
+) -> DistillationModel:
+    """Return the student with the heads that the arguments ask for."""
+    dims = [cache.dim for cache in caches for _ in cache.layers]
+    fields: dict[str, Any] = {
+        "target_dims": dims,
+        "student_layers": arguments.layers_of_student(len(dims)),
+        "num_units": None if labels is None else labels.num_labels,
+        "apply_spec_augment": arguments.mask_start > 0,
+    }
+    for name in ("distillation_head", "distillation_weight", "cosine_weight", "unit_weight",
+                 "unit_layer", "unmasked_weight"):  # fmt: skip
+        fields[name] = getattr(arguments, name)
+    changes = dict(arguments.student_config or {})
+    return build_student(arguments.student, arguments.teacher[0], changes, fields)
+
+
+def input_noise(arguments: DistillationArguments) -> InputNoise | None:
+    """Return what is added to the student's input; None for nothing."""
+    rows = arguments.load_noise()
+    if rows is None and arguments.speaker_probability == 0:
+        return None
+    return InputNoise(
+        None if rows is None else NoiseBank(rows["audio"]),
+        arguments.noise_probability,
+        arguments.speaker_probability,
+        (arguments.noise_snr_low, arguments.noise_snr_high),
+    )
+
+
+def only_item(items: list[dict]) -> dict:
+    """Collate by taking the one ready batch, and say how much speech it is."""
+    (batch,) = items
+    return batch | {"batch_info": BatchInfo(batch["input_values"].numel() / SAMPLING_RATE)}
+
+
+def _start(arguments: DistillationArguments) -> str:
+    """Return in words what the student's weights were at the beginning."""
+    teacher = portable(arguments.teacher[0])
+    if arguments.student.startswith("copy:"):
+        return f"the first {arguments.student.removeprefix('copy:')} layers of {teacher}"
+    if arguments.student.endswith((".yaml", ".yml")):
+        return "random weights"
+    if is_bundled(arguments.student):
+        return "the small encoder in the package hf_rspin"
+    return f"the encoder {portable(arguments.student)}"
+
+
+def _training_data(arguments: DistillationArguments, batches: DistillationBatches) -> str:
+    """Return a table of corpora and noise."""
+    names = ", ".join(str(portable(name)) for name in arguments.corpora)
+    hours = float(batches.full_durations.sum()) / 3600
+    amount = f"{len(batches.full_durations):,} utterances, {hours:.3g} h"
+    rows = ["| corpora | hours, speakers | licence |", "| :-- | :-- | :-- |"]
+    rows.append(f"| {names}, without the splits {', '.join(arguments.exclude_splits)} | {amount}, "
+                f"speakers {NOT_RECORDED} | {NOT_RECORDED} |")  # fmt: skip
+    if arguments.noise:
+        rows.append(f"| {portable(arguments.noise)} | as noise | {NOT_RECORDED} |")
+    return "\n".join(rows)
+
+
+def _normalizes(arguments: DistillationArguments, model: DistillationModel) -> bool:
+    """Say whether the student reads normalised waveforms: as what it is copied from."""
+    if arguments.student.startswith("copy:"):
+        return wants_normalized(arguments.teacher[0], model.config)
+    if arguments.student.endswith((".yaml", ".yml")):
+        return feature_extractor_of(model).do_normalize
+    return wants_normalized(resolve_encoder(arguments.student), model.config)
+
+
+def _provenance(
+    arguments: DistillationArguments,
+    caches: list[TeacherCache],
+    labels: FrameLabels | None,
+    given: str,
+) -> dict[str, Any]:
+    """Return what else decides the run: features, units, noise and first weights."""
+    record: dict[str, Any] = {
+        f"teacher_{number}": cache.fingerprint() for number, cache in enumerate(caches)
+    }
+    if not arguments.student.endswith((".yaml", ".yml")):
+        record["student_weights"] = given
+    if labels is not None:
+        record["units"] = int(np.asarray(labels.values, dtype=np.int64).sum())
+    noise = arguments.load_noise()
+    if noise is not None:
+        record["noise"] = corpus_key(noise)
+    return record
