@@ -48,6 +48,7 @@ BUDGETS = {
     "train_laser.py": [*TRAINS[:-2], "--gradient_accumulation_steps", "2", *TRAINS[-2:]],
     "make_pseudo_labels.py": ["--vocab_size", "140", "--device", "cpu"],
     "finetune_ctc.py": TRAINS[:4],
+    "train.py": TRAINS[:4],
     "evaluate_encoders.py": ["--num_units", "4", "--num_workers", "1"],
 }
 # what a command ends with where it cannot do its work here
@@ -166,6 +167,7 @@ def classes():
         for name, one in objectives.items()
     }  # fmt: skip
     found["pretrain"] = found["masked_prediction"]
+    found["distilhubert"] = found["distill"]
     found["pseudo"] = [labels.CorpusArguments, labels.PseudoLabelArguments]
     found["evaluate"] = [evaluation.EvaluationScriptArguments, evaluation.ProbeArguments]
     found["benchmark"] = [benchmark.BenchmarkArguments]

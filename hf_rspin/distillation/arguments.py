@@ -44,6 +44,7 @@ class DistillationArguments(NoiseArguments):
     mask_start: float = option(0.0, "share of frames that open a mask; 0: nothing is masked")
     mask_span: int = option(10, "frames that one mask covers")
     corpora: list[str] = option([], "folders of audio, or other corpora")
+    corpus_split: str | None = option(None, "split of a Hub dataset; none: all rows")
     exclude_splits: list[str] = option(
         ["test", "test_unseen"], "rows of metadata.csv with these values of `split` are left out"
     )
@@ -51,6 +52,9 @@ class DistillationArguments(NoiseArguments):
     crop_seconds: float = option(3.0, "longest crop")
     segment_seconds: float = option(
         17.0, "recordings above a minute are cut at pauses into parts of up to this; 0: none"
+    )
+    feature_encoder_gradient: float = option(
+        1.0, "factor of the gradients of the convolutions (DistilHuBERT: 0.1); 0 freezes them"
     )
     teacher_cache: str | None = option(
         None, "folder of the teachers' features; default: teachers in the output folder"
@@ -73,6 +77,8 @@ class DistillationArguments(NoiseArguments):
                 raise ValueError(
                     f"--student_config is no JSON ({error}); expected a mapping."
                 ) from error
+        if not isinstance(self.student_config, dict | None):
+            raise ValueError(f"--student_config is {given}; expected a mapping.")
         if self.saved_dtype not in DTYPES:
             raise ValueError(f"saved_dtype is {self.saved_dtype!r}; expected float32 or bfloat16.")
         for name in ("noise_probability", "speaker_probability"):
@@ -82,6 +88,10 @@ class DistillationArguments(NoiseArguments):
             raise ValueError(
                 f"mask_start is {self.mask_start:g} and mask_span {self.mask_span}; expected a "
                 "share of 0 to 1, and 1 frame or more."
+            )
+        if not 0 <= self.feature_encoder_gradient <= 1:
+            raise ValueError(
+                f"feature_encoder_gradient is {self.feature_encoder_gradient:g}; expected 0 to 1."
             )
         if self.crop_seconds < 1 or self.min_seconds < 1:
             raise ValueError(
@@ -127,6 +137,8 @@ class DistillationArguments(NoiseArguments):
             ) from None
         if len(self.teacher) == 1:
             lists = [[layer for part in lists for layer in part]]
+        if self.distillation_weight == 0 and not self.target_layers:
+            return [[] for _ in self.teacher]  # units alone
         if len(lists) != len(self.teacher) or not all(lists):
             raise ValueError(
                 f"target_layers are {self.target_layers} for {len(self.teacher)} teacher(s); "

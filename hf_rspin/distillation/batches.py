@@ -65,7 +65,8 @@ class DistillationBatches(Dataset):
         self.caches, self.num_updates, self.labels = list(caches), num_updates, labels
         self.mask_start, self.mask_span = mask_start, mask_span
         self.noise, self.do_normalize, self.seed = noise, do_normalize, seed
-        self.full_durations = np.array([num_samples(n) for n in first.frames]) / SAMPLING_RATE  # seconds
+        samples = np.array([num_samples(count) for count in first.frames])
+        self.full_durations = samples / SAMPLING_RATE  # seconds
         self.durations = np.minimum(self.full_durations, crop_seconds)
         self.skipped = SkippedFiles()
         self.plan = CropPlan(self.full_durations, batch_seconds, crop_seconds, seed)
@@ -84,12 +85,12 @@ class DistillationBatches(Dataset):
                   for index in members]  # fmt: skip
         places = list(zip(members, firsts, strict=True))
         audio = np.stack([self.caches[0].audio(i, first, samples) for i, first in places])
-        batch = {
-            "targets": [
+        batch = {}
+        if self.caches[0].layers:
+            batch["targets"] = [
                 torch.stack([cache.features(i, first, frames) for i, first in places])
                 for cache in self.caches
             ]
-        }
         if self.labels is not None:
             rows = [self.labels[self.caches[0].ids[i]][first : first + frames]
                     for i, first in places]  # fmt: skip

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 
 from hf_rspin.audio import SAMPLING_RATE
-from hf_rspin.data import SkippedFiles, load_corpus
+from hf_rspin.data import SkippedFiles
 from hf_rspin.data.collator import BatchInfo
+from hf_rspin.data.corpora import load_corpora
 from hf_rspin.distillation.arguments import DistillationArguments
 from hf_rspin.distillation.batches import DistillationBatches
 from hf_rspin.distillation.input_noise import InputNoise
 from hf_rspin.distillation.students import build_student, save_student
 from hf_rspin.distillation.teacher_cache import TeacherCache, cache_teacher
-from hf_rspin.distillation.teachers import check_layers, load_teacher
+from hf_rspin.distillation.teachers import Teacher, check_layers, load_teacher
 from hf_rspin.models.folders import (
     feature_extractor_of,
     is_bundled,
@@ -28,6 +29,7 @@ from hf_rspin.models.folders import (
 from hf_rspin.models.modeling_distillation import DistillationModel
 from hf_rspin.publishing import save_companions
 from hf_rspin.publishing.model_card import NOT_RECORDED, ModelCardInfo
+from hf_rspin.training.arguments import split_name
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import corpus_key, weights_key
 from hf_rspin.training.run import leave_process_group, resume_training, save_history
@@ -36,6 +38,7 @@ from hf_rspin.training.sampling import ReadyBatches
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import DistillationTrainingArguments
 from hf_rspin.units import FrameLabels
+from hf_rspin.units.extractors import fingerprint
 from hf_rspin.views import NoiseBank
 
 logger = logging.getLogger(__name__)
@@ -57,13 +60,21 @@ def build_distillation(
     skipped = SkippedFiles(arguments.strict)
     corpus = read_corpora(arguments, skipped)
     labels = FrameLabels.load(arguments.units) if arguments.units else None
-    with training.main_process_first(desc="teachers"):
-        caches = open_caches(arguments, layers, corpus, Path(training.output_dir), skipped)
-    model = build_model(arguments, caches, labels)
+    teachers = load_teachers(arguments, layers)
+    # everything that can be refused is, before hours of teachers at work
+    dims = [teacher.dim for teacher, own in zip(teachers, layers, strict=True) for _ in own]
+    model = build_model(arguments, dims, labels)
+    scale_gradient(model, arguments.feature_encoder_gradient)
     given = weights_key(model.base_model)
     logger.info("%.2fM parameters in the student", model.base_model.num_parameters() / 1e6)
-    normalize = _normalizes(arguments, model)
-    noise = input_noise(arguments)
+    normalize, noise = _normalizes(arguments, model), input_noise(arguments)
+    place = arguments.teacher_cache or Path(training.output_dir) / "teachers"
+    with training.main_process_first(desc="teachers"):
+        caches = [
+            cache_teacher(Path(place) / str(number), teacher, own, corpus, arguments.min_seconds,
+                          skipped=skipped)
+            for number, (teacher, own) in enumerate(zip(teachers, layers, strict=True))
+        ]  # fmt: skip
     batches = DistillationBatches(
         caches,
         training.max_steps * training.gradient_accumulation_steps * training.world_size,
@@ -121,53 +132,31 @@ def read_corpora(arguments: DistillationArguments, skipped: SkippedFiles) -> dat
     Raises:
         ValueError: nothing is left.
     """
-    parts = []
-    for place, source in enumerate(arguments.corpora):
-        rows = load_corpus(source, segment_seconds=arguments.segment_seconds or None,
-                           skipped=skipped)  # fmt: skip
-        if "split" in rows.column_names:
-            kept = [i for i, s in enumerate(rows["split"]) if s not in arguments.exclude_splits]
-            rows = rows.select(kept)
-        rows = rows.select_columns(["id", "audio", "duration"])
-        if len(arguments.corpora) > 1:  # ids must differ between corpora, and be those of units
-            names = [f"{place}/{name}" for name in rows["id"]]
-            rows = rows.remove_columns("id").add_column("id", names)
-        parts.append(rows)
-    corpus = datasets.concatenate_datasets(parts)
-    if len(corpus) == 0:
-        raise ValueError(
-            "the corpora hold no utterance outside of the splits "
-            f"{', '.join(arguments.exclude_splits)}: name others, or change --exclude_splits."
-        )
-    return corpus
+    return load_corpora(
+        arguments.corpora, split_name(arguments.corpus_split), arguments.exclude_splits,
+        segment_seconds=arguments.segment_seconds or None, skipped=skipped,
+    )  # fmt: skip
 
 
-def open_caches(
-    arguments: DistillationArguments,
-    layers: list[list[int]],
-    corpus: datasets.Dataset,
-    output: Path,
-    skipped: SkippedFiles,
-) -> list[TeacherCache]:
-    """Return the features of every teacher, computed where they are missing."""
-    place = Path(arguments.teacher_cache) if arguments.teacher_cache else output / "teachers"
+def load_teachers(arguments: DistillationArguments, layers: list[list[int]]) -> list[Teacher]:
+    """Load every teacher, on the GPU where there is one, and check that it has its layers."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    caches = []
-    for number, (name, wanted) in enumerate(zip(arguments.teacher, layers, strict=True)):
-        teacher = load_teacher(name, arguments.teacher_bf16, device)
-        check_layers(name, teacher, wanted)
-        folder = place / str(number)
-        caches.append(
-            cache_teacher(folder, teacher, wanted, corpus, arguments.min_seconds, skipped=skipped)
-        )
-    return caches
+    teachers = [load_teacher(n, arguments.teacher_bf16, device) for n in arguments.teacher]
+    for name, teacher, own in zip(arguments.teacher, teachers, layers, strict=True):
+        check_layers(name, teacher, own)
+    return teachers
 
 
 def build_model(
-    arguments: DistillationArguments, caches: list[TeacherCache], labels: FrameLabels | None
+    arguments: DistillationArguments, dims: list[int], labels: FrameLabels | None
 ) -> DistillationModel:
-    """Return the student with the heads that the arguments ask for."""
-    dims = [cache.dim for cache in caches for _ in cache.layers]
+    """Return the student with the heads that the arguments ask for.
+
+    Args:
+        arguments: of the run.
+        dims: dimension of the features of every target layer.
+        labels: units to be told, or None.
+    """
     fields: dict[str, Any] = {
         "target_dims": dims,
         "student_layers": arguments.layers_of_student(len(dims)),
@@ -179,6 +168,17 @@ def build_model(
         fields[name] = getattr(arguments, name)
     changes = dict(arguments.student_config or {})
     return build_student(arguments.student, arguments.teacher[0], changes, fields)
+
+
+def scale_gradient(model: DistillationModel, scale: float) -> None:
+    """Multiply the gradients of the convolutions: published encoders learn them at a tenth."""
+    if scale == 1:
+        return
+    for parameter in model.base_model.feature_extractor.parameters():
+        if scale == 0:
+            parameter.requires_grad_(False)
+        else:
+            parameter.register_hook(lambda gradient: gradient * scale)
 
 
 def input_noise(arguments: DistillationArguments) -> InputNoise | None:
@@ -247,7 +247,7 @@ def _provenance(
     if not arguments.student.endswith((".yaml", ".yml")):
         record["student_weights"] = given
     if labels is not None:
-        record["units"] = int(np.asarray(labels.values, dtype=np.int64).sum())
+        record["units"] = fingerprint(torch.from_numpy(np.asarray(labels.values, dtype=np.int64)))
     noise = arguments.load_noise()
     if noise is not None:
         record["noise"] = corpus_key(noise)

@@ -11,7 +11,7 @@ import yaml
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.models.configuration import DistillationFields
-from hf_rspin.models.encoder import build_encoder, check_frame_rate, family_of, layers_of, norm_of
+from hf_rspin.models.encoder import build_encoder, check_frame_rate, family_of, norm_of
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import load_encoder, plain_config
 from hf_rspin.models.modeling_distillation import DistillationModel
@@ -32,7 +32,7 @@ def build_student(
             (`model_type` among them, hubert by default), or a folder, Hub id or "bundled".
         teacher: folder or Hub id of the first teacher, for copy:N.
         changes: fields of the student's config that differ, such as dropout.
-        fields: those of `DistillationFields`.
+        fields: those of `DistillationFields`; `apply_spec_augment` to mask frames.
 
     Raises:
         ValueError: the student cannot be built, or the teacher has no such layers.
@@ -44,9 +44,8 @@ def build_student(
         encoder = _from_yaml(Path(student), changes)
     else:
         encoder = _existing(student, changes)
-    masks = {"apply_spec_augment": fields.pop("apply_spec_augment", False)}
     check_frame_rate(encoder.config)
-    config = DistillationModel.with_fields(encoder.config.to_dict() | masks, **fields)
+    config = DistillationModel.with_fields(encoder.config.to_dict(), **fields)
     for name, value in _trained_with(encoder.config, changes).items():
         setattr(config, name, value)
     model = DistillationModel(config)
@@ -74,6 +73,7 @@ def _copy(teacher: str, count: int, changes: dict[str, Any]) -> PreTrainedModel:
     layers = source.config.num_hidden_layers
     if not 1 <= count <= layers:
         raise ValueError(f"student is copy:{count}; expected 1 to {layers}, the teacher's layers.")
+    _check_known(changes, source.config.model_type)
     content = source.config.to_dict() | {"num_hidden_layers": count} | changes
     encoder = build_encoder(plain_config(content))
     # what lies behind all layers is another thing behind the first ones
@@ -90,27 +90,39 @@ def _from_yaml(file: Path, changes: dict[str, Any]) -> PreTrainedModel:
         raise ValueError(
             f"student {file} does not exist; expected a YAML file, copy:N or a folder."
         )
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is no YAML ({error}); correct it.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file} holds no mapping; expected the fields of an encoder's config.")
     filterbank = content.pop(FILTERBANK, False)
-    content = {"model_type": "hubert", **content, **changes}
-    family_of(content["model_type"])
-    known = CONFIG_MAPPING[content["model_type"]].__dataclass_fields__
-    unknown = [name for name in content if name not in known and name != "model_type"]
-    if unknown:
-        raise ValueError(
-            f"{file} names {unknown[0]}, which is no field of the config of "
-            f"{content['model_type']}; see the documentation of transformers."
-        )
+    content = {"model_type": "hubert", **content}
+    _check_known(content, content["model_type"], file)
+    _check_known(changes, content["model_type"])
+    content |= changes
     encoder = build_encoder(plain_config(content))
     if filterbank:
         start_as_filterbank(encoder)
     return encoder
 
 
+def _check_known(
+    content: dict[str, Any], model_type: str, source: str | Path = "student_config"
+) -> None:
+    family_of(model_type)
+    known = CONFIG_MAPPING[model_type].__dataclass_fields__
+    unknown = [name for name in content if name not in known and name != "model_type"]
+    if unknown:
+        raise ValueError(
+            f"{source} names {unknown[0]}, which is no field of the config of {model_type}; see "
+            "the documentation of transformers."
+        )
+
+
 def _existing(student: str, changes: dict[str, Any]) -> PreTrainedModel:
     source = load_encoder(resolve_encoder(student))
+    _check_known(changes, source.config.model_type)
     for name, value in changes.items():
         setattr(source.config, name, value)
     return source
@@ -147,6 +159,8 @@ def save_student(model: DistillationModel, folder: str | Path, dtype: torch.dtyp
     encoder = model.base_model
     encoder.config = student_config(model)
     encoder.to(dtype).save_pretrained(folder)
+    encoder.config.dtype = "float32"  # saving sets it to that of the weights
+    encoder.config.save_pretrained(folder)
 
 
 def student_config(model: DistillationModel) -> PreTrainedConfig:
@@ -159,8 +173,3 @@ def student_config(model: DistillationModel) -> PreTrainedConfig:
     config.dtype = "float32"
     config.architectures = [type(model.base_model).__name__]
     return config
-
-
-def num_layers_read(model: DistillationModel) -> int:
-    """Return how many layers of the student train."""
-    return min(model.highest_layer_read(), len(layers_of(model.base_model)))

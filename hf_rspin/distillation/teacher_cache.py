@@ -109,7 +109,10 @@ def _write_shard(
         else:
             names.append(str(name))
             waveforms.append(found)
-    features = teacher.features(waveforms, layers) if waveforms else []
+    if waveforms and layers:
+        features = teacher.features(waveforms, layers)
+    else:  # for units alone the cache holds audio
+        features = [torch.zeros(num_frames(len(wave)), 0, teacher.dim) for wave in waveforms]
     width = len(layers) * teacher.dim
     flat = torch.cat([one.flatten(1) for one in features]) if features else torch.zeros(0, width)
     stored = flat.clamp(-LARGEST, LARGEST).half().numpy()  # (frames, layers * dim)
@@ -182,7 +185,8 @@ class TeacherCache:
         variance = np.maximum(moments[1] / total - mean**2, 0)
         shape = (len(self.layers), 1, self.dim)
         self.mean = torch.from_numpy(mean.reshape(shape).astype(np.float32))
-        deviation = np.sqrt(variance).clip(1e-5 * max(1.0, float(np.abs(mean).max())))
+        # a constant dimension has the deviation of its rounding, not of nothing
+        deviation = np.maximum(np.sqrt(variance), 1e-5 * np.maximum(1.0, np.abs(mean)))
         self.deviation = torch.from_numpy(deviation.reshape(shape).astype(np.float32))
         self._open = functools.lru_cache(maxsize=OPEN_FILES)(self._open_file)
 

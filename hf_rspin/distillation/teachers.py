@@ -123,9 +123,9 @@ def check_layers(name: str, teacher: Teacher, layers: Sequence[int]) -> None:
         ValueError: see above.
     """
     wrong = [layer for layer in layers if not 0 <= layer < teacher.num_layers]
-    if wrong or not layers:
+    if wrong:
         raise ValueError(
-            f"target_layers of {name} are {list(layers)}; expected one or more of 0 to "
+            f"target_layers of {name} are {list(layers)}; expected some of 0 to "
             f"{teacher.num_layers - 1}, its hidden states."
         )
 

@@ -24,7 +24,7 @@ class DistillationOutput(ModelOutput):
 
     Attributes:
         loss: distillation_weight * (l1 + cosine_weight * cosine) + unit_weight * unit_loss; None
-            without targets and labels.
+            without targets and labels. A part of weight 0 is not computed.
         last_hidden_state: (batch, frames, hidden).
         hidden_states: as the plain encoder returns them, when asked for.
         l1, cosine: see `distillation_loss`; means over the layers of all teachers.
@@ -107,11 +107,12 @@ class DistillationModel(EncoderWithHeads):
             ValueError: targets or labels that do not fit the heads or the frames.
         """
         check_waveforms(input_values, attention_mask, self.config, self.dtype)
+        frames = num_output_frames(input_values.shape[1], self.config)
+        self._check_given(targets, labels, mask_time_indices, (len(input_values), frames))
         options = {} if mask_time_indices is None else {"mask_time_indices": mask_time_indices}
         output = self.base_model(
             input_values, attention_mask, output_hidden_states=True, return_dict=True, **options
         )
-        frames = num_output_frames(input_values.shape[1], self.config)
         valid = frame_mask(input_values, attention_mask, self.config)
         states = (*output.hidden_states[:-1], output.last_hidden_state)
         result = DistillationOutput(
@@ -119,12 +120,11 @@ class DistillationModel(EncoderWithHeads):
             hidden_states=output.hidden_states if output_hidden_states else None,
         )
         parts = []
-        if targets is not None:
-            self._check_targets(targets, len(input_values), frames)
+        if targets is not None and self.distillation_head is not None:
             result.l1, result.cosine = self._regress(states, targets, valid, frames)
             total = result.l1 + self.config.cosine_weight * result.cosine
             parts.append(self.config.distillation_weight * total)
-        if labels is not None:
+        if labels is not None and self.unit_head is not None:
             state = spread_over_frames(states[self.config.unit_layer], frames, self.config)
             loss, accuracy = self._tell_units(state, labels, valid, mask_time_indices)
             result.unit_loss, result.unit_accuracy = loss, accuracy
@@ -152,8 +152,6 @@ class DistillationModel(EncoderWithHeads):
         self, state: Tensor, labels: Tensor, valid: Tensor | None, hidden: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return the loss at masked frames, plus the weighted one at others, and the accuracy."""
-        if self.unit_head is None:
-            raise ValueError("got labels, but the config names no num_units: leave labels out.")
         labels = labels if valid is None else labels.masked_fill(~valid, IGNORED)
         predictions, embeddings = self.unit_head(state), self.unit_head.embeddings
         if hidden is None:
@@ -166,9 +164,34 @@ class DistillationModel(EncoderWithHeads):
             loss = loss + weight * others.loss
         return loss, masked.accuracy
 
+    def _check_given(
+        self,
+        targets: list[Tensor] | None,
+        labels: Tensor | None,
+        hidden: Tensor | None,
+        shape: tuple[int, int],
+    ) -> None:
+        """Refuse what fits neither the heads nor (batch, frames)."""
+        for field, what, given in (("target_dims", "targets", targets),
+                                   ("num_units", "labels", labels)):  # fmt: skip
+            if given is not None and not getattr(self.config, field):
+                raise ValueError(f"got {what}, but the config names no {field}: leave {what} out.")
+        for what, given in (("labels", labels), ("mask_time_indices", hidden)):
+            if given is not None and given.shape != shape:
+                raise ValueError(
+                    f"got {what} of shape {tuple(given.shape)}; expected {shape}, one for every "
+                    "frame of the waveforms."
+                )
+        masks = self.config.apply_spec_augment and hasattr(self.base_model, "masked_spec_embed")
+        if hidden is not None and not masks:
+            raise ValueError(
+                "got mask_time_indices, but the encoder hides no frames; expected a config with "
+                "apply_spec_augment and mask_time_prob above 0: set both."
+            )
+        if targets is not None:
+            self._check_targets(targets, *shape)
+
     def _check_targets(self, targets: list[Tensor], batch: int, frames: int) -> None:
-        if self.distillation_head is None:
-            raise ValueError("got targets, but the config names no target_dims: leave them out.")
         dims = [target.shape[-1] for target in targets for _ in range(target.shape[1])]
         if dims != list(self.config.target_dims):
             raise ValueError(

@@ -24,7 +24,7 @@ FRAME_SHIFT, FRAME_WINDOW = 320, 400  # samples, of the frames that are returned
 WINDOW = 30 * SAMPLING_RATE  # samples
 GAP = 6_400  # samples of silence between the utterances of a window: 0.4 s
 CONTEXT = 100  # frames either side of a cut through a long utterance: 2 s
-BATCH = 4  # windows
+BATCH = 1  # windows: more at once are no faster on a CPU, and take more memory
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,12 @@ class WhisperFrames:
         Raises:
             ValueError: weights are missing, damaged, NaN or infinite.
         """
-        config, _ = PreTrainedConfig.get_config_dict(folder)
-        whole = any("Generation" in name for name in config.get("architectures") or ())
-        options = {"key_mapping": {r"^model\.encoder\.": ""}} if whole else {}
+        # beside a decoder the encoder's weights have its name in front, in bare or whole models
         with quiet_loading():
             model, report = WhisperEncoder.from_pretrained(
-                folder, dtype=torch.float32, output_loading_info=True, **options
-            )
+                folder, dtype=torch.float32, output_loading_info=True,
+                key_mapping={r"^(model\.)?encoder\.": ""},
+            )  # fmt: skip
         check_weights(model, report, folder)
         return cls(model.to(device), WhisperFeatureExtractor.from_pretrained(folder), bf16)
 

@@ -20,7 +20,7 @@ from .noise_bank import NoiseBank
 from .registry import AUGMENTATION_PROBABILITY, as_transform, augmentation_list
 from .speaker_perturbation import SpeakerPerturbation
 from .speed_pitch import HUBERT_SPEEDS, SpeedPitch
-from .transform import Clip, DrawOnly, Transform
+from .transform import Clip, DrawOnly, Sometimes, Transform
 
 
 class SpinViews(ComposedViews):
@@ -68,6 +68,8 @@ class RSpinViews(SpinViews):
     Args:
         noise_bank: where noise comes from; None switches the noise off.
         snr_range_db: least and greatest SNR in dB.
+        noise_probability: how often a view gets noise, each view by its own draw; 1 in the paper.
+            Below 1 the encoder goes on hearing clean speech too.
         **options: of `SpinViews`.
 
     Raises:
@@ -78,15 +80,19 @@ class RSpinViews(SpinViews):
         self,
         noise_bank: NoiseBank | None,
         snr_range_db: tuple[float, float] = RSPIN_SNR_RANGE_DB,
+        noise_probability: float = 1.0,
         **options: Any,
     ) -> None:
         self.noise_bank, self.snr_range_db = noise_bank, snr_range_db
+        self.noise_probability = noise_probability
         super().__init__(**options)
 
     def _noise(self) -> list[Transform]:
         if self.noise_bank is None:
             return []
-        return [AddNoise(self.noise_bank, snr_range_db=self.snr_range_db)]
+        noise = AddNoise(self.noise_bank, snr_range_db=self.snr_range_db)
+        share = self.noise_probability
+        return [noise if share == 1 else Sometimes(noise, share)]
 
 
 class LaserViews(ComposedViews):
@@ -154,7 +160,8 @@ def build_views(
         augmentation_probability: how often each of those given by name is applied.
         augment_both_views: the same for the first view, drawn independently.
         sampling_rate: of the waveforms in Hz.
-        **options: of the preset: `perturb_speaker`, `equalize`, `snr_range_db`; of "laser"
+        **options: of the preset: `perturb_speaker`, `equalize`, `snr_range_db`, and of "rspin"
+            `noise_probability`; of "laser"
             `speeds`, `semitones` and, with a bank, `snrs_db` or `snr_range_db`, and `both_views`.
 
     Raises:

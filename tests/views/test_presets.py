@@ -84,6 +84,22 @@ def test_rspin_adds_independent_noise_in_range_to_both(speech, bank):
     assert np.std(np.subtract(ratios[::2], ratios[1::2])) > 3
 
 
+def test_a_share_of_the_views_stays_without_noise(speech, bank):
+    every = {"perturb_speaker": False, "equalize": False}
+    always, sometimes = (RSpinViews(bank, noise_probability=p, **every) for p in (1.0, 0.5))
+    silent = np.zeros(2)
+    for index in range(60):
+        pair = sometimes(speech, generators(index=index))
+        silent += [np.array_equal(view, speech) for view in pair]
+        noisy = always(speech, generators(index=index))
+        assert not any(np.array_equal(view, speech) for view in noisy)
+    assert (15 <= silent).all() and (silent <= 45).all()  # of each view, by its own draw
+    never = RSpinViews(bank, noise_probability=0.0, **every)
+    assert all(np.array_equal(view, speech) for view in never(speech, generators()))
+    with pytest.raises(ValueError, match=r"probability 1\.5 of noise, expected 0 to 1"):
+        RSpinViews(bank, noise_probability=1.5)
+
+
 def test_parts_are_switched_off_without_moving_the_others(speech, bank):
     voice, equalizer, _, noise = RSpinViews(bank).draw(*generators(), len(speech)).perturbed
     channel = RSpinViews(bank, perturb_speaker=False).draw(*generators(), len(speech)).perturbed
