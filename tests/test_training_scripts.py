@@ -19,13 +19,17 @@ from transformers import (
     HubertForCTC,
     HubertModel,
     Wav2Vec2FeatureExtractor,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperModel,
 )
 
+from hf_rspin.data.corpora import load_corpora
 from hf_rspin.hub import check_folder
 from hf_rspin.models import RSpinHubertModel
 from hf_rspin.publishing.upload import files_to_upload
 from hf_rspin.resources import sample_folder
-from hf_rspin.units import AcousticPieces, FrameLabels
+from hf_rspin.units import AcousticPieces, FrameLabels, KMeans
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "training_scripts"
@@ -126,6 +130,36 @@ def test_kmeans_labels(tmp_path, encoder, speech, units):
         "--device", "cpu")  # fmt: skip
     assert FrameLabels.load(tmp_path / "units").num_labels == 10
     assert FrameLabels.load(tmp_path / "pieces").num_labels <= 20
+
+
+def test_units_of_whisper_and_of_several_corpora(tmp_path, main, speech):
+    torch.manual_seed(0)
+    WhisperModel(WhisperConfig(
+        d_model=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=24,
+        decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=24, vocab_size=30,
+        num_mel_bins=20, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+    )).save_pretrained(tmp_path / "whisper")  # fmt: skip
+    WhisperFeatureExtractor(20).save_pretrained(tmp_path / "whisper")
+    for split in ("train", "test"):
+        (tmp_path / "other" / split).mkdir(parents=True)
+        shutil.copy(speech / "03.flac", tmp_path / "other" / split)
+    common = ["--corpora", speech, tmp_path / "other", "--units", "layer", "--layer", 2,
+              "--num_clusters", 10, "--vocab_size", 0, "--device", "cpu",
+              "--output_dir", tmp_path / "labels"]  # fmt: skip
+    main("make_pseudo_labels", *common, "--encoder", tmp_path / "whisper", "--standardize", "true")
+    labels = FrameLabels.load(tmp_path / "labels" / "units")
+    corpus = load_corpora([speech, tmp_path / "other"], None, ["test", "test_unseen"])
+    assert set(labels) == set(corpus["id"]) and len(labels) == 13 and labels.num_labels == 10
+    assert KMeans.from_pretrained(tmp_path / "labels" / "kmeans").scale.shape == (2, 16)
+    with pytest.raises(SystemExit, match=r"standardize True \(now None\)"):
+        main("make_pseudo_labels", *common, "--model", tmp_path / "whisper")
+    for more, message in (
+        (["--model", "a", "--encoder", "b"], "^got --model and --encoder, two names of one"),
+        (["--model", tmp_path / "whisper", "--corpus", speech], "^got --corpus and --corpora"),
+        (["--model", tmp_path / "whisper", "--layer", 3], "hidden_states 0 to 2"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            main("make_pseudo_labels", *common, *more)
 
 
 def test_quickstart_on_own_audio(tmp_path, encoder, speech):

@@ -4,9 +4,11 @@
         --encoders log-mel encoder_folder rspin_folder --corpus speech --noise noise --rooms rooms
 
 A plain folder of audio is enough for what needs no label. `metadata.csv` with `split` (train,
-test), `speaker`, `phones` and `alignment` adds the rest; what is missing is said. Killed at any
-moment, the same command goes on where it stopped. The output folder gets `report.html`,
-`results.md`, and `results.csv`, one long table.
+test), `speaker`, `phones` and `alignment` adds the rest; what is missing is said. Times of phones
+may also lie beside it in `alignments.jsonl`: a JSON object per line with `file_name`, `phones`,
+`phone_starts`, `phone_ends` (seconds) and perhaps `score`. Whisper's encoder may be among the
+encoders. Killed at any moment, the same command goes on where it stopped. The output folder gets
+`report.html`, `results.md`, and `results.csv`, one long table.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ accuracy."""
 class EvaluationScriptArguments:
     """What to compare, on what."""
 
-    encoders: list[str] = option([], "folders, Hub ids, log-mel, log-mel:3 or mfcc")
+    encoders: list[str] = option([], "folders, Hub ids (Whisper too), log-mel, log-mel:3 or mfcc")
     names: list[str] = option([], "how tables call them; default: folders")
     corpus: str | None = option(None, "folder of audio, with metadata.csv for what needs labels")
     test_split: str | None = option(
@@ -83,6 +85,12 @@ class EvaluationScriptArguments:
     test_utterances: int | None = option(None, "subset; default all")
     cka_utterances: int = option(600, "test utterances for CKA")
     num_units: int = option(64, "k-means clusters of each layer")
+    standardize_units: bool = option(
+        False, "mean 0 and variance 1 in every dimension of a layer before k-means (Whisper)"
+    )
+    least_alignment_score: float | None = option(
+        None, "alignments of lower `score` are left out"
+    )
     speakers_from: str = option("test", "train: the test speakers are those of the train split")
     strip_stress: bool = option(True, "39 phones instead of 69")
     output_dir: str = option("runs/evaluation", "for results and report")
@@ -122,7 +130,9 @@ def make_probes(arguments: EvaluationScriptArguments, probe: ProbeArguments) -> 
         PhoneRecognition.name: lambda: PhoneRecognition(probe, probe.seed),
         CkaProbe.name: lambda: CkaProbe(arguments.cka_utterances),
         SpeakerIdentification.name: lambda: SpeakerIdentification(arguments.speakers_from),
-        UnitProbe.name: lambda: UnitProbe(arguments.num_units),
+        UnitProbe.name: lambda: UnitProbe(
+            arguments.num_units, standardize=arguments.standardize_units
+        ),
     }
     return [made.get(name, PROBES[name])() for name in PROBES if name in arguments.probes]
 
@@ -167,7 +177,9 @@ def read_split(
         arguments.corpus, split, decode=count is None,
         segment_seconds=arguments.segment_seconds or None,
     )  # fmt: skip
-    return EvaluationSet.from_corpus(corpus, arguments.strip_stress, keep).subset(count)
+    return EvaluationSet.from_corpus(
+        corpus, arguments.strip_stress, keep, arguments.least_alignment_score
+    ).subset(count)
 
 
 def name_encoders(arguments: EvaluationScriptArguments) -> list[str]:

@@ -3,7 +3,11 @@
     python training_scripts/make_pseudo_labels.py --corpus speech_folder --units spin \
         --model runs/spin --vocab_size 40000 --output_dir runs/labels
 
-writes `units/` (one unit per frame), `acoustic_pieces/` (the learned vocabulary) and `pieces/`
+`--corpora` instead of `--corpus` reads several, as distillation does (`train.py --objective
+distill --units runs/labels/units`), whose teacher may be Whisper: `--units layer --encoder
+whisper_folder --layer 2 --standardize true --vocab_size 0`.
+
+It writes `units/` (one unit per frame), `acoustic_pieces/` (the learned vocabulary) and `pieces/`
 (one piece per frame, the pseudo-labels of train_rspin.py) into the output folder. Killed at any
 moment, the same command goes on where it stopped; with other settings it refuses the folder.
 """
@@ -22,10 +26,12 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkippedFiles
+from hf_rspin.data.corpora import load_corpora
 from hf_rspin.device import check_device, use_large_allocations
 from hf_rspin.models.folders import load_spin, resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
-from hf_rspin.training.arguments import CorpusArguments
+from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
+from hf_rspin.training.arguments import CorpusArguments, split_name
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error, parse_arguments
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import check_provenance, corpus_key
@@ -35,6 +41,7 @@ from hf_rspin.units import (
     FrameLabels,
     KMeans,
     UnitExtractor,
+    WhisperLayerFeatures,
     codebook_units,
     extract_units,
     fit_kmeans,
@@ -56,10 +63,18 @@ class PseudoLabelArguments:
 
     output_dir: str = option("", "where the labels go")
     units: str = option("spin", "spin (codes of --model), layer (k-means), or mfcc")
-    model: str | None = option(None, "Spin model, or encoder for layer")
+    model: str | None = option(None, "Spin model, or encoder for layer (Whisper's too)")
+    encoder: str | None = option(None, "another name of model")
+    corpora: list[str] = option([], "several corpora, instead of corpus")
+    exclude_splits: list[str] = option(
+        ["test", "test_unseen"], "of corpora: rows with these values of `split` are left out"
+    )
     layer: int = option(9, "hidden state to cluster, for `layer`")
     num_clusters: int = option(512, "k-means clusters (mfcc, layer)")
     kmeans_seconds: float = option(36000.0, "audio that k-means is fitted on")
+    standardize: bool = option(
+        False, "k-means on dimensions of mean 0 and variance 1 (Whisper has a few large ones)"
+    )
     vocab_size: int = option(40_000, "acoustic pieces, base units counted; 0: units only")
     bf16: bool = option(False, "bfloat16 autocast in the encoder")
     device: str = option("cuda" if torch.cuda.is_available() else "cpu", "cpu or cuda")
@@ -70,11 +85,38 @@ class PseudoLabelArguments:
             sys.exit(f"--units is {self.units!r}; expected spin, layer or mfcc.")
         if not self.output_dir:
             sys.exit("no output folder was given; pass --output_dir.")
+        if self.model is not None and self.encoder is not None:
+            sys.exit("got --model and --encoder, two names of one option; give one of them.")
+        self.model = self.encoder if self.model is None else self.model
         if self.units != "mfcc" and self.model is None:
             sys.exit(f"--units {self.units} needs --model, a folder or Hub id.")
 
 
-def load_model(arguments: PseudoLabelArguments) -> PreTrainedModel | None:
+def read_corpus(
+    corpus: CorpusArguments, arguments: PseudoLabelArguments, skipped: SkippedFiles
+) -> datasets.Dataset:
+    """Return the corpus, or several as one, with the ids that distillation gives them.
+
+    Raises:
+        ValueError: none or both were named, or nothing in them can be used.
+    """
+    if not arguments.corpora:
+        return corpus.load(skipped)
+    if corpus.corpus:
+        raise ValueError("got --corpus and --corpora; give one of them.")
+    return load_corpora(
+        arguments.corpora,
+        split_name(corpus.corpus_split),
+        arguments.exclude_splits,
+        skipped=skipped,
+        audio_column=corpus.audio_column,
+        text_column=corpus.text_column,
+        speaker_column=corpus.speaker_column,
+        segment_seconds=corpus.segment_seconds or None,
+    )
+
+
+def load_model(arguments: PseudoLabelArguments) -> PreTrainedModel | WhisperFrames | None:
     """Return the model that the units come from, in float32, on its device; None for MFCC.
 
     Raises:
@@ -84,9 +126,12 @@ def load_model(arguments: PseudoLabelArguments) -> PreTrainedModel | None:
         return None
     device = check_device(arguments.device)
     folder = resolve_encoder(arguments.model)
+    config, _ = PreTrainedConfig.get_config_dict(folder)
+    if arguments.units == "layer" and is_whisper(config):
+        return WhisperFrames.from_pretrained(folder, arguments.bf16, device)
     if arguments.units == "layer":
         return load_encoder(folder).to(device)
-    if "codebook_size" not in PreTrainedConfig.get_config_dict(folder)[0]:
+    if "codebook_size" not in config:
         raise ValueError(
             f"{arguments.model} has no codebook, so its codes would be random: give a model of "
             "train_spin.py, or cluster a layer of this one with --units layer."
@@ -95,14 +140,21 @@ def load_model(arguments: PseudoLabelArguments) -> PreTrainedModel | None:
 
 
 def provenance_of(
-    arguments: PseudoLabelArguments, model: PreTrainedModel | None, corpus: datasets.Dataset
+    arguments: PseudoLabelArguments,
+    model: PreTrainedModel | WhisperFrames | None,
+    corpus: datasets.Dataset,
 ) -> dict[str, Any]:
     """Return everything that decides the units."""
     settings = {"units": arguments.units, **corpus_key(corpus)}
     if model is not None:
-        weights = fingerprint(*(tensor for _, tensor in sorted(model.state_dict().items())))
-        normalize = wants_normalized(resolve_encoder(arguments.model), model.config)
-        settings |= {"weights": weights, "bf16": arguments.bf16, "normalize": normalize}
+        whisper = isinstance(model, WhisperFrames)
+        state = (model.model if whisper else model).state_dict()
+        weights = fingerprint(*(tensor for _, tensor in sorted(state.items())))
+        settings |= {"weights": weights, "bf16": arguments.bf16}
+        if not whisper:
+            settings["normalize"] = wants_normalized(
+                resolve_encoder(arguments.model), model.config
+            )
     if arguments.units == "spin":
         settings["spin_layer"] = model.config.spin_layer
     if arguments.units == "layer":
@@ -110,20 +162,24 @@ def provenance_of(
     if arguments.units != "spin":
         for name in ("num_clusters", "kmeans_seconds", "seed"):
             settings[name] = getattr(arguments, name)
+        if arguments.standardize:
+            settings["standardize"] = True
     return settings
 
 
 def load_features(
-    arguments: PseudoLabelArguments, model: PreTrainedModel | None
+    arguments: PseudoLabelArguments, model: PreTrainedModel | WhisperFrames | None
 ) -> tuple[FrameFeatures | None, str]:
     """Return what k-means clusters, and its name; nothing for the codes of a Spin model."""
     if arguments.units == "spin":
         return None, ""
     if arguments.units == "mfcc":
         return mfcc_features(), "mfcc"
+    source = f"layer {arguments.layer} of {arguments.model}"
+    if isinstance(model, WhisperFrames):
+        return WhisperLayerFeatures(model, arguments.layer), source
     normalize = wants_normalized(resolve_encoder(arguments.model), model.config)
-    features = layer_features(model, arguments.layer, arguments.bf16, normalize)
-    return features, f"layer {arguments.layer} of {arguments.model}"
+    return layer_features(model, arguments.layer, arguments.bf16, normalize), source
 
 
 def check_size(arguments: PseudoLabelArguments, corpus: datasets.Dataset) -> None:
@@ -142,7 +198,7 @@ def check_size(arguments: PseudoLabelArguments, corpus: datasets.Dataset) -> Non
 
 def build_extractor(
     arguments: PseudoLabelArguments,
-    model: PreTrainedModel | None,
+    model: PreTrainedModel | WhisperFrames | None,
     features: FrameFeatures | None,
     source: str,
     corpus: datasets.Dataset,
@@ -163,7 +219,10 @@ def build_extractor(
     seconds = np.cumsum(np.asarray(corpus["duration"])[order])
     chosen = order[: 1 + int(np.searchsorted(seconds, arguments.kmeans_seconds))]
     part = corpus.select(chosen)
-    fit_kmeans(kmeans, features, part["audio"], folder, skipped=skipped, ids=part["id"][:])
+    fit_kmeans(
+        kmeans, features, part["audio"], folder, skipped=skipped, ids=part["id"][:],
+        standardize=arguments.standardize,
+    )  # fmt: skip
     return kmeans_units(features, kmeans)
 
 
@@ -175,7 +234,7 @@ def main() -> None:
     output = Path(arguments.output_dir)
     skipped = SkippedFiles(corpus_arguments.strict)
     with exit_on_user_error():
-        corpus = corpus_arguments.load(skipped)
+        corpus = read_corpus(corpus_arguments, arguments, skipped)
         check_size(arguments, corpus)
         model = load_model(arguments)
         features = load_features(arguments, model)

@@ -26,15 +26,18 @@ from hf_rspin.utils import option
 class UnitArguments:
     """What to measure."""
 
-    encoders: list[str] = option(["bundled"], "folders, Hub ids, or bundled")
+    encoders: list[str] = option(["bundled"], "folders, Hub ids (Whisper too), or bundled")
     num_units: int = option(100, "k-means clusters")
+    standardize_units: bool = option(
+        False, "mean 0 and variance 1 in every dimension of a layer before k-means (Whisper)"
+    )
 
 
 def main() -> None:
     """Measure and print."""
     (arguments,) = parse_arguments(UnitArguments)
     with exit_on_user_error():
-        probe = UnitProbe(arguments.num_units, max_utterances=None)
+        probe = UnitProbe(arguments.num_units, None, arguments.standardize_units)
         feature_sets = [
             load_features(resolve_encoder(name), name, has_fast_bfloat16())
             for name in arguments.encoders

@@ -29,6 +29,7 @@ from hf_rspin.evaluation import (
     Evaluation,
     EvaluationSet,
     GaussianNoise,
+    LinearPhones,
     Reverberation,
     SpeakerIdentification,
     UnitProbe,
@@ -39,6 +40,7 @@ from hf_rspin.evaluation import (
 from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.report import evaluation_report
 from hf_rspin.evaluation.table import layer_summary, markdown_table
+from hf_rspin.evaluation.verdict import verdict
 from hf_rspin.models.encoder import layers_of
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder, plain_config
@@ -214,7 +216,9 @@ def make_evaluation(
     conditions += [GaussianNoise(name="Gaussian (unseen)")]
     conditions += [Reverberation(synthesize_rirs(5), name="rooms (unseen)")]
     utterances = [EvaluationSet.from_corpus(part, keep_waveforms=True) for part in (test, train)]
-    probes = [CkaProbe(), SpeakerIdentification("train"), UnitProbe(max_utterances=None)]
+    probes = [
+        LinearPhones(), CkaProbe(), SpeakerIdentification("train"), UnitProbe(max_utterances=None)
+    ]  # fmt: skip
     return Evaluation(folder, utterances[0], conditions, probes, utterances[1], torch.float32)
 
 
@@ -222,12 +226,13 @@ def write_results(evaluation: Evaluation, history: list[dict], output: Path) -> 
     """Write the long table and the report; return the table before / after as markdown."""
     table = to_table(evaluation.cells())
     write_text(output / "results.csv", table.to_csv(index=False))
+    summary = f"{SUMMARY} {verdict(table, 'before', 'after')}"
     report = evaluation_report(
-        table, "What R-Spin changed", SUMMARY, evaluation.left_out, history
+        table, "What R-Spin changed", summary, evaluation.left_out, history
     )
     report.write(output / "report.html")
-    summary = layer_summary(table)
-    return "\n\n".join([markdown_table(summary.headers, summary.rows), *evaluation.left_out])
+    summary, said = layer_summary(table), verdict(table, "before", "after")
+    return "\n\n".join([markdown_table(summary.headers, summary.rows), *evaluation.left_out, said])
 
 
 def run(
@@ -250,7 +255,9 @@ def run(
     print("[4/4] what changed")
     evaluation.run(load_features(str(output / "model"), "after", bf16))
     if evaluation.test.alignments is not None:
-        evaluation.run(load_features("mfcc", "MFCC"), [UnitProbe.name], [CLEAN])
+        evaluation.run(
+            load_features("mfcc", "MFCC"), [LinearPhones.name, UnitProbe.name], [CLEAN]
+        )
     table = write_results(evaluation, history, output)
     print(f"\n{table}\n")
     print(f"model:  {output / 'model'}\nreport: {output / 'report.html'}")

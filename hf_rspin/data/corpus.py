@@ -51,9 +51,10 @@ def load_corpus(
 ) -> datasets.Dataset:
     """Load `source` with the columns `id`, `audio` (undecoded) and `duration` in seconds.
 
-    Every other column of the source stays. A file that is missing, empty, damaged, too short or
-    (with `decode`) silent is left out with one warning that names it. Durations are those of the
-    files; a column `duration` that differs is told.
+    Every other column of the source stays; `alignments.jsonl` in a folder adds columns, see
+    `with_alignments`. A file that is missing, empty, damaged, too short or (with `decode`) silent
+    is left out with one warning that names it. Durations are those of the files; a column
+    `duration` that differs is told.
 
     Args:
         source: a folder of audio; a folder with metadata.csv / .tsv / .jsonl / .parquet (column

@@ -17,6 +17,7 @@ from hf_rspin.audio_files import FOREIGN_SUFFIXES, conversion_hint
 logger = logging.getLogger(__name__)
 
 METADATA_SUFFIXES = (".csv", ".parquet", ".jsonl", ".tsv")  # the first found is read
+ALIGNMENTS = "alignments.jsonl"  # phone times, see `data/alignments.py`: no table of audio
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")  # of other names: not read, but told
 SPLIT_NAMES = ("train", "dev", "valid", "val", "test", "eval")  # how names of splits begin
 NAMES_SHOWN = 10
@@ -58,7 +59,7 @@ def list_folder(folder: Path) -> FolderContents:
             contents.audio.append(file)
         elif suffix == ".parquet":
             contents.shards.append(file)
-        elif suffix in TABLE_SUFFIXES:
+        elif suffix in TABLE_SUFFIXES and file.name != ALIGNMENTS:
             contents.tables.append(file)
         elif suffix in FOREIGN_SUFFIXES:
             contents.foreign.append(file)

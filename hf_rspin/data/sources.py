@@ -14,6 +14,7 @@ from datasets.exceptions import DatasetsError
 
 from hf_rspin.audio import AUDIO_SUFFIXES
 from hf_rspin.audio_files import FOREIGN_SUFFIXES, conversion_hint
+from hf_rspin.data.alignments import with_alignments
 from hf_rspin.data.audio_column import ColumnNames, rename_columns, with_audio
 from hf_rspin.data.folders import (
     METADATA_SUFFIXES,
@@ -57,10 +58,10 @@ def read_source(
         if _saved_to_disk(path):
             source = datasets.load_from_disk(str(path))
         elif path.is_dir():
-            rows = _read_folder(path, columns, skipped)
+            rows = with_alignments(_read_folder(path, columns, skipped), path)
             return rows, _rows_of_split(rows, split, source)
         elif path.is_file():
-            rows = _read_file(path, columns)
+            rows = with_alignments(_read_file(path, columns), path.parent)
             return rows, _rows_of_split(rows, split, source)
         else:
             rows = with_audio(_read_hub(str(source), split), Path(), columns)

@@ -12,11 +12,17 @@ from hf_rspin.evaluation.conditions import (
 )
 from hf_rspin.evaluation.evaluate import Evaluation
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.features import LogMelFeatures, PretrainedEncoderFeatures, load_features
+from hf_rspin.evaluation.features import (
+    LogMelFeatures,
+    PretrainedEncoderFeatures,
+    WhisperFeatures,
+    load_features,
+)
 from hf_rspin.evaluation.probes import (
     PROBES,
     CkaProbe,
     GeometryProbe,
+    LinearPhones,
     Metric,
     PhoneRecognition,
     Probe,
@@ -40,6 +46,7 @@ __all__ = [
     "GaussianNoise",
     "GeometryProbe",
     "LinearCKA",
+    "LinearPhones",
     "LogMelFeatures",
     "Metric",
     "PhoneRecognition",
@@ -51,6 +58,7 @@ __all__ = [
     "SpeakerProbe",
     "UnitProbe",
     "WeightedLayerSum",
+    "WhisperFeatures",
     "hold_out_speakers",
     "linear_cka",
     "load_features",

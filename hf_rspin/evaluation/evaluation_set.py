@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,8 +21,8 @@ from hf_rspin.audio import (
 )
 from hf_rspin.data.fingerprint import audio_key
 from hf_rspin.data.tables import as_text
-from hf_rspin.evaluation.phone_labels import parse_phones
-from hf_rspin.resources.alignment import SILENCE, frame_phones
+from hf_rspin.evaluation.phone_labels import parse_phones, without_stress
+from hf_rspin.resources.alignment import SILENCE, frame_phones, parse_alignment
 
 
 class AudioRows(Sequence):
@@ -74,7 +75,11 @@ class EvaluationSet:
 
     @classmethod
     def from_corpus(
-        cls, corpus: datasets.Dataset, strip_stress: bool = True, keep_waveforms: bool = False
+        cls,
+        corpus: datasets.Dataset,
+        strip_stress: bool = True,
+        keep_waveforms: bool = False,
+        least_score: float | None = None,
     ) -> EvaluationSet:
         """Take the columns `id`, `audio` and, where present, those that hold labels.
 
@@ -82,11 +87,12 @@ class EvaluationSet:
 
         Args:
             corpus: audio not decoded.
-            strip_stress: of phones; see `parse_phones`.
+            strip_stress: of phones, those of alignments too; see `parse_phones`.
             keep_waveforms: see the class.
+            least_score: alignments with a lower `alignment_score`, or none, are left empty.
 
         Raises:
-            ValueError: the corpus has no row.
+            ValueError: the corpus has no row, or no scores where a least one is given.
         """
         if len(corpus) == 0:
             raise ValueError("the corpus has no utterance; check its folder and its split.")
@@ -105,7 +111,12 @@ class EvaluationSet:
         known = corpus["speaker"] if "speaker" in columns else []
         speakers = [as_text(speaker) or None for speaker in known]
         speakers = speakers if any(speakers) else None
-        return cls(ids, AudioRows(corpus), speakers, phones, texts("alignment"), keep_waveforms)
+        alignments = texts("alignment")
+        if alignments is not None:
+            alignments = _trusted(alignments, corpus, least_score)
+        if alignments is not None and strip_stress:
+            alignments = [_without_stress(text) for text in alignments]
+        return cls(ids, AudioRows(corpus), speakers, phones, alignments, keep_waveforms)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -147,12 +158,28 @@ class EvaluationSet:
         """
         if self.alignments is None:
             return None
-        # What `read` left out may hold the start of the last phone; it makes no further frame.
-        lengths = [len(self.read(i)) + FRAME_SHIFT - 1 for i in range(len(self))]
-        named = [frame_phones(*row) for row in zip(self.alignments, lengths, strict=True)]
+        named = self.phones_of_frames()
         phones = sorted({phone for row in named for phone in row} - {SILENCE})
         index = {SILENCE: -1} | {phone: number for number, phone in enumerate(phones)}
         return [np.array([index[phone] for phone in row], dtype=np.int64) for row in named]
+
+    def phones_of_frames(self) -> list[list[str]]:
+        """Return the phone of each frame, "SIL" for none; the audio is read for its length."""
+        # What `read` left out may hold the start of the last phone; it makes no further frame.
+        lengths = [len(self.read(i)) + FRAME_SHIFT - 1 for i in range(len(self))]
+        return [frame_phones(*row) for row in zip(self.alignments, lengths, strict=True)]
+
+    def check_alignments(self) -> None:
+        """Refuse alignments that cannot be read.
+
+        Raises:
+            ValueError: the first of them.
+        """
+        for key, alignment in zip(self.ids, self.alignments or (), strict=False):
+            try:
+                parse_alignment(alignment, math.inf)
+            except ValueError as error:
+                raise ValueError(f"column alignment of {key}: {error}") from error
 
     def fingerprint(self) -> str:
         """Return a hash of names, labels and a sample of the audio, see `audio_key`."""
@@ -177,3 +204,29 @@ class EvaluationSet:
             turns[speaker] = turns.get(speaker, -1) + 1
             keyed.append((turns[speaker], place, index))
         return self.select(sorted(index for *_, index in sorted(keyed)[:count]))
+
+
+def _trusted(
+    alignments: list[str], corpus: datasets.Dataset, least_score: float | None
+) -> list[str] | None:
+    """Empty the alignments of low score; None where all are empty.
+
+    Raises:
+        ValueError: a least score is given, and the corpus has none.
+    """
+    if least_score is not None:
+        if "alignment_score" not in corpus.column_names:
+            raise ValueError(
+                f"the least score of alignments is {least_score:g}, but they have no scores; "
+                "expected `score` in alignments.jsonl: leave the least score out."
+            )
+        scores = [math.nan if score is None else score for score in corpus["alignment_score"]]
+        pairs = zip(alignments, scores, strict=True)
+        alignments = [text if score >= least_score else "" for text, score in pairs]
+    return alignments if any(alignments) else None
+
+
+def _without_stress(alignment: str) -> str:
+    """Drop the stress of the phones of an alignment; what is none of one stays for the check."""
+    entries = (entry.partition(":") for entry in alignment.split())
+    return " ".join(start + colon + without_stress(phone) for start, colon, phone in entries)

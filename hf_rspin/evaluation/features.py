@@ -8,13 +8,14 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
 from hf_rspin.models.encoder import check_frame_rate, spread_over_frames
 from hf_rspin.models.folders import wants_normalized
 from hf_rspin.models.loading import load_encoder
+from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
 from hf_rspin.units.mfcc import log_mel, mfcc
 from hf_rspin.units.windows import chunked_inference
 from hf_rspin.utils import tensor_hash
@@ -110,6 +111,34 @@ class PretrainedEncoderFeatures:
         return tensor_hash([(form, torch.empty(0)), *self.model.state_dict().items()])
 
 
+class WhisperFeatures:
+    """All hidden states of Whisper's encoder, at the frames of the others: a topline.
+
+    Each waveform has windows of 30 s to itself, see `WhisperFrames`: short ones cost as much.
+
+    Args:
+        encoder: on the device to use.
+        name: how tables call it.
+    """
+
+    def __init__(self, encoder: WhisperFrames, name: str) -> None:
+        self.encoder, self.name = encoder, name
+        self.num_layers, self.dim = encoder.num_layers, encoder.dim
+
+    def __call__(self, waveform: np.ndarray) -> Tensor:
+        """Return the hidden states (layers, frames, dim), float32, on the CPU.
+
+        Raises:
+            ValueError: the waveform is shorter than one frame.
+        """
+        return self.encoder.states([waveform])[0]
+
+    def fingerprint(self) -> str:
+        """Hash the weights and the precision."""
+        form = f"whisper bf16 {self.encoder.bf16}"
+        return tensor_hash([(form, torch.empty(0)), *self.encoder.model.state_dict().items()])
+
+
 class LogMelFeatures:
     """80 log-mel bands in the encoder's frames: the features that learned nothing.
 
@@ -173,8 +202,8 @@ def load_features(
     """Return what gives the features of `path`.
 
     Args:
-        path: a model folder or Hub id, "log-mel" (or "log-mel:3": frames stacked either side), or
-            "mfcc".
+        path: a model folder or Hub id, of Whisper too, whose encoder is used; "log-mel" (or
+            "log-mel:3": frames stacked either side), or "mfcc".
         name: how tables call it; default the folder.
         bf16: autocast the encoder to bfloat16.
         device: of the encoder.
@@ -185,6 +214,9 @@ def load_features(
     path = str(path)
     kind, _, context = path.partition(":")
     if kind not in (LOG_MEL, MFCC):
+        if not is_adapter(path) and is_whisper(PreTrainedConfig.get_config_dict(path)[0]):
+            encoder = WhisperFrames.from_pretrained(path, bf16, device)
+            return WhisperFeatures(encoder, name or Path(path).name)
         return PretrainedEncoderFeatures.from_pretrained(path, name, bf16, device)
     if kind == MFCC:
         return MfccFeatures(name or path)

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_rspin.models.folders import encoder_folder
-from hf_rspin.resources.alignment import SILENCE, Segment, frame_phones, parse_alignment
+from hf_rspin.resources.alignment import (
+    SILENCE,
+    Segment,
+    alignment_text,
+    frame_phones,
+    parse_alignment,
+)
 from hf_rspin.resources.noises import SEEN_NOISES, UNSEEN_NOISES, sample_noises
 
 if TYPE_CHECKING:
@@ -17,6 +23,7 @@ __all__ = [
     "SILENCE",
     "UNSEEN_NOISES",
     "Segment",
+    "alignment_text",
     "encoder_folder",
     "frame_phones",
     "load_sample",

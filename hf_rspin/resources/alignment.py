@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE, num_frames
@@ -44,6 +45,36 @@ def parse_alignment(alignment: str, duration: float) -> list[Segment]:
         if segment.end < segment.start:
             raise ValueError(f"{segment} ends before it starts; sort the alignment by time.")
     return segments
+
+
+def alignment_text(
+    phones: Sequence[str], starts: Sequence[float], ends: Sequence[float]
+) -> str:
+    """Write phones and their times in seconds as `parse_alignment` reads them.
+
+    What lies between two phones, and after the last one, is silence.
+
+    Raises:
+        ValueError: there are not as many starts and ends, or the times go backwards.
+    """
+    if not len(phones) == len(starts) == len(ends):
+        raise ValueError(
+            f"got {len(phones)} phones, {len(starts)} starts and {len(ends)} ends; expected as "
+            "many."
+        )
+    entries, before = [], 0.0
+    for phone, *times in zip(phones, starts, ends, strict=True):
+        start, end = (round(seconds, 3) for seconds in times)
+        if not before <= start <= end:
+            raise ValueError(
+                f"{phone} from {start:g} to {end:g} s follows {before:g} s; expected times in "
+                "order, none twice."
+            )
+        if start > before:
+            entries.append(f"{before:.3f}:{SILENCE}")
+        entries.append(f"{start:.3f}:{phone}")
+        before = end
+    return " ".join([*entries, f"{before:.3f}:{SILENCE}"] if entries else [])
 
 
 def frame_phones(alignment: str, num_samples: int) -> list[str]:

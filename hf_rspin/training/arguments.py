@@ -173,6 +173,7 @@ class ViewArguments(AugmentationArguments, NoiseArguments):
 
     snr_low: float = option(-10.0, "least SNR in dB")
     snr_high: float = option(10.0, "greatest SNR in dB")
+    noise_probability: float = option(1.0, "how often a view gets noise, each by its own draw")
     perturb_speaker: bool = option(True, "speaker perturbation of view 2")
     equalize: bool = option(True, "random equaliser of view 2")
 
@@ -189,7 +190,11 @@ class ViewArguments(AugmentationArguments, NoiseArguments):
         bank = self.bank(corpus)
         if bank is None:
             return build_views("spin", **options)
-        return build_views("rspin", bank, snr_range_db=(self.snr_low, self.snr_high), **options)
+        options |= {
+            "snr_range_db": (self.snr_low, self.snr_high),
+            "noise_probability": self.noise_probability,
+        }
+        return build_views("rspin", bank, **options)
 
 
 @dataclass

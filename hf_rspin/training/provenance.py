@@ -43,9 +43,9 @@ NO_CONFIG = (
 ADAPTER = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width", "scale",
            "reduction", "modules_to_save")  # fmt: skip
 VIEW_OPTIONS = (
-    "noise", "snr_low", "snr_high", "snrs", "babble_probability", "perturb_speaker", "equalize",
-    "augmentations", "augmentation_probability", "augment_both_views", "speeds", "semitones",
-    "noise_on_both_views",
+    "noise", "snr_low", "snr_high", "snrs", "noise_probability", "babble_probability",
+    "perturb_speaker", "equalize", "augmentations", "augmentation_probability",
+    "augment_both_views", "speeds", "semitones", "noise_on_both_views",
 )  # fmt: skip
 
 

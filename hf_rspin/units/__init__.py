@@ -3,7 +3,7 @@
 from hf_rspin.units.acoustic_pieces import AcousticPieces
 from hf_rspin.units.extract import extract_units
 from hf_rspin.units.extractors import UnitExtractor, codebook_units, kmeans_units
-from hf_rspin.units.features import layer_features, mfcc_features
+from hf_rspin.units.features import WhisperLayerFeatures, layer_features, mfcc_features
 from hf_rspin.units.fitting import fit_kmeans
 from hf_rspin.units.frame_labels import FrameLabels
 from hf_rspin.units.kmeans import KMeans
@@ -18,6 +18,7 @@ __all__ = [
     "UnitExtractor",
     "UnitSequence",
     "UnitTokenizer",
+    "WhisperLayerFeatures",
     "codebook_units",
     "extract_units",
     "fit_kmeans",

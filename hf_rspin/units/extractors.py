@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from hf_rspin.models.encoder import check_frame_rate
 from hf_rspin.models.view_encoding import encode
-from hf_rspin.units.features import FrameFeatures, LayerFeatures
+from hf_rspin.units.features import FrameFeatures, LayerFeatures, WhisperLayerFeatures
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.recordings import Encode, can_pad, encode_recordings
 
@@ -121,13 +121,14 @@ def kmeans_units(features: FrameFeatures, kmeans: KMeans) -> UnitExtractor:
     if kmeans.cluster_centers is None:
         raise ValueError("this k-means has no centres yet; call fit_stream first.")
 
-    batched = isinstance(features, LayerFeatures)
+    batched = isinstance(features, LayerFeatures | WhisperLayerFeatures)
 
     def extract(waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         found = features.batch(waveforms) if batched else map(features, waveforms)
         return [kmeans.predict(one) for one in found]
 
-    centres = fingerprint(torch.from_numpy(kmeans.cluster_centers))
+    values = [kmeans.cluster_centers, *([] if kmeans.scale is None else [kmeans.scale])]
+    centres = fingerprint(*map(torch.from_numpy, values))
     provenance = {"kind": "kmeans", "source": kmeans.source, "centres": centres}
     pads = features.pads if batched else True  # MFCC are made one by one
     return UnitExtractor(extract, kmeans.num_clusters, provenance, pads)

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_rspin.models.encoder import check_frame_rate, num_output_frames, spread_over_frames
+from hf_rspin.models.whisper_encoder import WhisperFrames
 from hf_rspin.units.mfcc import mfcc
 from hf_rspin.units.recordings import can_pad, encode_recordings
 
@@ -72,6 +73,40 @@ class LayerFeatures:
         output = self.model(values, attention_mask=mask, output_hidden_states=True)
         frames = num_output_frames(values.shape[-1], config)
         return spread_over_frames(output.hidden_states[self.layer], frames, config)
+
+
+@dataclass(frozen=True)
+class WhisperLayerFeatures:
+    """The function waveform (samples,) -> hidden state `layer` of Whisper's encoder, float32.
+
+    Args:
+        encoder: on the device to use.
+        layer: 0 is the encoder's input; negative ones count from the end.
+
+    Raises:
+        ValueError: the encoder has no such layer.
+    """
+
+    encoder: WhisperFrames
+    layer: int
+
+    pads = True  # several utterances share a window of 30 s
+
+    def __post_init__(self) -> None:
+        count = self.encoder.num_layers
+        if not -count <= self.layer < count:
+            raise ValueError(
+                f"layer is {self.layer}; this encoder has hidden_states 0 to {count - 1}."
+            )
+
+    def __call__(self, waveform: np.ndarray) -> np.ndarray:
+        """Return the features (frames, dim) of one utterance, at least a frame long."""
+        return self.batch([waveform])[0]
+
+    def batch(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the features of several, which is much faster than one by one."""
+        layer = self.layer % self.encoder.num_layers
+        return [states[0].numpy() for states in self.encoder.states(waveforms, [layer])]
 
 
 layer_features = LayerFeatures

@@ -17,7 +17,7 @@ from hf_rspin.audio import (
     read_audio,
 )
 from hf_rspin.data.skipped import SkippedFile, SkippedFiles, utterance_name
-from hf_rspin.units.features import FrameFeatures
+from hf_rspin.units.features import FrameFeatures, WhisperLayerFeatures
 from hf_rspin.units.kmeans import KMeans
 
 
@@ -32,6 +32,7 @@ def fit_kmeans(
     strict: bool = False,
     skipped: SkippedFiles | None = None,
     ids: Sequence[str] | None = None,
+    standardize: bool = False,
 ) -> KMeans:
     """Give every utterance to `kmeans` once, in batches of at least `batch_frames` frames.
 
@@ -49,6 +50,7 @@ def fit_kmeans(
             they are left out with one warning each.
         skipped: is given these files, for a summary; it then decides whether to be strict.
         ids: of the utterances, to name audio that has no path.
+        standardize: by the mean and deviation of the first batch; the k-means keeps them.
 
     Raises:
         AudioError: a file cannot be used, when strict; or none can.
@@ -62,9 +64,13 @@ def fit_kmeans(
     with bar:
         for number in range(seen + 1, len(sources) + 1):
             key = None if ids is None else ids[number - 1]
-            batch += _features(features, sources[number - 1], skipped, key)
-            if sum(map(len, batch)) >= batch_frames or (number == len(sources) and batch):
-                kmeans.partial_fit(np.concatenate(batch))
+            batch += _waveforms(sources[number - 1], skipped, key)
+            frames = sum(num_frames(len(waveform)) for waveform in batch)
+            if frames >= batch_frames or (number == len(sources) and batch):
+                found = _features(features, batch)
+                if standardize and kmeans.cluster_centers is None:
+                    kmeans.standardize_by(found)
+                kmeans.partial_fit(found)
                 kmeans.num_utterances, batch = number, []
                 if folder is not None and kmeans.num_batches % save_every == 0:
                     kmeans.save_pretrained(folder)
@@ -76,9 +82,15 @@ def fit_kmeans(
     return kmeans
 
 
-def _features(
-    features: FrameFeatures, source: AudioSource, skipped: SkippedFiles, key: str | None
-) -> list[np.ndarray]:
+def _features(features: FrameFeatures, waveforms: list[np.ndarray]) -> np.ndarray:
+    """Return the features (frames, dim) of all; one by one where others would change them."""
+    if isinstance(features, WhisperLayerFeatures):
+        return np.concatenate(features.batch(waveforms))
+    return np.concatenate([features(waveform) for waveform in waveforms])
+
+
+def _waveforms(source: AudioSource, skipped: SkippedFiles, key: str | None) -> list[np.ndarray]:
+    """Return the waveform, or nothing where it cannot be used."""
     name = utterance_name(source, key)
     try:
         waveform = read_audio(source)
@@ -88,4 +100,4 @@ def _features(
     except AudioError as error:
         skipped.add(SkippedFile(name, str(error).replace(audio_name(source), name)))
         return []
-    return [features(waveform)]
+    return [waveform]

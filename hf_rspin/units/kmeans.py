@@ -27,17 +27,40 @@ class KMeans:
         num_clusters: number of centres.
         seed: seed of the k-means++ start and of the rescue of empty clusters.
         source: what is clustered ("mfcc", "layer 4 of ..."); kept with the centres.
+
+    Attributes:
+        cluster_centers: (clusters, dim), of standardised features where there is a `scale`.
+        scale: mean and deviation of each dimension, (2, dim), by which features are standardised;
+            None: they are taken as they are. See `standardize_by`.
     """
 
     def __init__(self, num_clusters: int, seed: int = 0, source: str = ""):
         if num_clusters < 1:
             raise ValueError(f"num_clusters is {num_clusters}; expected at least 1.")
         self.num_clusters, self.seed, self.source = num_clusters, seed, source
-        self.cluster_centers: np.ndarray | None = None  # (clusters, dim)
+        self.cluster_centers: np.ndarray | None = None
+        self.scale: np.ndarray | None = None
         self.counts = np.zeros(num_clusters, dtype=np.float64)
         self.idle = np.zeros(num_clusters, dtype=np.int64)  # batches since the last frame of each
         self.num_batches = 0
         self.num_utterances = 0  # given by fit_kmeans, which goes on after them
+
+    def standardize_by(self, features: np.ndarray) -> None:
+        """Give from now on every dimension the mean 0 and the variance 1 that it has in `features`.
+
+        Args:
+            features: (frames, dim), enough of what is to be clustered.
+
+        Raises:
+            ValueError: there are centres already, or the features are not finite.
+        """
+        if self.cluster_centers is not None:
+            raise ValueError("this k-means has centres already; standardise before it is fitted.")
+        features = np.asarray(features, dtype=np.float64)
+        _check_finite(features)
+        deviation = features.std(axis=0)
+        deviation[deviation == 0] = 1  # a dimension that never changes
+        self.scale = np.stack([features.mean(axis=0), deviation]).astype(np.float32)
 
     def partial_fit(self, features: np.ndarray) -> float:
         """Update the centres with one mini-batch (frames, dim); return its mean squared distance.
@@ -45,8 +68,7 @@ class KMeans:
         Raises:
             ValueError: the first batch has fewer frames than there are clusters, or NaN.
         """
-        features = np.asarray(features, dtype=np.float32)
-        _check_finite(features)
+        features = self._standardized(features)
         if self.cluster_centers is None:
             self._start(features)
         labels, distances = self._assign(features)
@@ -85,14 +107,13 @@ class KMeans:
         """
         if self.cluster_centers is None:
             raise ValueError("this k-means has no centres yet; call fit_stream first.")
-        features = np.asarray(features, dtype=np.float32)
-        _check_finite(features)
-        if features.ndim != 2 or features.shape[1] != self.cluster_centers.shape[1]:
+        shape = np.shape(features)
+        if len(shape) != 2 or shape[1] != self.cluster_centers.shape[1]:
             raise ValueError(
-                f"got features of shape {features.shape}, expected (frames, "
+                f"got features of shape {shape}, expected (frames, "
                 f"{self.cluster_centers.shape[1]}): the k-means was fitted on others."
             )
-        return self._assign(features)[0]
+        return self._assign(self._standardized(features))[0]
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `kmeans.safetensors`, which holds everything, at once; and a readable copy.
@@ -110,6 +131,8 @@ class KMeans:
             "num_utterances": self.num_utterances,
         }
         state = {"centres": self.cluster_centers, "counts": self.counts, "idle": self.idle}
+        if self.scale is not None:
+            state["scale"] = self.scale
         with atomic(folder / _WEIGHTS) as temporary:
             save_file(state, temporary, {"settings": json.dumps(settings)})
         write_json(folder / _CONFIG, settings, indent=2)
@@ -145,6 +168,7 @@ class KMeans:
         kmeans = cls(settings["num_clusters"], settings["seed"], settings["source"])
         kmeans.cluster_centers, kmeans.counts = state["centres"], state["counts"]
         kmeans.idle = state.get("idle", kmeans.idle)
+        kmeans.scale = state.get("scale")
         kmeans.num_batches = settings["num_batches"]
         kmeans.num_utterances = settings["num_utterances"]
         shapes = kmeans.cluster_centers.shape[:1], kmeans.counts.shape, kmeans.idle.shape
@@ -153,6 +177,7 @@ class KMeans:
                 f"got centres of shape {kmeans.cluster_centers.shape}, expected "
                 f"{kmeans.num_clusters} rows"
             )
+        _check_scale(kmeans)
         if not (np.isfinite(kmeans.cluster_centers).all() and (kmeans.counts >= 0).all()):
             raise ValueError("got NaN or infinite centres or negative counts, expected numbers")
         return kmeans
@@ -161,6 +186,11 @@ class KMeans:
     def is_saved(folder: str | Path) -> bool:
         """Say whether `folder` holds a k-means, perhaps one whose fitting was stopped."""
         return (Path(folder) / _WEIGHTS).is_file()
+
+    def _standardized(self, features: np.ndarray) -> np.ndarray:
+        features = np.asarray(features, dtype=np.float32)
+        _check_finite(features)
+        return features if self.scale is None else (features - self.scale[0]) / self.scale[1]
 
     def _start(self, features: np.ndarray) -> None:
         if len(features) < self.num_clusters:
@@ -192,6 +222,17 @@ class KMeans:
         generator = np.random.default_rng([self.seed, self.num_batches])
         self.cluster_centers[empty] = features[generator.integers(0, len(features), len(empty))]
         self.idle[empty] = 0
+
+
+def _check_scale(kmeans: KMeans) -> None:
+    scale = kmeans.scale
+    if scale is None:
+        return
+    expected = (2, kmeans.cluster_centers.shape[1])
+    if scale.shape != expected or not (np.isfinite(scale).all() and (scale[1] > 0).all()):
+        raise ValueError(
+            f"got means and deviations of shape {scale.shape}, expected finite ones of {expected}"
+        )
 
 
 def _check_finite(features: np.ndarray) -> None:

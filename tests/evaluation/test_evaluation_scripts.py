@@ -103,7 +103,7 @@ def test_a_corpus_without_a_training_split_trains_nothing(main, folder, speech):
 
 def test_mistakes_are_said_in_one_sentence(main, folder, speech):
     for more, message in (
-        (["--probes", "cka", "wer"], "got --probes wer; expected some of phones, cka, speakers"),
+        (["--probes", "cka", "wer"], "got --probes wer; expected some of phones, linear_phones"),
         (["--test_split", "gone"], "no row with split 'gone'"),
         (["--train_split", "gone"], "no row with split 'gone'"),
         (["--num_units", "1"], "got num_units 1"),

@@ -3,7 +3,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+from transformers import (
+    HubertConfig,
+    HubertModel,
+    Wav2Vec2FeatureExtractor,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperModel,
+)
 
 from hf_rspin.audio import num_frames
 from hf_rspin.evaluation import (
@@ -13,6 +20,8 @@ from hf_rspin.evaluation import (
     load_features,
 )
 from hf_rspin.evaluation.features import needs_no_model
+from hf_rspin.models.folders import resolve_encoder
+from hf_rspin.models.whisper_encoder import WhisperFrames
 from hf_rspin.units import mfcc
 
 
@@ -136,10 +145,38 @@ def test_mfcc_are_a_front_end_of_one_layer(waveform):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["encoder", "log-mel", "mfcc"])
-def test_less_than_a_frame_is_refused(kind, encoder):
+def whisper_folder(folder):
+    torch.manual_seed(0)
+    WhisperModel(WhisperConfig(
+        d_model=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=24,
+        decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=24, vocab_size=30,
+        num_mel_bins=20, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+    )).save_pretrained(folder)  # fmt: skip
+    WhisperFeatureExtractor(feature_size=20).save_pretrained(folder)
+    return folder
+
+
+def test_the_encoder_of_a_whisper_folder_gives_features_at_the_same_frames(tmp_path, waveform):
+    folder = whisper_folder(tmp_path / "whisper")
+    features = load_features(resolve_encoder(folder), bf16=False)
+    assert (features.name, features.num_layers, features.dim) == ("whisper", 3, 16)
+    found = features(waveform)
+    assert found.shape == (3, num_frames(len(waveform)), 16) and found.dtype == torch.float32
+    (expected,) = WhisperFrames.from_pretrained(folder, bf16=False).states([waveform])
+    torch.testing.assert_close(found, expected)
+    again = load_features(str(folder), "topline", bf16=False)
+    assert again.name == "topline" and again.fingerprint() == features.fingerprint()
+    assert load_features(str(folder)).fingerprint() != features.fingerprint()  # bfloat16
+    again.encoder.model.layer_norm.weight.data[0] += 1
+    assert again.fingerprint() != features.fingerprint()
+
+
+@pytest.mark.parametrize("kind", ["encoder", "whisper", "log-mel", "mfcc"])
+def test_less_than_a_frame_is_refused(kind, encoder, tmp_path):
     encoder_features = (
-        PretrainedEncoderFeatures(encoder, "tiny") if kind == "encoder" else load_features(kind)
+        PretrainedEncoderFeatures(encoder, "tiny")
+        if kind == "encoder"
+        else load_features(whisper_folder(tmp_path) if kind == "whisper" else kind)
     )
     with pytest.raises(ValueError, match="399 samples"):
         encoder_features(np.zeros(399, dtype=np.float32))

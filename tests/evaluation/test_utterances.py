@@ -92,6 +92,22 @@ def test_phones_of_frames_come_from_the_alignment(tmp_path):
     assert found.select([1]).alignments == [""]
 
 
+def test_alignments_of_low_score_are_left_out_and_lose_their_stress():
+    rows = {
+        "id": ["a", "b", "c"], "audio": [{"path": f"{x}.wav"} for x in "abc"],
+        "alignment": ["0.0:AH0 0.2:T", "0.0:IY1", ""], "alignment_score": [-0.5, -1.5, None],
+    }  # fmt: skip
+    corpus = datasets.Dataset.from_dict(rows)
+    assert EvaluationSet.from_corpus(corpus).alignments == ["0.0:AH 0.2:T", "0.0:IY", ""]
+    whole = EvaluationSet.from_corpus(corpus, strip_stress=False)
+    assert whole.alignments == rows["alignment"]
+    some = EvaluationSet.from_corpus(corpus, least_score=-1.0)
+    assert some.alignments == ["0.0:AH 0.2:T", "", ""]
+    assert EvaluationSet.from_corpus(corpus, least_score=0.0).alignments is None
+    with pytest.raises(ValueError, match="least score of alignments is 0, but they have no scores"):
+        EvaluationSet.from_corpus(corpus.remove_columns("alignment_score"), least_score=0.0)
+
+
 def test_the_fingerprint_follows_names_and_labels():
     found = make()
     assert found.fingerprint() == make().fingerprint()

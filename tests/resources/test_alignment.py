@@ -2,7 +2,7 @@
 
 import pytest
 
-from hf_rspin.resources import Segment, frame_phones, parse_alignment
+from hf_rspin.resources import Segment, alignment_text, frame_phones, parse_alignment
 
 
 def test_each_phone_ends_where_the_next_starts():
@@ -37,3 +37,27 @@ def test_a_malformed_entry_is_named(alignment):
 def test_times_that_go_backwards_are_refused(alignment, duration):
     with pytest.raises(ValueError, match="ends before it starts"):
         parse_alignment(alignment, duration)
+
+
+def test_starts_and_ends_as_text_have_silence_between_phones():
+    text = alignment_text(["DH", "AX", "T"], [0.1, 0.15, 0.2004], [0.15, 0.2001, 0.3])
+    assert text == "0.000:SIL 0.100:DH 0.150:AX 0.200:T 0.300:SIL"
+    assert alignment_text(["A", "B"], [0.0, 0.5], [0.2, 0.6]) == (
+        "0.000:A 0.200:SIL 0.500:B 0.600:SIL"
+    )
+    assert alignment_text([], [], []) == ""
+    assert [s.phone for s in parse_alignment(text, 0.4)] == ["SIL", "DH", "AX", "T", "SIL"]
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "message"),
+    [
+        ([0.1], [0.2, 0.3], "got 2 phones, 1 starts and 2 ends"),
+        ([0.1, 0.15], [0.2, 0.3], "B from 0.15 to 0.3 s follows 0.2 s"),
+        ([0.1, 0.4], [0.2, 0.3], "B from 0.4 to 0.3 s"),
+        ([-0.1, 0.2], [0.2, 0.3], "A from -0.1"),
+    ],
+)
+def test_starts_and_ends_that_do_not_fit_are_refused(starts, ends, message):
+    with pytest.raises(ValueError, match=message):
+        alignment_text(["A", "B"], starts, ends)

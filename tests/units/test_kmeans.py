@@ -7,6 +7,7 @@ from sklearn.cluster import KMeans as ReferenceKMeans
 
 from hf_rspin.audio import AudioError, num_frames
 from hf_rspin.data import SkippedFiles
+from hf_rspin.units.extractors import kmeans_units
 from hf_rspin.units.fitting import fit_kmeans
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.mfcc import mfcc
@@ -73,6 +74,52 @@ def test_stopped_and_continued_is_never_stopped(tmp_path):
     np.testing.assert_array_equal(whole.cluster_centers, resumed.cluster_centers)
     assert resumed.source == "mfcc" and resumed.num_batches == 40
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_standardised_features_have_units_that_no_scale_changes(tmp_path):
+    features, _ = blobs(3000)
+    scales = 10.0 ** np.arange(-3, 5)
+    scaled = (features * scales + 100 * scales).astype("f4")
+    scaled[:, 0] = 7  # never changes
+    features[:, 0] = 0
+    first = KMeans(6)
+    first.standardize_by(features)
+    first.fit_stream(np.array_split(features, 5))
+    second = KMeans(6)
+    second.standardize_by(scaled)
+    second.fit_stream(np.array_split(scaled, 5)[:2])
+    second.save_pretrained(tmp_path)  # and goes on with what it was given
+    second = KMeans.from_pretrained(tmp_path).fit_stream(np.array_split(scaled, 5)[2:])
+    assert (first.predict(features) == second.predict(scaled)).mean() > 0.99
+    np.testing.assert_allclose(second.scale[0, 1:], scaled[:, 1:].mean(0), rtol=1e-4)
+    assert second.scale[1, 0] == 1
+    with pytest.raises(ValueError, match="has centres already"):
+        second.standardize_by(features)
+    second.scale = second.scale[:, 1:]
+    second.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"damaged \(got means and deviations of shape \(2, 7\)"):
+        KMeans.from_pretrained(tmp_path)
+
+
+def test_a_corpus_is_standardised_by_the_first_batch(tmp_path):
+    sources = []
+    for number in range(6):
+        sources.append(tmp_path / f"{number}.wav")
+        noise = np.random.default_rng(number).normal(size=16000)
+        soundfile.write(sources[-1], 0.1 * noise, 16000)
+    options = {"batch_frames": 100, "progress": False, "standardize": True}
+    kmeans = fit_kmeans(KMeans(5), mfcc, sources, tmp_path / "k", **options)
+    first = np.concatenate([mfcc(soundfile.read(path, dtype="f4")[0]) for path in sources[:3]])
+    np.testing.assert_allclose(kmeans.scale, [first.mean(0), first.std(0)], rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(KMeans.from_pretrained(tmp_path / "k").scale, kmeans.scale)
+    others = [kmeans_units(mfcc, one).provenance["centres"] for one in (kmeans, unscaled(kmeans))]
+    assert others[0] != others[1]
+
+
+def unscaled(kmeans):
+    other = KMeans(kmeans.num_clusters)
+    other.cluster_centers = kmeans.cluster_centers
+    return other
 
 
 def test_empty_clusters_are_rescued():

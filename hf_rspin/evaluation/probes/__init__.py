@@ -4,6 +4,7 @@ from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, l
 from hf_rspin.evaluation.probes.cka import CkaProbe
 from hf_rspin.evaluation.probes.cost import CostProbe
 from hf_rspin.evaluation.probes.geometry import GeometryProbe
+from hf_rspin.evaluation.probes.linear_phones import LinearPhones
 from hf_rspin.evaluation.probes.phone_recognition import PhoneRecognition
 from hf_rspin.evaluation.probes.speaker_identification import SpeakerIdentification
 from hf_rspin.evaluation.probes.units import UnitProbe
@@ -13,6 +14,7 @@ PROBES: dict[str, type[Probe]] = {
     probe.name: probe
     for probe in (
         PhoneRecognition,
+        LinearPhones,
         CkaProbe,
         SpeakerIdentification,
         UnitProbe,
@@ -27,6 +29,7 @@ __all__ = [
     "CleanFeatures",
     "CostProbe",
     "GeometryProbe",
+    "LinearPhones",
     "Metric",
     "PhoneRecognition",
     "Probe",

@@ -122,14 +122,20 @@ class CleanFeatures:
         """
         everything = self.test if self.train is None else self.train
         chosen = everything.subset(count, seed)
-        if self.train is None:
-            store = self.test_store
-        elif len(chosen) == len(everything) or "train_store" in self.__dict__:
-            store = self.train_store
-        else:  # nothing else needed all of them so far
-            return self._store(chosen, "part of train"), list(range(len(chosen)))
-        names = set(chosen.ids)
-        return store, [i for i, name in enumerate(everything.ids) if name in names]
+        if self.train is not None:
+            return self.of_train(chosen)
+        return self.test_store, _places(chosen, everything)
+
+    def of_train(self, chosen: EvaluationSet) -> tuple[FeatureStore, list[int]]:
+        """Return features of some training utterances, and the places of these among them.
+
+        Args:
+            chosen: some of `train`, in its order.
+        """
+        if len(chosen) == len(self.train) or "train_store" in self.__dict__:
+            return self.train_store, _places(chosen, self.train)
+        # nothing else needed all of them so far
+        return self._store(chosen, "part of train"), list(range(len(chosen)))
 
     def _store(self, utterances: EvaluationSet, part: str) -> FeatureStore:
         # All that decides the features: another corpus of as many utterances is another key.
@@ -144,6 +150,11 @@ class CleanFeatures:
             self.encoder_features, utterances.read, len(utterances), self.num_workers, self.bar
         )
         return write_store(self.folder / part, features, key, self.dtype)
+
+
+def _places(chosen: EvaluationSet, everything: EvaluationSet) -> list[int]:
+    names = set(chosen.ids)
+    return [i for i, name in enumerate(everything.ids) if name in names]
 
 
 @dataclass(eq=False)

@@ -18,6 +18,20 @@ def test_units_of_features_that_are_the_phones():
         fit_units(features[:1], 26)
 
 
+def test_a_large_dimension_decides_unless_dimensions_are_standardised():
+    generator = np.random.default_rng(0)
+    phones = [generator.integers(0, 4, 200) for _ in range(6)]
+    features = [np.eye(4)[p] * 5 + 0.01 * generator.normal(size=(200, 4)) for p in phones]
+    large = [np.hstack([x, generator.normal(500, 300, (200, 1))]).astype("f4") for x in features]
+    quality = {}
+    for standardize in (False, True):
+        kmeans = fit_units(large[:3], 8, standardize=standardize)
+        quality[standardize] = unit_quality(phones[3:], list(map(kmeans.predict, large[3:]))).pnmi
+    assert quality[True] > 0.9 > 0.1 > quality[False]
+    assert UnitProbe().settings() == {"num_units": 64, "max_utterances": 200, "seed": 0}
+    assert UnitProbe(standardize=True).settings()["standardize"]
+
+
 def test_labels_of_every_20_ms_at_slower_frames():
     labels = np.arange(10)
     assert labels_at(labels, 10).tolist() == labels.tolist()

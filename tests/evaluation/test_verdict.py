@@ -1,0 +1,50 @@
+import pandas as pd
+import pytest
+
+from hf_rspin.evaluation.verdict import verdict
+
+
+def table(metric, numbers):
+    """Rows of (encoder, condition, layer, value)."""
+    names = ["encoder", "condition", "layer", "value"]
+    return pd.DataFrame(numbers, columns=names).assign(metric=metric)
+
+
+def phones(clean, noisy):
+    """Layer 2 is the best on clean speech, layer 1 would be the best in noise."""
+    rows = []
+    for name, c, n in zip(("before", "after"), clean, noisy, strict=True):
+        rows += [(name, "clean", 1, c - 0.1), (name, "clean", 2, c)]
+        for condition, shift in (("gaussian", -0.02), ("rooms", 0.02)):
+            rows += [(name, condition, 1, 0.9), (name, condition, 2, n + shift)]
+    return table("phone_accuracy", rows)
+
+
+@pytest.mark.parametrize(
+    ("clean", "noisy", "beginning"),
+    [
+        ((0.50, 0.50), (0.30, 0.40), "Noise robustness rose without phone information falling:"),
+        ((0.50, 0.53), (0.30, 0.40), "Noise robustness rose without phone information falling:"),
+        ((0.50, 0.46), (0.30, 0.40),
+         "Noise robustness rose, and phone information on clean speech fell by 4.0 points:"),
+        ((0.50, 0.50), (0.30, 0.29),
+         "Noise robustness did not rise, and phone information did not fall:"),
+        ((0.50, 0.40), (0.30, 0.30),
+         "Noise robustness did not rise, and phone information on clean speech fell by 10.0"),
+    ],
+)  # fmt: skip
+def test_the_numbers_decide(clean, noisy, beginning):
+    said = verdict(phones(clean, noisy), "before", "after")
+    assert said.startswith(beginning)
+    assert f"{100 * noisy[0]:.1f} -> {100 * noisy[1]:.1f} % of phones right in noise" in said
+    assert f"{100 * clean[0]:.1f} -> {100 * clean[1]:.1f} % on clean speech" in said
+
+
+def test_without_phones_nothing_is_said_of_them():
+    rows = [("before", "rooms", 1, 0.4), ("before", "rooms", 2, 0.6), ("after", "rooms", 1, 0.9)]
+    said = verdict(table("cka", rows), "before", "after")
+    assert said.startswith("Similarity with clean speech under noise and rooms rose: CKA 0.50 ->")
+    assert "needs phone alignments" in said
+    said = verdict(table("cka", [*rows[:2], ("after", "rooms", 1, 0.5)]), "before", "after")
+    assert "did not rise" in said
+    assert "nothing can be said" in verdict(table("pnmi", rows), "before", "after")
