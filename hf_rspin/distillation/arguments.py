@@ -61,7 +61,9 @@ class DistillationArguments(NoiseArguments):
     )
     teacher_bf16: bool = option(True, "bfloat16 autocast in the teachers")
     noise_probability: float = option(0.5, "share of the inputs that get noise, where it is given")
-    speaker_probability: float = option(0.0, "share of the inputs with a second speaker")
+    speaker_probability: float = option(
+        0.0, "share of the inputs without noise that get a second speaker"
+    )
     noise_snr_low: float = option(-5.0, "least SNR of noise in dB")
     noise_snr_high: float = option(20.0, "greatest SNR of noise in dB")
     saved_dtype: str = option("float32", "of the saved weights: float32 or bfloat16")
@@ -84,6 +86,16 @@ class DistillationArguments(NoiseArguments):
         for name in ("noise_probability", "speaker_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name):g}; expected 0 to 1.")
+        if not self.noise_snr_low <= self.noise_snr_high:
+            raise ValueError(
+                f"noise_snr_low is {self.noise_snr_low:g} and noise_snr_high "
+                f"{self.noise_snr_high:g}; expected the least one first."
+            )
+        if self.babble_probability != 0:
+            raise ValueError(
+                f"babble_probability is {self.babble_probability:g}, which distillation does not "
+                "mix; expected 0: a second speaker comes with speaker_probability."
+            )
         if not 0 <= self.mask_start <= 1 or self.mask_span < 1:
             raise ValueError(
                 f"mask_start is {self.mask_start:g} and mask_span {self.mask_span}; expected a "
@@ -120,6 +132,11 @@ class DistillationArguments(NoiseArguments):
             raise ValueError(
                 "distillation_weight is 0 and no units are given: nothing would be learned; pass "
                 "--units, or leave the weight out."
+            )
+        if self.distillation_weight == self.unit_weight == 0:
+            raise ValueError(
+                "distillation_weight and unit_weight are 0: nothing would be learned; leave one "
+                "of them out."
             )
 
     def layers_of_teachers(self) -> list[list[int]]:

@@ -99,10 +99,11 @@ class DistillationBatches(Dataset):
             mask = draw_mask(len(members), frames, generator, self.mask_start, self.mask_span)
             batch["mask_time_indices"] = torch.from_numpy(mask)
         if self.noise is not None:
-            for row in range(len(audio)):
+            clean = audio.copy()
+            for row, member in enumerate(members):
                 draws = example_generator(self.seed, update, row, NOISE)
-                other = audio[(row + 1) % len(audio)].copy() if row + 1 < len(audio) else None
-                audio[row] = self.noise(audio[row], draws, other)
+                other = clean[row - 1] if members[row - 1] != member else None
+                audio[row] = self.noise(clean[row], draws, other)
         if self.do_normalize:
             audio = np.stack([normalize_waveforms(row) for row in audio])
         return batch | {"input_values": torch.from_numpy(audio)}

@@ -17,23 +17,22 @@ from hf_rspin.data.corpora import load_corpora
 from hf_rspin.distillation.arguments import DistillationArguments
 from hf_rspin.distillation.batches import DistillationBatches
 from hf_rspin.distillation.input_noise import InputNoise
+from hf_rspin.distillation.run_card import card_of_student
 from hf_rspin.distillation.students import build_student, save_student
 from hf_rspin.distillation.teacher_cache import TeacherCache, cache_teacher
 from hf_rspin.distillation.teachers import Teacher, check_layers, load_teacher
 from hf_rspin.models.folders import (
     feature_extractor_of,
-    is_bundled,
     resolve_encoder,
     wants_normalized,
 )
 from hf_rspin.models.modeling_distillation import DistillationModel
 from hf_rspin.publishing import save_companions
-from hf_rspin.publishing.model_card import NOT_RECORDED, ModelCardInfo
 from hf_rspin.training.arguments import split_name
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import corpus_key, weights_key
 from hf_rspin.training.run import leave_process_group, resume_training, save_history
-from hf_rspin.training.run_card import info_of_run, portable
+from hf_rspin.training.run_card import info_of_run
 from hf_rspin.training.sampling import ReadyBatches
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import DistillationTrainingArguments
@@ -60,7 +59,7 @@ def build_distillation(
     skipped = SkippedFiles(arguments.strict)
     corpus = read_corpora(arguments, skipped)
     labels = FrameLabels.load(arguments.units) if arguments.units else None
-    teachers = load_teachers(arguments, layers)
+    teachers = load_teachers(arguments, layers, training.device)
     # everything that can be refused is, before hours of teachers at work
     dims = [teacher.dim for teacher, own in zip(teachers, layers, strict=True) for _ in own]
     model = build_model(arguments, dims, labels)
@@ -101,11 +100,7 @@ def build_distillation(
         provenance=_provenance(arguments, caches, labels, given),
     )
     trainer.run_arguments = (arguments,)
-    trainer.card_info = ModelCardInfo(
-        method="Distillation",
-        started_from=_start(arguments),
-        training_data=_training_data(arguments, batches),
-    )
+    trainer.card_info = card_of_student(arguments, batches)
     return trainer
 
 
@@ -138,10 +133,12 @@ def read_corpora(arguments: DistillationArguments, skipped: SkippedFiles) -> dat
     )  # fmt: skip
 
 
-def load_teachers(arguments: DistillationArguments, layers: list[list[int]]) -> list[Teacher]:
-    """Load every teacher, on the GPU where there is one, and check that it has its layers."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    teachers = [load_teacher(n, arguments.teacher_bf16, device) for n in arguments.teacher]
+def load_teachers(
+    arguments: DistillationArguments, layers: list[list[int]], device: torch.device
+) -> list[Teacher]:
+    """Load every teacher, on the GPU of the run or else the CPU; check that it has its layers."""
+    place = str(device) if device.type == "cuda" else "cpu"
+    teachers = [load_teacher(n, arguments.teacher_bf16, place) for n in arguments.teacher]
     for name, teacher, own in zip(arguments.teacher, teachers, layers, strict=True):
         check_layers(name, teacher, own)
     return teachers
@@ -198,31 +195,6 @@ def only_item(items: list[dict]) -> dict:
     """Collate by taking the one ready batch, and say how much speech it is."""
     (batch,) = items
     return batch | {"batch_info": BatchInfo(batch["input_values"].numel() / SAMPLING_RATE)}
-
-
-def _start(arguments: DistillationArguments) -> str:
-    """Return in words what the student's weights were at the beginning."""
-    teacher = portable(arguments.teacher[0])
-    if arguments.student.startswith("copy:"):
-        return f"the first {arguments.student.removeprefix('copy:')} layers of {teacher}"
-    if arguments.student.endswith((".yaml", ".yml")):
-        return "random weights"
-    if is_bundled(arguments.student):
-        return "the small encoder in the package hf_rspin"
-    return f"the encoder {portable(arguments.student)}"
-
-
-def _training_data(arguments: DistillationArguments, batches: DistillationBatches) -> str:
-    """Return a table of corpora and noise."""
-    names = ", ".join(str(portable(name)) for name in arguments.corpora)
-    hours = float(batches.full_durations.sum()) / 3600
-    amount = f"{len(batches.full_durations):,} utterances, {hours:.3g} h"
-    rows = ["| corpora | hours, speakers | licence |", "| :-- | :-- | :-- |"]
-    rows.append(f"| {names}, without the splits {', '.join(arguments.exclude_splits)} | {amount}, "
-                f"speakers {NOT_RECORDED} | {NOT_RECORDED} |")  # fmt: skip
-    if arguments.noise:
-        rows.append(f"| {portable(arguments.noise)} | as noise | {NOT_RECORDED} |")
-    return "\n".join(rows)
 
 
 def _normalizes(arguments: DistillationArguments, model: DistillationModel) -> bool:

@@ -49,16 +49,24 @@ def build_student(
     for name, value in _trained_with(encoder.config, changes).items():
         setattr(config, name, value)
     model = DistillationModel(config)
+    if config.apply_spec_augment and not hasattr(model.base_model, "masked_spec_embed"):
+        raise ValueError(
+            "frames are to be masked, but mask_time_prob of the student's config is 0, which "
+            "leaves out the embedding of masked frames: give it in --student_config, as 0.05."
+        )
     _load(model.base_model, encoder.state_dict())
     model.config.untrained_heads = True
     return model
 
 
 def _trained_with(config: PreTrainedConfig, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the dropouts of the student's own config, not those of the other objectives."""
+    """Return the dropouts of the student's own config, not those of the other objectives.
+
+    A layer drop that is asked for is kept too, for the config to refuse it.
+    """
     names = ("hidden_dropout", "attention_dropout", "feat_proj_dropout", "activation_dropout")
     found = {name: getattr(config, name) for name in names if hasattr(config, name)}
-    return found | {name: value for name, value in changes.items() if name in found}
+    return found | {n: value for n, value in changes.items() if n in (*found, "layerdrop")}
 
 
 def _copy(teacher: str, count: int, changes: dict[str, Any]) -> PreTrainedModel:

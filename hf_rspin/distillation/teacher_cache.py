@@ -90,6 +90,9 @@ def cache_teacher(
             rows = corpus.select(shards[shard])
             _write_shard(folder, shard, teacher, layers, rows, skipped, pool)
             bar.update(len(shards[shard]))
+    for shard in set(range(len(shards))) - set(missing):
+        for name, reason in _read_index(folder / DONE.format(shard)).get("skipped", {}).items():
+            skipped.add(SkippedFile(name, reason))
     return TeacherCache(folder)
 
 
@@ -102,10 +105,11 @@ def _write_shard(
     skipped: SkippedFiles,
     pool: ThreadPoolExecutor,
 ) -> None:
-    names, waveforms = [], []
+    names, waveforms, unusable = [], [], {}
     for name, found in zip(rows["id"], pool.map(_read, rows), strict=True):
         if isinstance(found, SkippedFile):
             skipped.add(found)
+            unusable[found.name] = found.reason
         else:
             names.append(str(name))
             waveforms.append(found)
@@ -126,8 +130,12 @@ def _write_shard(
         with atomic(folder / f"shard_{shard:05d}.{kind}.npy") as place, open(place, "wb") as file:
             np.save(file, values)
     index = {"ids": names, "frames": [len(one) for one in features], "layers": list(layers),
-             "dim": teacher.dim}  # fmt: skip
+             "dim": teacher.dim, "skipped": unusable}  # fmt: skip
     write_text(folder / DONE.format(shard), json.dumps(index) + "\n")  # last: the shard is whole
+
+
+def _read_index(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _read(row: dict) -> np.ndarray | SkippedFile:
@@ -168,7 +176,7 @@ class TeacherCache:
         places: list[tuple[int, int, int]] = []  # shard, first frame, first sample
         total, moments = 0, 0.0
         for shard, file in enumerate(sorted(self.folder.glob("shard_*.json"))):
-            index = json.loads(file.read_text(encoding="utf-8"))
+            index = _read_index(file)
             first = np.cumsum([0, *index["frames"]])
             samples = np.cumsum([0, *(num_samples(count) for count in index["frames"])])
             starts = zip(first[:-1].tolist(), samples[:-1].tolist(), strict=True)

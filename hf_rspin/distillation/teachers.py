@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from hf_rspin.models.encoder import check_frame_rate, num_output_frames, spread_over_frames
+from hf_rspin.models.encoder import check_frame_rate, states_of_frames
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
@@ -66,12 +66,8 @@ class EncoderTeacher:
 
         def encode(values: Tensor, mask: Tensor | None) -> Tensor:
             output = self.model(values, attention_mask=mask, output_hidden_states=True)
-            config = self.model.config
-            frames = num_output_frames(values.shape[-1], config)
-            states = (*output.hidden_states[:-1], output.last_hidden_state)
-            return torch.stack(
-                [spread_over_frames(states[layer], frames, config) for layer in layers], dim=2
-            )
+            states = states_of_frames(output, self.model.config)
+            return torch.stack([states[layer] for layer in layers], dim=2)
 
         found: dict[int, Tensor] = {}
         rows = dict(enumerate(waveforms))
@@ -131,4 +127,6 @@ def check_layers(name: str, teacher: Teacher, layers: Sequence[int]) -> None:
 
 
 def _weights(model: torch.nn.Module) -> str:
-    return tensor_hash(sorted(model.state_dict().items()))
+    """Hash the weights but one: the embedding of masked frames, random where a folder lacks it."""
+    state = sorted(model.state_dict().items())
+    return tensor_hash((n, value) for n, value in state if not n.endswith("masked_spec_embed"))

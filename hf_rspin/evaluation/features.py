@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
-from hf_rspin.models.encoder import check_frame_rate, spread_over_frames
+from hf_rspin.models.encoder import check_frame_rate, states_of_frames
 from hf_rspin.models.folders import wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
@@ -100,9 +100,7 @@ class PretrainedEncoderFeatures:
     def _states(self, values: Tensor) -> Tensor:
         """(1, samples) -> (layers, frames, dim), float32, on the CPU."""
         output = self.model(values, output_hidden_states=True)
-        last, config = output.last_hidden_state, self.model.config
-        inner = [spread_over_frames(s, last.shape[1], config) for s in output.hidden_states[:-1]]
-        states = [*inner, last]
+        states = states_of_frames(output, self.model.config)
         return torch.stack([state[0].float() for state in states]).cpu()
 
     def fingerprint(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
+from transformers.utils import ModelOutput
 
 from hf_rspin.models.attention import choose_attention
 
@@ -252,6 +253,18 @@ def spread_over_frames(states: Tensor, frames: int, config: PreTrainedConfig) ->
         return states
     states = states.repeat_interleave(_squeeze(config), dim=1)
     return nn.functional.pad(states, (0, 0, 0, frames - states.shape[1]))
+
+
+def states_of_frames(output: ModelOutput, config: PreTrainedConfig) -> list[Tensor]:
+    """Return all hidden states (batch, frames, hidden) at the rate of the output, itself the last.
+
+    Args:
+        output: of a plain encoder, with `hidden_states`.
+        config: of the encoder.
+    """
+    frames = output.last_hidden_state.shape[1]
+    inner = [spread_over_frames(state, frames, config) for state in output.hidden_states[:-1]]
+    return [*inner, output.last_hidden_state]
 
 
 def check_frame_rate(config: PreTrainedConfig) -> None:

@@ -13,7 +13,7 @@ from hf_rspin.losses.distillation import distillation_loss
 from hf_rspin.losses.masked_prediction import IGNORED, masked_prediction_loss
 from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.models.configuration import DistillationFields
-from hf_rspin.models.encoder import frame_mask, num_output_frames, spread_over_frames
+from hf_rspin.models.encoder import frame_mask, num_output_frames, states_of_frames
 from hf_rspin.models.heads import DistillationHead, UnitHead
 from hf_rspin.models.view_encoding import check_waveforms
 
@@ -114,18 +114,18 @@ class DistillationModel(EncoderWithHeads):
             input_values, attention_mask, output_hidden_states=True, return_dict=True, **options
         )
         valid = frame_mask(input_values, attention_mask, self.config)
-        states = (*output.hidden_states[:-1], output.last_hidden_state)
+        states = states_of_frames(output, self.config)
         result = DistillationOutput(
             last_hidden_state=output.last_hidden_state,
             hidden_states=output.hidden_states if output_hidden_states else None,
         )
         parts = []
         if targets is not None and self.distillation_head is not None:
-            result.l1, result.cosine = self._regress(states, targets, valid, frames)
+            result.l1, result.cosine = self._regress(states, targets, valid)
             total = result.l1 + self.config.cosine_weight * result.cosine
             parts.append(self.config.distillation_weight * total)
         if labels is not None and self.unit_head is not None:
-            state = spread_over_frames(states[self.config.unit_layer], frames, self.config)
+            state = states[self.config.unit_layer]
             loss, accuracy = self._tell_units(state, labels, valid, mask_time_indices)
             result.unit_loss, result.unit_accuracy = loss, accuracy
             parts.append(self.config.unit_weight * loss)
@@ -133,12 +133,10 @@ class DistillationModel(EncoderWithHeads):
         return result
 
     def _regress(
-        self, states: tuple[Tensor, ...], targets: list[Tensor], valid: Tensor | None, frames: int
+        self, states: list[Tensor], targets: list[Tensor], valid: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return L1 and cosine part, means over the layers of all teachers."""
-        read = [spread_over_frames(states[layer], frames, self.config)
-                for layer in self.config.student_layers]  # fmt: skip
-        predictions = self.distillation_head(read)
+        predictions = self.distillation_head([states[n] for n in self.config.student_layers])
         l1, cosine, first = 0.0, 0.0, 0
         for target in targets:
             count = target.shape[1]

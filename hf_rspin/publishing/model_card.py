@@ -22,6 +22,7 @@ PAPERS = {
     "R-Spin": "[arXiv 2311.09117](https://arxiv.org/abs/2311.09117)",
     "Distillation": "the loss of DistilHuBERT, [arXiv 2110.01900]"
     "(https://arxiv.org/abs/2110.01900)",
+    "Unit distillation": "as DiceHuBERT, [arXiv 2507.02911](https://arxiv.org/abs/2507.02911)",
 }
 GOALS = {
     "Spin": "two views of an utterance, one in another voice, get the same discrete codes",
@@ -32,6 +33,7 @@ GOALS = {
     "SCORE": "an utterance at another speed and pitch keeps the sequence of features that a frozen "
     "copy of the encoder gives, aligned by soft-DTW",
     "Distillation": "a student predicts what frozen teachers make of the same speech",
+    "Unit distillation": "a student tells the k-means units of a frozen teacher",
 }
 BUNDLED_CODE = ("Spin", "R-Spin", "LASER", "SCORE")  # their folders bring the code of their heads
 
@@ -56,7 +58,8 @@ class ModelCardInfo:
         software: names and versions.
         normalized: whether waveforms are normalised; by default as the feature extractor does.
         adapter: "lora" or "read", where only an adapter is saved.
-        method: Spin, R-Spin, LASER, SCORE or Distillation, of an encoder saved without its heads.
+        method: Spin, R-Spin, LASER, SCORE, Distillation or Unit distillation, of an encoder that
+            is saved without its heads.
         results: measured values; their `dataset_split` is "train" for those of the training log.
         limits: where the model was not tested, and what not to use it for.
         tags: beside those of encoder and method.

@@ -5,6 +5,7 @@ import torch
 from transformers import HubertModel, SEWDConfig, SEWDModel, WavLMModel
 
 from hf_rspin.distillation.students import build_student
+from hf_rspin.distillation.teachers import load_teacher
 from hf_rspin.models.folders import encoder_folder
 from hf_rspin.models.loading import load_encoder
 
@@ -126,6 +127,14 @@ def test_frames_are_masked_where_it_was_asked_for(hubert):
         assert student.base_model.masked_spec_embed.requires_grad == masks
 
 
+def test_a_student_that_cannot_hide_frames_is_refused(hubert):
+    """Before its teachers work for hours."""
+    changes = {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    with pytest.raises(ValueError, match="frames are to be masked, but mask_time_prob of the"):
+        build("copy:1", hubert, changes=changes, apply_spec_augment=True)
+    assert build("copy:1", hubert, changes=changes).config.mask_time_prob == 0
+
+
 def test_a_student_learns_dropouts_of_its_own_config(tmp_path, hubert):
     """The defaults of the other objectives are not put in their place."""
     save_encoder(tmp_path, hidden_dropout=0.03, attention_dropout=0.02)
@@ -183,6 +192,13 @@ def test_sew_d_is_a_teacher_and_a_student(tmp_path):
              "conv_stride": (5, 2, 2, 2, 2, 2, 2)}  # fmt: skip
     teacher = SEWDModel(SEWDConfig(**sizes))
     teacher.save_pretrained(tmp_path)
+    wave = torch.randn(1, 720 + 320 * 10)
+    with torch.no_grad():
+        output = teacher.eval()(wave, output_hidden_states=True)
+    (found,) = load_teacher(tmp_path, bf16=False).features([wave[0].numpy()], [1, 3])
+    torch.testing.assert_close(found[:, 1], output.last_hidden_state[0], rtol=1e-4, atol=1e-5)
+    wanted = output.hidden_states[1][0].repeat_interleave(2, dim=0)
+    torch.testing.assert_close(found[:, 0], wanted, rtol=1e-4, atol=1e-5)
     student = build("copy:1", tmp_path).base_model
     own, source = student.state_dict(), teacher.state_dict()
     assert all(torch.equal(own[name], source[name]) for name in own)

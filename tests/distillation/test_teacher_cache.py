@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import save_file
 
 from hf_rspin.audio import AudioError, normalize_waveforms, num_frames, num_samples, read_audio
 from hf_rspin.data import SkippedFiles, load_corpus
@@ -108,6 +109,16 @@ def test_a_teacher_hears_what_its_folder_asks_for(wavlm):
     torch.testing.assert_close(louder[0], given[0], rtol=1e-3, atol=1e-4)
 
 
+def test_a_folder_without_the_embedding_of_masked_frames_is_one_teacher(tmp_path):
+    """Each loading draws it anew; it decides no feature."""
+    model = save_encoder(tmp_path)
+    weights = {n: v for n, v in model.state_dict().items() if n != "masked_spec_embed"}
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    teachers = [load_teacher(tmp_path, bf16=False) for _ in range(2)]
+    assert not torch.equal(*(one.model.masked_spec_embed for one in teachers))
+    assert teachers[0].provenance == teachers[1].provenance
+
+
 def test_layers_that_a_teacher_lacks_are_refused(teacher):
     for layers in ([4], [-1, 2]):
         with pytest.raises(ValueError, match=r"of it are \[.*\]; expected some of 0 to 3"):
@@ -178,6 +189,9 @@ def test_files_that_cannot_be_used_are_skipped_and_named(tmp_path, teacher, spee
     found = cache_teacher(tmp_path / "cache", teacher, [1], corpus, 1.0, skipped=skipped)
     assert {"3.flac", "silent.wav"} == {name.split("/")[-1] for name in skipped.reasons}
     assert found.ids == [str(n) for n in (0, 1, 2, 4, 5, 6, 7)]  # "short" is below a second
+    again = SkippedFiles()  # a run that finds the features there says the same
+    cache_teacher(tmp_path / "cache", teacher, [1], corpus, 1.0, skipped=again)
+    assert again.reasons == skipped.reasons
     with pytest.raises(AudioError, match=r"(3\.flac|silent\.wav)"):
         cache_teacher(tmp_path / "strict", teacher, [1], corpus, skipped=SkippedFiles(True))
 

@@ -148,6 +148,8 @@ def test_units_at_masked_frames_alone(tmp_path, main, hubert, speech):
         distillation_weight=0, target_layers=[], mask_start=0.08, unmasked_weight=0.1,
         noise=noise, speaker_probability=0.2, max_steps=2, saved_dtype="bfloat16",
     ))  # fmt: skip
+    card = ModelCard.load(tmp_path / "run" / "README.md").text
+    assert "with Unit distillation (as DiceHuBERT" in card and "DistilHuBERT" not in card
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     assert {"loss", "unit_loss", "unit_accuracy"} <= set(history[0]) and "l1" not in history[0]
     model = AutoModel.from_pretrained(tmp_path / "run")
@@ -203,9 +205,13 @@ def test_two_teachers_and_a_student_of_its_own_shape(tmp_path, main, wavlm, whis
         ({"max_steps": -1}, "--max_steps is -1; expected the number of updates"),
         ({"mask_start": 1.5}, "mask_start is 1.5"),
         ({"noise_probability": 2}, "noise_probability is 2; expected 0 to 1"),
+        ({"noise_snr_low": 5, "noise_snr_high": 0}, "noise_snr_low is 5 and noise_snr_high 0"),
+        ({"babble_probability": 0.3}, "babble_probability is 0.3, which distillation does not mix"),
+        ({"distillation_weight": 0, "unit_weight": 0, "units": "u"}, "and unit_weight are 0"),
         ({"crop_seconds": 0.5}, "crop_seconds is 0.5"),
         ({"saved_dtype": "float16"}, "saved_dtype is 'float16'; expected float32 or bfloat16"),
         ({"student_config": "{"}, "--student_config is no JSON"),
+        ({"student_config": '{"layerdrop": 0.1}'}, "layerdrop is 0.1; expected 0"),
         ({"student_config": "[1]"}, "--student_config is .*; expected a mapping"),
         ({"units": "nowhere"}, "nowhere holds no frame_labels.json"),
         ({"student": "copy:9"}, "student is copy:9; expected 1 to 3"),

@@ -165,6 +165,21 @@ def test_an_empty_last_frame_of_sew_d_does_not_count():
     assert torch.equal(model(waveforms(samples), targets=given, labels=labels).loss, found)
 
 
+def test_the_output_of_sew_d_is_read_as_it_is():
+    """It has the rate of the convolutions already, unlike what the layers below it give."""
+    fields = {"target_dims": [12], "student_layers": [-1], "num_units": 5}
+    model = build(SEWDConfig(**SIZES, **SEWD), **fields).eval()
+    (given,) = targets([(1, 12)])
+    found = model(waveforms(), targets=[given], labels=units())
+    (predicted,) = model.distillation_head([found.last_hidden_state])
+    torch.testing.assert_close(found.l1, (predicted - given[:, 0]).abs().mean())
+    wanted = masked_prediction_loss(
+        model.unit_head(found.last_hidden_state).flatten(0, 1), model.unit_head.embeddings,
+        units().flatten(),
+    )  # fmt: skip
+    torch.testing.assert_close(found.unit_loss, wanted.loss)
+
+
 @pytest.mark.parametrize("family", ["hubert", "wavlm", "sew-d"])
 def test_a_saved_student_is_a_plain_encoder(family, tmp_path):
     config = config_of(family, layerdrop=0.0)
