@@ -9,8 +9,8 @@ from typing import Any
 import datasets
 
 from hf_rspin.data.folders import ALIGNMENTS
+from hf_rspin.data.phone_times import alignment_text
 from hf_rspin.data.tables import PATH_COLUMNS, damage_named, set_column
-from hf_rspin.resources.alignment import alignment_text
 
 _FIELDS = ("phones", "phone_starts", "phone_ends")
 

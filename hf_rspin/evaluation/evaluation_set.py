@@ -20,9 +20,9 @@ from hf_rspin.audio import (
     read_audio,
 )
 from hf_rspin.data.fingerprint import audio_key
+from hf_rspin.data.phone_times import SILENCE, frame_phones, parse_alignment
 from hf_rspin.data.tables import as_text
 from hf_rspin.evaluation.phone_labels import parse_phones, without_stress
-from hf_rspin.resources.alignment import SILENCE, frame_phones, parse_alignment
 
 
 class AudioRows(Sequence):

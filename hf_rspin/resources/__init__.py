@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_rspin.models.folders import encoder_folder
-from hf_rspin.resources.alignment import (
+from hf_rspin.data.phone_times import (
     SILENCE,
     Segment,
     alignment_text,
     frame_phones,
     parse_alignment,
 )
+from hf_rspin.models.folders import encoder_folder
 from hf_rspin.resources.noises import SEEN_NOISES, UNSEEN_NOISES, sample_noises
 
 if TYPE_CHECKING:

@@ -184,3 +184,6 @@ class DistillationOptions(SpeechOptions):
     weight_decay: float = option(1e-6, "Weight decay of AdamW.")
     max_grad_norm: float = option(5.0, "Gradient clipping.")
     batch_seconds: float = option(72.0, "audio per update")
+    ddp_timeout: int = option(
+        1_000_000, "Seconds that processes wait while one computes the features of teachers."
+    )
