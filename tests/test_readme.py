@@ -46,7 +46,8 @@ BUDGETS = {
     "train_spin.py": TRAINS,
     "train_rspin.py": TRAINS,
     "train_laser.py": [*TRAINS[:-2], "--gradient_accumulation_steps", "2", *TRAINS[-2:]],
-    "make_pseudo_labels.py": ["--vocab_size", "140", "--device", "cpu"],
+    "make_pseudo_labels.py": ["--vocab_size", "140", "--num_clusters", "40", "--layer", "2",
+                              "--device", "cpu"],
     "finetune_ctc.py": TRAINS[:4],
     "train.py": TRAINS[:4],
     "evaluate_encoders.py": ["--num_units", "4", "--num_workers", "1"],
@@ -55,6 +56,7 @@ BUDGETS = {
 ENDS_WITH = {"push_to_hub.py": "owner/name cannot be uploaded in offline mode"}
 REPLACED = {
     "facebook/hubert-base-ls960": "ENCODER",
+    'from_pretrained("bundled"': 'from_pretrained("ENCODER"',
     'output_dir="runs/rspin"': 'output_dir="runs/rspin", max_steps=2, batch_seconds=8',
 }
 

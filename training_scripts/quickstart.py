@@ -65,6 +65,7 @@ SUMMARY = """R-Spin adapted a speech encoder without labels: two noisy views of 
 in another voice, must get the same code, and both must tell the acoustic piece of each frame. All
 figures are of utterances that were not trained on. "Unseen" distortions were not part of
 training."""
+FRAMES_PER_UNIT = 10  # at least
 
 
 @dataclass
@@ -74,13 +75,16 @@ class QuickstartArguments:
     output_dir: str = option("runs/quickstart", "for model and report")
     audio: str | None = option(None, "your folder; none: the sample")
     encoder: str = option(str(encoder_folder()), "folder or Hub id")
-    layer: int = option(1, "hidden state that the units cluster")
-    num_units: int = option(100, "k-means clusters")
-    vocab_size: int = option(150, "acoustic pieces")
+    layer: int = option(5, "hidden state that the units cluster")
+    num_units: int = option(300, "k-means clusters; of little audio fewer")
+    vocab_size: int = option(400, "acoustic pieces")
     codebook_size: int = option(32, "codes of the Spin loss")
+    noise_probability: float = option(0.5, "how often a view gets noise")
+    spin_loss_weight: float = option(0.2, "weight of the Spin loss beside the acoustic pieces'")
     steps: int = option(120, "updates")
     batch_seconds: float = option(24.0, "seconds of each view per update")
-    learning_rate: float = option(5e-4, "peak learning rate")
+    learning_rate: float = option(3e-4, "peak learning rate")
+    head_learning_rate: float = option(1e-2, "peak learning rate of the fresh heads")
     most_seconds: float = option(1800.0, "of your audio, a random part this long is used")
     seed: int = option(0, "seed of everything")
 
@@ -137,8 +141,12 @@ def make_labels(
     del layers_of(encoder)[arguments.layer + 1 :]  # one more: behind the last one may be a norm
     normalize = wants_normalized(arguments.encoder, encoder.config)
     features = layer_features(encoder, arguments.layer, has_fast_bfloat16(), normalize)
-    kmeans = KMeans(arguments.num_units, arguments.seed, f"layer {arguments.layer}")
     sources = list(train["audio"])
+    frames = int(50 * sum(train["duration"]))
+    if arguments.num_units > frames // FRAMES_PER_UNIT:
+        arguments.num_units = max(2, frames // FRAMES_PER_UNIT)
+        print(f"      {arguments.num_units} units: there are {frames} frames to learn them from")
+    kmeans = KMeans(arguments.num_units, arguments.seed, f"layer {arguments.layer}")
     for _ in range(2):
         kmeans.reset_counts()
         kmeans.num_utterances = 0
@@ -163,14 +171,16 @@ def train_rspin(
         babble_probability=0.3,
         speech_names=train["id"][:],
     )
+    views = RSpinViews(bank, noise_probability=arguments.noise_probability)
     dataset = TwoViewDataset(
-        train, RSpinViews(bank), labels, arguments.seed, min_seconds=1.0, max_seconds=6.0
+        train, views, labels, arguments.seed, min_seconds=1.0, max_seconds=6.0
     )
     # Dropout pays off over thousands of updates, not over two hundred.
     no_dropout = dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout"), 0.0)
     model = ModelArguments(
         encoder=arguments.encoder,
         codebook_size=arguments.codebook_size,
+        spin_loss_weight=arguments.spin_loss_weight,
         encoder_config=no_dropout,
     ).build(labels.num_labels)
     training = TwoViewTrainingArguments(
@@ -179,7 +189,8 @@ def train_rspin(
         max_steps=arguments.steps,
         use_cpu=not torch.cuda.is_available(),
         disable_tqdm=False,  # at this verbosity transformers leaves the bar out
-        warmup_steps=0.1,
+        warmup_steps=0.2,
+        head_learning_rate=arguments.head_learning_rate,
         learning_rate=arguments.learning_rate,
         batch_seconds=arguments.batch_seconds,
         logging_steps=max(1, arguments.steps // 20),

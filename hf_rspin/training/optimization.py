@@ -49,6 +49,11 @@ class TwoViewOptions(SpeechOptions):
         256.0, "Most seconds of one view in one batch, per device and micro-batch."
     )
     min_learning_rate: float = option(1e-6, "Learning rate of the first and of the last update.")
+    head_learning_rate: float | None = option(
+        None,
+        "Peak of the heads, without warm-up: fresh heads that learn before the encoder moves cost "
+        "it less of what it knows; left out: that of everything.",
+    )
     use_adam: bool = option(
         True,
         "Plain Adam, its weight decay added to the gradient of every parameter, as the authors; "
@@ -85,6 +90,13 @@ class TwoViewOptions(SpeechOptions):
             raise ValueError(
                 f"min_learning_rate is {self.min_learning_rate:g}; expected 0 to learning_rate "
                 f"({self.learning_rate:g})."
+            )
+        if self.head_learning_rate is not None and not (
+            self.head_learning_rate >= max(self.min_learning_rate, 1e-12) and self.use_adam
+        ):
+            raise ValueError(
+                f"head_learning_rate is {self.head_learning_rate:g}; expected min_learning_rate "
+                f"({self.min_learning_rate:g}) or more, with use_adam."
             )
         for name in ("collapse_of_peak", "collapse_of_codebook"):
             if not 0 <= getattr(self, name) < 1:

@@ -25,7 +25,8 @@ PROVENANCE = "provenance.json"
 FORMER_FILE = "made_from.json"  # its name in version 0.1.0
 # of `TrainingArguments` and ours: what decides the weights after the next update
 DECISIVE = (
-    "learning_rate", "min_learning_rate", "warmup_steps", "weight_decay", "adam_beta1",
+    "learning_rate", "head_learning_rate", "min_learning_rate", "warmup_steps", "weight_decay",
+    "adam_beta1",
     "adam_beta2", "adam_epsilon", "max_grad_norm", "gradient_accumulation_steps", "optim",
     "optim_args", "use_adam", "lr_scheduler_type", "lr_scheduler_kwargs", "seed", "data_seed",
     "bf16", "fp16", "batch_seconds", "num_trainable_layers", "frozen_dropout", "pairs_per_batch",
@@ -33,7 +34,8 @@ DECISIVE = (
 )  # fmt: skip
 # places whose content has a fingerprint, and what changes nothing in training
 EXEMPT = (
-    "encoder", "encoder_config", "method", "corpus", "corpus_split", "corpora", "noise",
+    "teacher_cache", "saved_dtype", "encoder", "encoder_config", "method", "corpus",
+    "corpus_split", "corpora", "noise",
     "noise_split", "pseudo_labels", "teacher", "initial_model", "strict", "test_split",
 )  # fmt: skip
 NO_CONFIG = (

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import TrainingArguments
+
+from hf_rspin.adapters import adapted_model
+
+HEADS = "heads"  # marks their group of parameters
 
 
 def learning_rate(step: int, peak: float, minimum: float, warmup: int, total: int) -> float:
@@ -24,13 +29,16 @@ def learning_rate(step: int, peak: float, minimum: float, warmup: int, total: in
 def linear_warmup_and_decay(
     optimizer: torch.optim.Optimizer, minimum: float, warmup: int, total: int
 ) -> LambdaLR:
-    """Return a scheduler that follows `learning_rate` with the optimiser's rate as the peak."""
-    peak = optimizer.param_groups[0]["lr"]
+    """Return a scheduler that follows `learning_rate` with the optimiser's rate as the peak.
 
-    def factor(step: int) -> float:
-        return learning_rate(step, peak, minimum, warmup, total) / peak
+    Heads with a rate of their own (`HEADS`) need no warm-up: the encoder waits for them in its own.
+    """
 
-    return LambdaLR(optimizer, factor)
+    def factor_of(group: dict[str, Any]) -> Callable[[int], float]:
+        peak, rise = group["lr"], 0 if group.get(HEADS) else warmup
+        return lambda step: learning_rate(step, peak, minimum, rise, total) / peak
+
+    return LambdaLR(optimizer, [factor_of(group) for group in optimizer.param_groups])
 
 
 def follow_own_schedule(scheduler: LRScheduler) -> None:
@@ -57,10 +65,26 @@ def adam_of_everything(
     """
     fused = args.device.type in ("cpu", "cuda")
     return torch.optim.Adam, {
-        "params": (p for p in model.parameters() if p.requires_grad),  # as it is at the first step
+        "params": _groups(model, args),
         "lr": args.learning_rate,
         "betas": (args.adam_beta1, args.adam_beta2),
         "eps": args.adam_epsilon,
         "weight_decay": args.weight_decay,
         "fused": fused,
     }
+
+
+def _groups(model: torch.nn.Module, args: TrainingArguments) -> Iterator[Any]:
+    """Yield what trains, as it is at the first step; heads apart where they have their own rate."""
+    if args.head_learning_rate is None:
+        yield from (p for p in model.parameters() if p.requires_grad)
+        return
+    inner = adapted_model(model)
+    heads = {id(p) for n, p in inner.named_parameters() if n.startswith(tuple(inner.head_names))}
+    groups: dict[bool, list] = {False: [], True: []}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups[id(parameter) in heads].append(parameter)
+    rates = {False: args.learning_rate, True: args.head_learning_rate}
+    yield from ({"params": group, "lr": rates[is_head], HEADS: is_head}
+                for is_head, group in groups.items() if group)  # fmt: skip

@@ -42,7 +42,7 @@ def test_its_features_tell_phones_better_than_mfcc():
     @torch.inference_mode()
     def encode(waveform):
         states = model(torch.from_numpy(waveform)[None], output_hidden_states=True)
-        return states.hidden_states[4][0].numpy()
+        return states.hidden_states[5][0].numpy()
 
     accuracy = {}
     for name, extract in (("encoder", encode), ("mfcc", mfcc)):
@@ -56,4 +56,4 @@ def test_its_features_tell_phones_better_than_mfcc():
         probe = RidgeClassifier(alpha=10.0)
         probe.fit((parts["train"][0] - mean) / scale, parts["train"][1])
         accuracy[name] = probe.score((parts["test"][0] - mean) / scale, parts["test"][1])
-    assert accuracy["encoder"] > accuracy["mfcc"]
+    assert accuracy["encoder"] > accuracy["mfcc"] + 0.1
