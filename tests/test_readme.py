@@ -56,7 +56,6 @@ BUDGETS = {
 ENDS_WITH = {"push_to_hub.py": "owner/name cannot be uploaded in offline mode"}
 REPLACED = {
     "facebook/hubert-base-ls960": "ENCODER",
-    'from_pretrained("bundled"': 'from_pretrained("ENCODER"',
     'output_dir="runs/rspin"': 'output_dir="runs/rspin", max_steps=2, batch_seconds=8',
 }
 
