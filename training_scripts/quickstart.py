@@ -83,7 +83,7 @@ class QuickstartArguments:
     spin_loss_weight: float = option(0.2, "weight of the Spin loss beside the acoustic pieces'")
     steps: int = option(120, "updates")
     batch_seconds: float = option(24.0, "seconds of each view per update")
-    learning_rate: float = option(3e-4, "peak learning rate")
+    learning_rate: float = option(2.5e-4, "peak learning rate")
     head_learning_rate: float = option(1e-2, "peak learning rate of the fresh heads")
     most_seconds: float = option(1800.0, "of your audio, a random part this long is used")
     seed: int = option(0, "seed of everything")

@@ -24,6 +24,7 @@ def phones(clean, noisy):
     ("clean", "noisy", "beginning"),
     [
         ((0.50, 0.50), (0.30, 0.40), "Noise robustness rose without phone information falling:"),
+        ((0.50, 0.491), (0.30, 0.40), "Noise robustness rose without phone information falling:"),
         ((0.50, 0.53), (0.30, 0.40), "Noise robustness rose without phone information falling:"),
         ((0.50, 0.46), (0.30, 0.40),
          "Noise robustness rose, and phone information on clean speech fell by 4.0 points:"),
