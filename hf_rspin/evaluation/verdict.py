@@ -6,7 +6,7 @@ import pandas as pd
 
 from hf_rspin.evaluation.conditions import CLEAN
 
-ACCURACY, SIMILARITY = "phone_accuracy", "cka"
+ACCURACY, SIMILARITY = "phone_accuracy", "cka_debiased"
 LEAST_CHANGE = 0.01  # a point of accuracy: a smaller change is no change on minutes of speech
 
 

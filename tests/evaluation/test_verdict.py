@@ -43,9 +43,9 @@ def test_the_numbers_decide(clean, noisy, beginning):
 
 def test_without_phones_nothing_is_said_of_them():
     rows = [("before", "rooms", 1, 0.4), ("before", "rooms", 2, 0.6), ("after", "rooms", 1, 0.9)]
-    said = verdict(table("cka", rows), "before", "after")
+    said = verdict(table("cka_debiased", rows), "before", "after")
     assert said.startswith("Similarity with clean speech under noise and rooms rose: CKA 0.50 ->")
     assert "needs phone alignments" in said
-    said = verdict(table("cka", [*rows[:2], ("after", "rooms", 1, 0.5)]), "before", "after")
+    said = verdict(table("cka_debiased", [*rows[:2], ("after", "rooms", 1, 0.5)]), "before", "after")
     assert "did not rise" in said
     assert "nothing can be said" in verdict(table("pnmi", rows), "before", "after")
