@@ -55,7 +55,6 @@ def build_distillation(
     if training.max_steps < 1:
         raise ValueError(f"--max_steps is {training.max_steps}; expected the number of updates.")
     layers = arguments.layers_of_teachers()
-    arguments.teacher = [resolve_encoder(name) for name in arguments.teacher]
     skipped = SkippedFiles(arguments.strict)
     corpus = read_corpora(arguments, skipped)
     labels = FrameLabels.load(arguments.units) if arguments.units else None
@@ -200,7 +199,7 @@ def only_item(items: list[dict]) -> dict:
 def _normalizes(arguments: DistillationArguments, model: DistillationModel) -> bool:
     """Say whether the student reads normalised waveforms: as what it is copied from."""
     if arguments.student.startswith("copy:"):
-        return wants_normalized(arguments.teacher[0], model.config)
+        return wants_normalized(resolve_encoder(arguments.teacher[0]), model.config)
     if arguments.student.endswith((".yaml", ".yml")):
         return feature_extractor_of(model).do_normalize
     return wants_normalized(resolve_encoder(arguments.student), model.config)

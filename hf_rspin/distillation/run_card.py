@@ -23,14 +23,18 @@ def card_of_student(
 
 def _start(arguments: DistillationArguments) -> str:
     """Return in words what the student's weights were at the beginning."""
-    teacher = portable(arguments.teacher[0])
+    teacher = _named(arguments.teacher[0])
     if arguments.student.startswith("copy:"):
         return f"the first {arguments.student.removeprefix('copy:')} layers of {teacher}"
     if arguments.student.endswith((".yaml", ".yml")):
         return "random weights"
-    if is_bundled(arguments.student):
+    return _named(arguments.student)
+
+
+def _named(encoder: str) -> str:
+    if is_bundled(encoder):
         return "the small encoder in the package hf_rspin"
-    return f"the encoder {portable(arguments.student)}"
+    return f"the encoder {portable(encoder)}"
 
 
 def _training_data(arguments: DistillationArguments, batches: DistillationBatches) -> str:

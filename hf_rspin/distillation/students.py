@@ -149,9 +149,11 @@ def _load(encoder: PreTrainedModel, weights: dict[str, torch.Tensor], anew: set 
         and (name not in weights or weights[name].shape != value.shape)
     ]  # fmt: skip
     if misfits:
+        name = misfits[0]
+        there = tuple(weights[name].shape) if name in weights else "missing"
         raise ValueError(
-            f"the student does not fit what it is copied from: {misfits[0]} is missing or of "
-            "another size there; leave sizes out of the config."
+            f"the student does not fit what it is copied from: {name} is {tuple(own[name].shape)} "
+            f"in the student and {there} there; leave sizes out of --student_config."
         )
     encoder.load_state_dict({n: v for n, v in weights.items() if n in own}, strict=False)
 

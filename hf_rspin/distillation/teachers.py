@@ -106,9 +106,12 @@ def load_teacher(name: str | Path, bf16: bool = True, device: str = "cpu") -> Te
     """
     folder = resolve_encoder(name)
     content, _ = PreTrainedConfig.get_config_dict(folder)
-    if is_whisper(content):
-        return WhisperTeacher(WhisperFrames.from_pretrained(folder, bf16, device))
-    model = load_encoder(folder).to(device)
+    try:
+        if is_whisper(content):
+            return WhisperTeacher(WhisperFrames.from_pretrained(folder, bf16, device))
+        model = load_encoder(folder).to(device)
+    except ValueError as error:
+        raise ValueError(f"teacher {name}: {error}") from error
     return EncoderTeacher(model, wants_normalized(folder, model.config), bf16)
 
 

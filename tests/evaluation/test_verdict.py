@@ -46,6 +46,7 @@ def test_without_phones_nothing_is_said_of_them():
     said = verdict(table("cka_debiased", rows), "before", "after")
     assert said.startswith("Similarity with clean speech under noise and rooms rose: CKA 0.50 ->")
     assert "needs phone alignments" in said
-    said = verdict(table("cka_debiased", [*rows[:2], ("after", "rooms", 1, 0.5)]), "before", "after")
+    same = [*rows[:2], ("after", "rooms", 1, 0.5)]
+    said = verdict(table("cka_debiased", same), "before", "after")
     assert "did not rise" in said
     assert "nothing can be said" in verdict(table("pnmi", rows), "before", "after")
