@@ -106,6 +106,7 @@ def parse_arguments(*argument_classes: type, arguments: list[str] | None = None)
         name, equals, value = option.removeprefix("--").partition("=")
         if option.startswith("--") and name in FORMER_OPTIONS:
             given[index] = f"--{FORMER_OPTIONS[name]}{equals}{value}"
+    given = _joined(given)
     with exit_on_user_error():  # `__post_init__` of the classes checks values
         *parsed, unknown = _parser(argument_classes).parse_args_into_dataclasses(
             args=options + given, return_remaining_strings=True
@@ -114,6 +115,24 @@ def parse_arguments(*argument_classes: type, arguments: list[str] | None = None)
         names = [f.name for one in argument_classes for f in fields(one) if f.init]
         sys.exit(_explain_unknown(unknown, names, files))
     return tuple(parsed)
+
+
+REPEATED = ("--teacher", "--target_layers")  # each time for one more teacher
+
+
+def _joined(given: list[str]) -> list[str]:
+    """Join the values of options that may be given several times on the command line."""
+    values: dict[str, list[str]] = {}
+    rest, current = [], None
+    for part in given:
+        name, equals, value = part.partition("=")
+        if part.startswith("--"):
+            current = name if name in REPEATED else None
+            if current:
+                values.setdefault(name, []).extend([value] if equals else [])
+                continue
+        (values[current] if current else rest).append(part)
+    return rest + [one for name, found in values.items() for one in (name, *found)]
 
 
 def show_help(*argument_classes: type, everything: bool = False) -> NoReturn:

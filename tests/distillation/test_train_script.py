@@ -232,3 +232,17 @@ def test_ids_that_repeat_are_refused(tmp_path, main, hubert, speech):
     (folder / "metadata.csv").write_text("file_name,id\n0.flac,a\n1.flac,a\n")
     with pytest.raises(SystemExit, match="1 ids come more than once, such as 'a'"):
         main("train", *options(hubert, folder, tmp_path / "run"))
+
+
+def test_an_option_given_twice_is_one_more_teacher():
+    from hf_rspin.distillation.arguments import DistillationArguments
+    from hf_rspin.training.cli import parse_arguments
+
+    for line in (
+        "--teacher a --teacher b --target_layers 4,8 --target_layers 2,3 --student copy:2",
+        "--teacher a b --target_layers 4,8 2,3 --student copy:2",
+        "--teacher=a --student copy:2 --teacher=b --target_layers=4,8 --target_layers=2,3",
+    ):
+        (found,) = parse_arguments(DistillationArguments, arguments=line.split())
+        assert found.teacher == ["a", "b"] and found.layers_of_teachers() == [[4, 8], [2, 3]]
+        assert found.student == "copy:2"
