@@ -21,15 +21,13 @@ from tqdm.auto import tqdm
 from hf_rspin.audio import (
     FRAME_SHIFT,
     AudioError,
-    audio_name,
-    check_audible,
     num_frames,
     num_samples,
-    read_audio,
 )
-from hf_rspin.data.skipped import SkippedFile, SkippedFiles, utterance_name
+from hf_rspin.data.skipped import SkippedFile, SkippedFiles
 from hf_rspin.distillation.teachers import Teacher
 from hf_rspin.training.provenance import check_provenance, corpus_key
+from hf_rspin.units.extract import read_utterance
 from hf_rspin.utils import atomic, write_text
 
 logger = logging.getLogger(__name__)
@@ -106,7 +104,7 @@ def _write_shard(
     pool: ThreadPoolExecutor,
 ) -> None:
     names, waveforms, unusable = [], [], {}
-    for name, found in zip(rows["id"], pool.map(_read, rows), strict=True):
+    for name, found in zip(rows["id"], pool.map(read_utterance, rows), strict=True):
         if isinstance(found, SkippedFile):
             skipped.add(found)
             unusable[found.name] = found.reason
@@ -136,20 +134,6 @@ def _write_shard(
 
 def _read_index(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _read(row: dict) -> np.ndarray | SkippedFile:
-    """Read one utterance (samples,), trimmed to whole frames, or say why it cannot be used."""
-    name = utterance_name(row["audio"], row["id"])
-    try:
-        waveform = read_audio(row["audio"])
-        check_audible(waveform, name)
-    except AudioError as error:
-        return SkippedFile(name, str(error).replace(audio_name(row["audio"]), name))
-    frames = num_frames(len(waveform))
-    if frames == 0:
-        return SkippedFile(name, f"{name} is shorter than one frame (25 ms); remove it.")
-    return waveform[: num_samples(frames)]
 
 
 class TeacherCache:

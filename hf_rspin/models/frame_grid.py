@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig
 
 
 @dataclass(frozen=True)
@@ -27,21 +26,6 @@ class FrameGrid:
 
 ENCODER_FRAMES = FrameGrid()  # frame i covers samples 320 i to 320 i + 399
 WHISPER_FRAMES = FrameGrid(offset=0.0)  # frame j is centred at sample 320 j
-
-
-def grid_of(config: PreTrainedConfig) -> FrameGrid:
-    """Return the frames that the convolutions of an encoder make.
-
-    Args:
-        config: with `conv_kernel` and `conv_stride`, as HuBERT's; or Whisper's.
-    """
-    if config.model_type == "whisper":
-        return WHISPER_FRAMES
-    shift, window = 1, 1
-    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-        window += (kernel - 1) * shift
-        shift *= stride
-    return FrameGrid(float(shift), window / 2)
 
 
 def between_frames(features: Tensor, source: FrameGrid, target: FrameGrid, count: int) -> Tensor:

@@ -112,7 +112,7 @@ def _read_ahead(
     """Yield (shard, rows in it, waveforms by row), reading the next shard meanwhile."""
     pending = []
     for shard, rows in shards.missing():
-        reads = {int(row): pool.submit(_read, corpus[int(row)]) for row in rows}
+        reads = {int(row): pool.submit(read_utterance, corpus[int(row)]) for row in rows}
         pending.append((shard, reads))
         if len(pending) == 2:
             yield _wait(*pending.pop(0), skipped)
@@ -133,7 +133,7 @@ def _wait(
     return shard, len(reads), waveforms
 
 
-def _read(row: dict) -> np.ndarray | SkippedFile:
+def read_utterance(row: dict) -> np.ndarray | SkippedFile:
     """Read one utterance (samples,), trimmed to whole frames, or say why it cannot be used."""
     name = utterance_name(row["audio"], row["id"])
     try:

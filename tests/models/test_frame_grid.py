@@ -2,17 +2,14 @@
 
 import pytest
 import torch
-from transformers import HubertConfig, WhisperConfig
+from transformers import HubertConfig
 
 from hf_rspin.models.frame_grid import (
     ENCODER_FRAMES,
     WHISPER_FRAMES,
     FrameGrid,
     between_frames,
-    grid_of,
 )
-
-from .test_every_family import config_of
 
 BUNDLED = {"conv_dim": (8,) * 3, "conv_kernel": (160, 16, 1), "conv_stride": (16, 20, 1)}
 
@@ -63,16 +60,6 @@ def test_one_frame_stands_for_all(target):
 def test_half_precision_stays():
     features = torch.randn(6, 2).bfloat16()
     assert between_frames(features, WHISPER_FRAMES, ENCODER_FRAMES, 5).dtype == torch.bfloat16
-
-
-def test_grids_of_encoders():
-    for config in (HubertConfig(), HubertConfig(**BUNDLED), config_of("sew-d")):
-        assert grid_of(config) == ENCODER_FRAMES
-    assert grid_of(WhisperConfig()) == WHISPER_FRAMES
-    slow = HubertConfig(conv_stride=(5, 2, 2, 2, 2, 2, 4))
-    assert grid_of(slow) == FrameGrid(640.0, 200.0)
-    narrow = HubertConfig(conv_dim=(8,), conv_kernel=(10,), conv_stride=(4,))
-    assert grid_of(narrow) == FrameGrid(4.0, 5.0)
 
 
 def test_the_centre_of_a_grid_is_where_an_encoder_listens():
