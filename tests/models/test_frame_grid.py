@@ -71,4 +71,4 @@ def test_the_centre_of_a_grid_is_where_an_encoder_listens():
         impulse = torch.nn.functional.conv1d(impulse, weight, stride=stride)
     weights = impulse[:, 0, 0]  # of each sample in frame 0
     mean = (weights * (torch.arange(400) + 0.5)).sum() / weights.sum()
-    assert mean.item() == pytest.approx(grid_of(config).offset, abs=0.5)
+    assert mean.item() == pytest.approx(ENCODER_FRAMES.offset, abs=0.5)
