@@ -170,7 +170,10 @@ class TeacherCache:
             moments = moments + np.load(self.folder / f"shard_{shard:05d}.moments.npy")
             total += int(first[-1])
         if total == 0:
-            raise AudioError(f"{self.folder} holds no features: no utterance could be used.")
+            raise AudioError(
+                f"{self.folder} holds no features: no utterance could be used; see the warnings "
+                "for why, and name other recordings."
+            )
         self.layers, self.dim = index["layers"], index["dim"]
         self.frames, self._places = np.array(frames), places
         mean = moments[0] / total
