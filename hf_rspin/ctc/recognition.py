@@ -16,7 +16,11 @@ from transformers import PreTrainedModel, Wav2Vec2Processor
 from hf_rspin.audio import SAMPLING_RATE, AudioError
 from hf_rspin.ctc.splits import EvaluationSplit
 from hf_rspin.data.skipped import SkippedFile, share_skipped, utterance_name
-from hf_rspin.evaluation.metrics import CharacterErrorRate, PhoneErrorRate, WordErrorRate
+from hf_rspin.evaluation.measures.error_rates import (
+    CharacterErrorRate,
+    PhoneErrorRate,
+    WordErrorRate,
+)
 from hf_rspin.utils import write_text
 
 

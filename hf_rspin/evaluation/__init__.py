@@ -18,6 +18,9 @@ from hf_rspin.evaluation.features import (
     WhisperFeatures,
     load_features,
 )
+from hf_rspin.evaluation.measures.query_by_example import match_score, retrieve
+from hf_rspin.evaluation.measures.similarity import LinearCKA, linear_cka
+from hf_rspin.evaluation.measures.unit_quality import unit_quality
 from hf_rspin.evaluation.probes import (
     PROBES,
     CkaProbe,
@@ -31,11 +34,8 @@ from hf_rspin.evaluation.probes import (
 )
 from hf_rspin.evaluation.probes.phone_probe import ProbeArguments, WeightedLayerSum
 from hf_rspin.evaluation.probes.speaker_identification import SpeakerProbe
-from hf_rspin.evaluation.query_by_example import match_score, retrieve
-from hf_rspin.evaluation.similarity import LinearCKA, linear_cka
 from hf_rspin.evaluation.splits import hold_out_speakers, split_within_speakers
 from hf_rspin.evaluation.table import to_table
-from hf_rspin.evaluation.unit_quality import unit_quality
 
 __all__ = [
     "PROBES",

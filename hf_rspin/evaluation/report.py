@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from hf_rspin.evaluation.bootstrap import Interval
 from hf_rspin.evaluation.conditions import CLEAN
+from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.probes import Metric
 from hf_rspin.evaluation.table import METRICS, sections, with_labels
 from hf_rspin.utils import write_text

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from hf_rspin.evaluation.bootstrap import paired_difference
 from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.evaluate import Cell
-from hf_rspin.evaluation.metrics import ErrorCounts
+from hf_rspin.evaluation.measures.bootstrap import paired_difference
+from hf_rspin.evaluation.measures.error_rates import ErrorCounts
 from hf_rspin.evaluation.probes import PROBES, Metric
 
 COLUMNS = (
@@ -68,7 +68,9 @@ def _differences(cells: Sequence[Cell], reference: str) -> list[dict]:
     for cell in counted:
         if cell.encoder == reference or place(cell) not in base:
             continue
-        found = paired_difference(_counts(base[place(cell)]), _counts(cell))
+        found = paired_difference(
+            _counts(base[place(cell)]), _counts(cell), cell.details.get("groups")
+        )
         numbers = {"metric": cell.rows[0].metric + DIFFERENCE, "reference": reference}
         lines.append(_common(cell) | numbers | asdict(found))
     return lines

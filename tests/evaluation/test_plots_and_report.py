@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from hf_rspin.evaluation.bootstrap import Interval
 from hf_rspin.evaluation.evaluate import Cell
+from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.plots import (
     plain,
     plot_bars,

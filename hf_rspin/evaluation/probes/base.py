@@ -214,13 +214,18 @@ class Probe(ABC):
     def begin(self, condition: Distortion) -> None:  # noqa: B027
         """Forget the last condition; `condition` is what comes."""
 
-    @abstractmethod
-    def update(self, index: int, features: Tensor) -> None:
+    def update(self, index: int, features: Tensor) -> None:  # noqa: B027
         """See one test utterance under the condition.
 
         Args:
             index: place of the utterance in the test set.
             features: (layers, frames, dim) float32.
+        """
+
+    def finish(self, store: FeatureStore) -> None:  # noqa: B027
+        """See the features of all test utterances under the condition, after the last `update`.
+
+        For what compares utterances with each other; memory holds no more than what is read.
         """
 
     @abstractmethod

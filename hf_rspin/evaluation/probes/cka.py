@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from hf_rspin.evaluation.conditions import Distortion
+from hf_rspin.evaluation.measures.similarity import LinearCKA
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
-from hf_rspin.evaluation.similarity import LinearCKA
 
 _CAPTION = """Similarity (debiased linear CKA) of the features of distorted speech to those of the
 same clean speech, frame by frame; 1: the distortion changed nothing but scale and rotation. Higher

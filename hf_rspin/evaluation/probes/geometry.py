@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
+from hf_rspin.evaluation.measures.geometry import alignment, effective_rank, uniformity
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
 
 
@@ -68,7 +68,7 @@ class GeometryProbe(Probe):
         """Forget the frames."""
         self._is_clean = condition.name == CLEAN
         self._frames: list[Tensor] = []
-        self._distances: list[Tensor] = []
+        self._clean_frames: list[Tensor] = []
 
     def update(self, index: int, features: Tensor) -> None:
         """Keep the drawn frames of one utterance, and their distances to the clean ones."""
@@ -77,33 +77,15 @@ class GeometryProbe(Probe):
         places = self._places[index]
         frames, clean = features[:, places], self._clean[index][:, places]  # (layers, drawn, dim)
         self._frames.append(frames)
-        gaps = normalize(frames, dim=-1) - normalize(clean, dim=-1)
-        self._distances.append(gaps.square().sum(-1))
+        self._clean_frames.append(clean)
 
     def rows(self) -> list[Row]:
         """Return the three numbers per layer; no alignment of clean speech with itself."""
         frames = torch.cat(self._frames, dim=1).double()  # (layers, frames, dim)
-        alignment = torch.cat(self._distances, dim=1).mean(1)
+        clean = torch.cat(self._clean_frames, dim=1).double()
+        pairs = zip(frames, clean, strict=True)
         return [
-            *([] if self._is_clean else layer_rows("alignment", alignment)),
+            *([] if self._is_clean else layer_rows("alignment", [alignment(*p) for p in pairs])),
             *layer_rows("uniformity", [uniformity(layer) for layer in frames]),
             *layer_rows("effective_rank", [effective_rank(layer) for layer in frames]),
         ]
-
-
-def uniformity(frames: Tensor) -> float:
-    """Return log mean exp(-2 |x - y|^2) over pairs of `frames` (frames, dim) on the unit sphere."""
-    units, count = normalize(frames.double(), dim=-1), len(frames)
-    potential = torch.exp(-4 * (1 - units @ units.T))  # |x - y|^2 = 2 - 2 x.y
-    others = potential.sum() - potential.diagonal().sum()
-    return float(torch.log(others / (count * (count - 1))))
-
-
-def effective_rank(frames: Tensor) -> float:
-    """Return exp of the entropy of the singular values of centred `frames`; 0 if all are equal."""
-    centred = (frames - frames.mean(0)).double()  # (frames, dim)
-    # Of the smaller Gram matrix: several times faster than a singular value decomposition.
-    gram = centred.T @ centred if len(centred) > centred.shape[1] else centred @ centred.T
-    values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
-    shares = values[values > 0] / values.sum()
-    return float(torch.exp(-(shares * shares.log()).sum())) if len(shares) else 0.0

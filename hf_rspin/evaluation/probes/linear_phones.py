@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from hf_rspin.data.phone_times import SILENCE
-from hf_rspin.evaluation.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.conditions import Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.metrics import ErrorCounts
+from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval
+from hf_rspin.evaluation.measures.error_rates import ErrorCounts
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 from hf_rspin.evaluation.probes.units import labels_at
 

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 from hf_rspin.evaluation.feature_store import FeatureStore
-from hf_rspin.evaluation.metrics import ErrorCounts, count_errors
+from hf_rspin.evaluation.measures.error_rates import ErrorCounts, count_errors
 from hf_rspin.evaluation.phone_labels import BLANK, PhoneVocabulary
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hf_rspin.evaluation.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.metrics import ErrorCounts, count_errors
+from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval
+from hf_rspin.evaluation.measures.error_rates import ErrorCounts, count_errors
 from hf_rspin.evaluation.phone_labels import PhoneVocabulary
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
 from hf_rspin.evaluation.probes.phone_probe import PhoneProbe, ProbeArguments, train_probe
@@ -26,7 +26,7 @@ _WEIGHTS, _FACTS = "probe.safetensors", "training.json"
 
 @dataclass(eq=False)
 class PhoneRecognition(Probe):
-    """Phone error rate of `PhoneProbe`, with 95 % bootstrap intervals over utterances.
+    """Phone error rate of `PhoneProbe`, with 95 % bootstrap intervals over speakers.
 
     A tenth of the training speakers is held out to choose the best weights.
 
@@ -40,7 +40,7 @@ class PhoneRecognition(Probe):
         Metric(
             "phone_error_rate", "Phones recognised from frozen features", "phone error rate, %",
             "Phone error rate of a linear probe on all layers (lower is better), with 95 % "
-            "bootstrap intervals over utterances. The probe was trained on clean speech only.",
+            "bootstrap intervals over speakers. The probe was trained on clean speech only.",
             percent=True, digits=1,
         ),
         Metric(
@@ -68,6 +68,7 @@ class PhoneRecognition(Probe):
     def fit(self, features: CleanFeatures, state: Path) -> None:
         """Train the probe, or take the one that a stopped run trained."""
         self._references = [" ".join(phones) for phones in features.test.phones]
+        self._speakers = features.test.speakers and [name or "" for name in features.test.speakers]
         if not (state / _FACTS).is_file():  # written last
             self._train(features, state)
         self._facts = json.loads((state / _FACTS).read_text())
@@ -95,7 +96,7 @@ class PhoneRecognition(Probe):
 
     def rows(self) -> list[Row]:
         """Return the error rate; for the clean condition the weights of the layers too."""
-        found = bootstrap_interval(self._counts())
+        found = bootstrap_interval(self._counts(), self._speakers)
         rows = [Row("phone_error_rate", found.value, None, found.low, found.high)]
         if self._is_clean:
             rows += layer_rows("layer_weight", self._facts["layer_weights"])
@@ -105,6 +106,7 @@ class PhoneRecognition(Probe):
         """Return errors and lengths per utterance; for the clean condition how training went."""
         counts = self._counts()
         found = {"errors": counts.errors.tolist(), "lengths": counts.lengths.tolist()}
+        found["groups"] = self._speakers
         if self._is_clean:
             found |= {name: self._facts[name] for name in ("dev_per", "history")}
         return found

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from torch import Tensor
 
-from hf_rspin.evaluation.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.conditions import Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.metrics import ErrorCounts
+from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval
+from hf_rspin.evaluation.measures.error_rates import ErrorCounts
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 from hf_rspin.evaluation.splits import split_within_speakers
 

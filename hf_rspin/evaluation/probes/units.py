@@ -12,8 +12,8 @@ from torch import Tensor
 
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
+from hf_rspin.evaluation.measures.unit_quality import perplexity, unit_quality
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
-from hf_rspin.evaluation.unit_quality import perplexity, unit_quality
 from hf_rspin.units import KMeans
 
 PASSES, BATCHES = 10, 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_rspin.evaluation.metrics import ErrorCounts
+from hf_rspin.evaluation.measures.error_rates import ErrorCounts
 
 NUM_RESAMPLES = 2000
 

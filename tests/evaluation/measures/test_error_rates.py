@@ -2,7 +2,7 @@ import jiwer
 import numpy as np
 import pytest
 
-from hf_rspin.evaluation.metrics import (
+from hf_rspin.evaluation.measures.error_rates import (
     CharacterErrorRate,
     PhoneErrorRate,
     WordErrorRate,

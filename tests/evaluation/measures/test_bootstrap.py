@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hf_rspin.evaluation.bootstrap import bootstrap_interval, paired_difference
-from hf_rspin.evaluation.metrics import ErrorCounts
+from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval, paired_difference
+from hf_rspin.evaluation.measures.error_rates import ErrorCounts
 
 
 def draw_counts(rng, utterances, rate, length=20):

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import mutual_info_score
 
 from hf_rspin.evaluation import unit_quality
-from hf_rspin.evaluation.unit_quality import perplexity, phone_given_unit
+from hf_rspin.evaluation.measures.unit_quality import perplexity, phone_given_unit
 
 
 def test_equals_counted_information_and_purities():

@@ -1,0 +1,42 @@
+"""The shape of a set of frames: alignment of two views, uniformity, effective rank."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+
+def alignment(x: Tensor, y: Tensor) -> float:
+    """Return the mean squared distance, on the unit sphere, of paired frames (frames, dim) each.
+
+    Wang and Isola (2020), equation 2, with exponent 2; 0: both views are equal.
+
+    Raises:
+        ValueError: the two do not pair, or there is no frame.
+    """
+    if x.ndim != 2 or x.shape != y.shape or len(x) == 0:
+        raise ValueError(
+            f"got x {tuple(x.shape)} and y {tuple(y.shape)}; expected (frames, dim), both alike, "
+            "with a frame or more."
+        )
+    gaps = normalize(x.double(), dim=-1) - normalize(y.double(), dim=-1)
+    return float(gaps.square().sum(-1).mean())
+
+
+def uniformity(frames: Tensor) -> float:
+    """Return log mean exp(-2 |x - y|^2) over pairs of `frames` (frames, dim) on the unit sphere."""
+    units, count = normalize(frames.double(), dim=-1), len(frames)
+    potential = torch.exp(-4 * (1 - units @ units.T))  # |x - y|^2 = 2 - 2 x.y
+    others = potential.sum() - potential.diagonal().sum()
+    return float(torch.log(others / (count * (count - 1))))
+
+
+def effective_rank(frames: Tensor) -> float:
+    """Return exp of the entropy of the singular values of centred `frames`; 0 if all are equal."""
+    centred = (frames - frames.mean(0)).double()  # (frames, dim)
+    # Of the smaller Gram matrix: several times faster than a singular value decomposition.
+    gram = centred.T @ centred if len(centred) > centred.shape[1] else centred @ centred.T
+    values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
+    shares = values[values > 0] / values.sum()
+    return float(torch.exp(-(shares * shares.log()).sum())) if len(shares) else 0.0
