@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import field
 from pathlib import Path
@@ -69,6 +70,30 @@ def read_json(path: str | Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+class NoSpaceError(ValueError):
+    """The disk has no room for what is about to be written."""
+
+
+def check_space(folder: str | Path, num_bytes: float) -> None:
+    """Refuse to begin what the disk has no room for.
+
+    Args:
+        folder: to be written to, maybe not there yet.
+        num_bytes: to be written.
+
+    Raises:
+        NoSpaceError: there is less room.
+    """
+    there = Path(folder).absolute()
+    there = next(path for path in (there, *there.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < num_bytes:
+        raise NoSpaceError(
+            f"{folder} needs {num_bytes / 1e9:.1f} GB, and the disk has {free / 1e9:.1f} GB left: "
+            "free some, name a folder on another disk, or take less speech."
+        )
 
 
 def tensor_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:

@@ -11,7 +11,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from hf_rspin.audio import SAMPLING_RATE, normalize_waveforms, num_frames, num_samples
+from hf_rspin.audio import (
+    FRAME_SHIFT,
+    SAMPLING_RATE,
+    normalize_waveforms,
+    num_frames,
+    num_samples,
+)
 from hf_rspin.data.skipped import SkippedFiles
 from hf_rspin.distillation.input_noise import InputNoise
 from hf_rspin.distillation.teacher_cache import TeacherCache
@@ -69,7 +75,9 @@ class DistillationBatches(Dataset):
         self.full_durations = samples / SAMPLING_RATE  # seconds
         self.durations = np.minimum(self.full_durations, crop_seconds)
         self.skipped = SkippedFiles()
-        self.plan = CropPlan(self.full_durations, batch_seconds, crop_seconds, seed)
+        # audio up to a frame longer has as many frames: 1.25 s make a crop of 1.25 s
+        longest = (samples + FRAME_SHIFT - 1) / SAMPLING_RATE
+        self.plan = CropPlan(longest, batch_seconds, crop_seconds, seed)
         if labels is not None:
             self._check_labels(labels)
 

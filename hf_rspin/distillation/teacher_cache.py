@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from hf_rspin.audio import (
     FRAME_SHIFT,
+    SAMPLING_RATE,
     AudioError,
     num_frames,
     num_samples,
@@ -28,12 +29,13 @@ from hf_rspin.data.skipped import SkippedFile, SkippedFiles
 from hf_rspin.distillation.teachers import Teacher
 from hf_rspin.training.provenance import check_provenance, corpus_key
 from hf_rspin.units.extract import read_utterance
-from hf_rspin.utils import atomic, write_text
+from hf_rspin.utils import atomic, check_space, write_text
 
 logger = logging.getLogger(__name__)
 
 LARGEST = 65_504.0  # of float16
 OPEN_FILES = 256
+FRAME_RATE = SAMPLING_RATE // FRAME_SHIFT
 DONE = "shard_{:05d}.json"
 
 
@@ -62,7 +64,7 @@ def cache_teacher(
         num_readers: threads that read audio.
 
     Raises:
-        ValueError: the folder holds features of something else.
+        ValueError: the folder holds features of something else, or the disk has no room for them.
         AudioError: no utterance can be used, or one cannot, when strict.
     """
     folder, skipped = Path(folder), SkippedFiles() if skipped is None else skipped
@@ -70,15 +72,16 @@ def cache_teacher(
         **teacher.provenance, "layers": list(layers), "min_seconds": min_seconds,
         "shard_seconds": shard_seconds, **corpus_key(corpus),
     }  # fmt: skip
-    first = DONE.format(0)
-    check_provenance(folder, made_from, (first,))
     seconds = np.asarray(corpus["duration"], dtype=np.float64)
     kept = np.flatnonzero(seconds >= min_seconds)
     if len(kept) == 0:
         raise AudioError(f"the corpora hold no utterance of {min_seconds:g} s or more.")
+    check_provenance(folder, made_from, (DONE.format(0),))
     shard_of = (np.cumsum(seconds[kept]) // shard_seconds).astype(np.int64)
     shards = np.split(kept, np.flatnonzero(np.diff(shard_of)) + 1)
     missing = [i for i in range(len(shards)) if not (folder / DONE.format(i)).is_file()]
+    per_second = 2 * (len(layers) * teacher.dim * FRAME_RATE + SAMPLING_RATE)  # bytes
+    check_space(folder, sum(seconds[shards[i]].sum() for i in missing) * per_second)
     with (
         ThreadPoolExecutor(num_readers) as pool,
         tqdm(total=len(kept), desc="teacher features", unit="utt") as bar,

@@ -108,6 +108,18 @@ def test_every_utterance_is_met_as_often_as_its_length_says(caches, labels):
     np.testing.assert_allclose(counts / counts.sum(), share / share.sum(), rtol=0.25)
 
 
+def test_audio_of_a_whole_crop_is_cropped_to_all_of_it(tmp_path, hubert):
+    (tmp_path / "speech").mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(3):
+        wave = generator.normal(0, 0.1, 20_000)  # 1.25 s: 62 frames take 19,920 samples
+        soundfile.write(tmp_path / "speech" / f"{number}.wav", wave, 16000)
+    corpus = load_corpus(tmp_path / "speech")
+    cache = cache_teacher(tmp_path / "c", load_teacher(hubert, bf16=False), [1], corpus)
+    batch = DistillationBatches([cache], 1, batch_seconds=4, crop_seconds=3.0)[0]
+    assert batch["input_values"].shape == (3, num_samples(num_frames(20_000)))
+
+
 def test_noise_changes_the_input_and_nothing_else(caches, labels):
     clean, noisy = (build(caches, labels, noise=noise, mask_start=0.08)
                     for noise in (None, InputNoise(bank(), 1.0, 0.0)))  # fmt: skip

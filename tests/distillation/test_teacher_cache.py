@@ -15,6 +15,7 @@ from hf_rspin.data import SkippedFiles, load_corpus
 from hf_rspin.distillation.teacher_cache import TeacherCache, cache_teacher
 from hf_rspin.distillation.teachers import EncoderTeacher, check_layers, load_teacher
 from hf_rspin.models.loading import load_encoder
+from hf_rspin.utils import NoSpaceError
 
 from .conftest import save_encoder
 
@@ -208,6 +209,15 @@ def test_shards_without_any_usable_file(tmp_path, teacher, speech):
     assert found.ids == ["9"] and found.features(0, 3, 5).isfinite().all()
     with pytest.raises(AudioError, match="the corpora hold no utterance of 90 s or more"):
         cache_teacher(tmp_path / "c", teacher, [1], load_corpus(folder), min_seconds=90)
+    assert not (tmp_path / "c").exists()
+
+
+def test_features_that_the_disk_has_no_room_for_are_refused_first(tmp_path, corpus, hubert):
+    teacher = load_teacher(hubert, bf16=False)
+    teacher.dim = 10**15  # its features would take exabytes
+    with pytest.raises(NoSpaceError, match=r"needs \d+\.\d GB, and the disk has .* GB left: free"):
+        cache_teacher(tmp_path / "huge", teacher, [1], corpus)
+    assert not list((tmp_path / "huge").glob("shard*"))
 
 
 def test_a_header_longer_than_its_audio(tmp_path, teacher):
