@@ -50,7 +50,8 @@ BUDGETS = {
                               "--device", "cpu"],
     "finetune_ctc.py": TRAINS[:4],
     "train.py": TRAINS[:4],
-    "evaluate_encoders.py": ["--num_units", "4", "--num_workers", "1"],
+    "evaluate.py": ["--num_units", "4", "--num_workers", "1"],
+    "analyse.py": ["--num_units", "4", "--num_workers", "1"],
 }
 # what a command ends with where it cannot do its work here
 ENDS_WITH = {"push_to_hub.py": "owner/name cannot be uploaded in offline mode"}
@@ -158,7 +159,7 @@ def classes():
     sys.path.insert(0, str(SCRIPTS))
     try:
         objectives = load_script("train").OBJECTIVES
-        labels, evaluation = load_script("make_pseudo_labels"), load_script("evaluate_encoders")
+        labels, analysis = load_script("make_pseudo_labels"), load_script("analyse")
         benchmark = import_module("benchmarks.speed")
     finally:
         sys.path.remove(str(SCRIPTS))
@@ -170,7 +171,7 @@ def classes():
     found["pretrain"] = found["masked_prediction"]
     found["distilhubert"] = found["distill"]
     found["pseudo"] = [labels.CorpusArguments, labels.PseudoLabelArguments]
-    found["evaluate"] = [evaluation.EvaluationScriptArguments, evaluation.ProbeArguments]
+    found["evaluate"] = [analysis.AnalysisArguments, analysis.ProbeArguments]
     found["benchmark"] = [benchmark.BenchmarkArguments]
     return found
 

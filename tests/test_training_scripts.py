@@ -199,7 +199,7 @@ def test_mistakes_are_said_in_one_sentence(tmp_path, main, encoder, speech):
     with pytest.raises(SystemExit, match="--layer is 9; this encoder has layers 0 to 3"):
         main("quickstart", "--encoder", encoder, "--layer", 9, "--output_dir", tmp_path / "x")
     with pytest.raises(SystemExit, match="gone is neither a folder nor a model of the Hub"):
-        main("evaluate_encoders", "--encoders", tmp_path / "gone", "--corpus", speech)
+        main("evaluate", "--encoders", tmp_path / "gone", "--corpus", speech)
     with pytest.raises(SystemExit, match="--repeats is 0; expected more than 0"):
         main("benchmark", "--repeats", 0)
     common = ["--output_dir", tmp_path / "x", "--use_cpu", "true", "--max_steps"]

@@ -228,7 +228,8 @@ def make_evaluation(
     conditions += [Reverberation(synthesize_rirs(5), name="rooms (unseen)")]
     utterances = [EvaluationSet.from_corpus(part, keep_waveforms=True) for part in (test, train)]
     probes = [
-        LinearPhones(), CkaProbe(), SpeakerIdentification("train"), UnitProbe(max_utterances=None)
+        LinearPhones(), CkaProbe(), SpeakerIdentification("train", all_layers=False),
+        UnitProbe(max_utterances=None),
     ]  # fmt: skip
     return Evaluation(folder, utterances[0], conditions, probes, utterances[1], torch.float32)
 

@@ -3,15 +3,18 @@
 from importlib import import_module
 
 _MODULE_OF = {
+    "CorpusAligner": "align_corpus",
     "CtcCorpusArguments": "arguments",
     "CtcFineTune": "run",
     "CtcModelArguments": "arguments",
     "CtcTrainer": "trainer",
     "CtcTrainingArguments": "training_arguments",
-    "TranscriptRules": "transcripts",
+    "ForcedAlignment": "forced_alignment",
+    "TranscriptRules": ".data.transcripts",
     "build_fine_tune": "run",
     "build_tokenizer": "vocabulary",
     "fine_tune": "run",
+    "forced_align": "forced_alignment",
     "load_ctc_model": "results",
 }
 
@@ -22,4 +25,4 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used: the options alone need no torch."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)

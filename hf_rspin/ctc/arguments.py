@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from hf_rspin.adapters import AdapterArguments
 
-TARGETS = ("text", "phones")
 CASES = ("lower", "upper", "keep")
 SAME_TARGET = {"words": "text", "characters": "text"}
 
@@ -55,7 +54,7 @@ class CtcCorpusArguments(CorpusArguments):
             split_name, (self.corpus_split, self.dev_split, self.test_split)
         )
         self.target = SAME_TARGET.get(self.target, self.target)
-        if self.target not in (*TARGETS, "auto"):
+        if self.target not in ("text", "phones", "auto"):
             raise ValueError(f"target is {self.target!r}; expected text, phones or auto.")
         if self.text_case not in CASES:
             raise ValueError(f"text_case is {self.text_case!r}; expected {', '.join(CASES)}.")

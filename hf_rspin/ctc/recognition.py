@@ -16,11 +16,7 @@ from transformers import PreTrainedModel, Wav2Vec2Processor
 from hf_rspin.audio import SAMPLING_RATE, AudioError
 from hf_rspin.ctc.splits import EvaluationSplit
 from hf_rspin.data.skipped import SkippedFile, share_skipped, utterance_name
-from hf_rspin.evaluation.measures.error_rates import (
-    CharacterErrorRate,
-    PhoneErrorRate,
-    WordErrorRate,
-)
+from hf_rspin.evaluation.measures.error_rates import character_error_rate, count_errors
 from hf_rspin.utils import write_text
 
 
@@ -100,12 +96,12 @@ def _recognize_one(
 
 def error_rates(recognized: Sequence[Transcription], target: str) -> dict[str, float]:
     """Return word and character error rate of text, the phone error rate of phones."""
-    texts = {
-        "predictions": [one.prediction for one in recognized],
-        "references": [one.reference for one in recognized],
-    }
-    metrics = [PhoneErrorRate()] if target == "phones" else [WordErrorRate(), CharacterErrorRate()]
-    return {metric.key: metric.compute(**texts)[metric.key] for metric in metrics}
+    references = [one.reference for one in recognized]
+    predictions = [one.prediction for one in recognized]
+    rate = count_errors(references, predictions).rate
+    if target == "phones":
+        return {"per": rate}
+    return {"wer": rate, "cer": character_error_rate(references, predictions)}
 
 
 def score(recognized: Sequence[Transcription], target: str) -> dict[str, float]:

@@ -11,8 +11,8 @@ import datasets
 import numpy as np
 
 from hf_rspin.ctc.arguments import CtcCorpusArguments
-from hf_rspin.ctc.transcripts import TranscriptRules, choose_target
 from hf_rspin.data import SkippedFiles
+from hf_rspin.data.transcripts import TranscriptRules, choose_target
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.splits import hold_out_speakers
 

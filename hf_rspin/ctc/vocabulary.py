@@ -16,7 +16,7 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
-from hf_rspin.ctc.transcripts import WORD_DELIMITER
+from hf_rspin.data.transcripts import WORD_DELIMITER
 
 PAD, UNKNOWN = "<pad>", "<unk>"  # the pad token is the CTC blank
 

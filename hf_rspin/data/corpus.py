@@ -21,6 +21,7 @@ from hf_rspin.audio import (
     check_audible,
     read_audio,
 )
+from hf_rspin.data.alignments import with_alignments
 from hf_rspin.data.audio_column import ColumnNames
 from hf_rspin.data.identifiers import row_ids
 from hf_rspin.data.joining import join_corpora
@@ -51,10 +52,12 @@ def load_corpus(
 ) -> datasets.Dataset:
     """Load `source` with the columns `id`, `audio` (undecoded) and `duration` in seconds.
 
-    Every other column of the source stays; `alignments.jsonl` in a folder adds columns, see
-    `with_alignments`. A file that is missing, empty, damaged, too short or (with `decode`) silent
-    is left out with one warning that names it. Durations are those of the files; a column
-    `duration` that differs is told.
+    Every other column of the source stays; times of phones and words in `alignments.jsonl`, in
+    files beside the audio or in a column `segments` add columns, see `with_alignments`.
+
+    A file that is missing, empty, damaged, too short or (with `decode`) silent is left out with one
+    warning that names it. Durations are those of the files; a column `duration` that differs is
+    told.
 
     Args:
         source: a folder of audio; a folder with metadata.csv / .tsv / .jsonl / .parquet (column
@@ -122,6 +125,7 @@ def _load_one(
         )
     seconds = seconds if decode else _agreed(table, kept, seconds, named)
     table = _complete(table, kept, seconds, names)
+    table = with_alignments(table, kept, seconds, source)
     hours, found = sum(seconds) / 3600, len(wanted)
     logger.info("%s: %d of %d files, %.2f h", named, len(kept), found, hours)
     return table.select(kept) if len(kept) < len(table) else table

@@ -1,7 +1,8 @@
-"""Phone alignments as one column of text: parse them, and label encoder frames with them."""
+"""Times of phones or words as one column of text: write and parse it, label frames with it."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,10 +10,11 @@ from typing import NamedTuple
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE, num_frames
 
 SILENCE = "SIL"
+ROUNDING = 0.001  # seconds; times are written with three digits
 
 
 class Segment(NamedTuple):
-    """A phone from `start` to `end` seconds."""
+    """A phone, or a word, from `start` to `end` seconds."""
 
     start: float
     end: float
@@ -24,7 +26,7 @@ def parse_alignment(alignment: str, duration: float) -> list[Segment]:
 
     Args:
         alignment: starts and phones, in order.
-        duration: end of the last phone, in seconds.
+        duration: end of the last phone, in seconds; what starts there, rounded, lasts no time.
 
     Raises:
         ValueError: an entry is not `start:phone`, or the times go backwards.
@@ -39,6 +41,8 @@ def parse_alignment(alignment: str, duration: float) -> list[Segment]:
         if not separator or not phone:
             raise ValueError(f"alignment entry {entry!r}, expected start:phone such as 0.149:AX.")
         phones.append(phone)
+    if starts and duration < starts[-1] <= duration + ROUNDING:
+        duration = starts[-1]
     ends = [*starts[1:], duration]
     segments = [Segment(*row) for row in zip(starts, ends, phones, strict=bool(starts))]
     for segment in segments:
@@ -48,14 +52,24 @@ def parse_alignment(alignment: str, duration: float) -> list[Segment]:
 
 
 def alignment_text(
-    phones: Sequence[str], starts: Sequence[float], ends: Sequence[float]
+    phones: Sequence[str],
+    starts: Sequence[float],
+    ends: Sequence[float],
+    duration: float = math.inf,
 ) -> str:
-    """Write phones and their times in seconds as `parse_alignment` reads them.
+    """Write phones (or words) and their times in seconds as `parse_alignment` reads them.
 
     What lies between two phones, and after the last one, is silence.
 
+    Args:
+        phones: labels without blanks in them.
+        starts: of each.
+        ends: of each.
+        duration: of the audio, in seconds: no silence is written where the last phone ends there.
+
     Raises:
-        ValueError: there are not as many starts and ends, or the times go backwards.
+        ValueError: there are not as many starts and ends, the times go backwards, or a label is
+            empty or holds a blank.
     """
     if not len(phones) == len(starts) == len(ends):
         raise ValueError(
@@ -64,8 +78,10 @@ def alignment_text(
         )
     entries, before = [], 0.0
     for phone, *times in zip(phones, starts, ends, strict=True):
+        if not isinstance(phone, str) or phone.split() != [phone]:
+            raise ValueError(f"the label {phone!r}; expected text without blanks, and not empty.")
         start, end = (round(seconds, 3) for seconds in times)
-        if not before <= start <= end:
+        if not before <= start <= end < math.inf:
             raise ValueError(
                 f"{phone} from {start:g} to {end:g} s follows {before:g} s; expected times in "
                 "order, none twice."
@@ -74,7 +90,9 @@ def alignment_text(
             entries.append(f"{before:.3f}:{SILENCE}")
         entries.append(f"{start:.3f}:{phone}")
         before = end
-    return " ".join([*entries, f"{before:.3f}:{SILENCE}"] if entries else [])
+    if entries and before < round(duration, 3):
+        entries.append(f"{before:.3f}:{SILENCE}")
+    return " ".join(entries)
 
 
 def frame_phones(alignment: str, num_samples: int) -> list[str]:

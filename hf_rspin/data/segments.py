@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 LONG_SECONDS = 60.0  # recordings up to this length are utterances and stay whole
 # What belongs to a whole recording says nothing about a part of it.
-WHOLE_COLUMNS = ("text", "phones", "alignment", "alignment_score", "sentence", "transcript",
-                 "transcription", "words")  # fmt: skip
+WHOLE_COLUMNS = ("text", "phones", "alignment", "alignment_score", "word_alignment", "segments",
+                 "word_segments", "sentence", "transcript", "transcription", "words")  # fmt: skip
 USUAL_SHARE = 0.8  # of the longest part; the rest is how far from the even cut the pause may be
 PROGRESS_FROM = 20  # recordings
 QUIET_FRAMES = 10  # frames of 20 ms: the pause that is looked for

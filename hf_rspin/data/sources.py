@@ -14,7 +14,6 @@ from datasets.exceptions import DatasetsError
 
 from hf_rspin.audio import AUDIO_SUFFIXES
 from hf_rspin.audio_files import FOREIGN_SUFFIXES, conversion_hint
-from hf_rspin.data.alignments import with_alignments
 from hf_rspin.data.audio_column import ColumnNames, rename_columns, with_audio
 from hf_rspin.data.folders import (
     METADATA_SUFFIXES,
@@ -58,10 +57,10 @@ def read_source(
         if _saved_to_disk(path):
             source = datasets.load_from_disk(str(path))
         elif path.is_dir():
-            rows = with_alignments(_read_folder(path, columns, skipped), path)
+            rows = _read_folder(path, columns, skipped)
             return rows, _rows_of_split(rows, split, source)
         elif path.is_file():
-            rows = with_alignments(_read_file(path, columns), path.parent)
+            rows = _read_file(path, columns)
             return rows, _rows_of_split(rows, split, source)
         else:
             rows = with_audio(_read_hub(str(source), split), Path(), columns)

@@ -2,67 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import math
-import re
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
+from hf_rspin.cost import CostMeter
+from hf_rspin.evaluation.cells import Cell, Metric, digest
 from hf_rspin.evaluation.conditions import CLEAN, Clean, Distortion, condition_fingerprint
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.feature_store import stream_features
-from hf_rspin.evaluation.features import EncoderFeatures
-from hf_rspin.evaluation.probes import CleanFeatures, Metric, Probe, Row
-from hf_rspin.utils import write_json
+from hf_rspin.evaluation.feature_store import (
+    FeatureStore,
+    StoreWriter,
+    open_store,
+    stream_features,
+)
+from hf_rspin.evaluation.features import EncoderFeatures, device_of, gflops_per_second
+from hf_rspin.evaluation.probes import CleanFeatures, Probe
+from hf_rspin.utils import check_space
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What one probe found of one encoder under one condition: a file, never changed.
-
-    Args:
-        encoder: its name.
-        probe: its name.
-        condition: its name.
-        snr_db: of the condition.
-        key: everything that decides the numbers, as JSON values.
-        rows: the numbers.
-        details: more, such as errors per utterance.
-    """
-
-    encoder: str
-    probe: str
-    condition: str
-    snr_db: float | None
-    key: dict[str, Any]
-    rows: list[Row] = field(default_factory=list)
-    details: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, file: Path) -> Cell:
-        """Read what `write` wrote."""
-        content = json.loads(file.read_text(encoding="utf-8"))
-        rows = [Row(**row) for row in content["rows"]]
-        rows = [replace(row, value=math.nan) if row.value is None else row for row in rows]
-        return cls(**{**content, "rows": rows})
-
-    def write(self, folder: Path) -> None:
-        """Write `<probe>-<condition>-<hash of the key>.json` at once."""
-        readable = re.sub(r"\W+", "_", f"{self.probe}-{self.condition}")[:60]
-        content = asdict(self)
-        for row in content["rows"]:  # JSON has no nan
-            row |= {name: None for name, x in row.items() if isinstance(x, float) and x != x}
-        write_json(folder / f"{readable}-{_digest([self.encoder, self.key])}.json", content)
 
 
 class Evaluation:
@@ -81,9 +47,12 @@ class Evaluation:
         dtype: of the features kept on disk.
         num_workers: threads that read, distort and encode.
         progress: show a progress bar per encoder.
+        about: written into every cell: the corpus and so on.
+        keep_features: leave the features of every condition on disk for the next call; otherwise
+            they go when everything asked for is measured.
 
     Raises:
-        ValueError: a probe or condition comes twice, or labels are wrong.
+        ValueError: a probe (with equal settings) or condition comes twice, or labels are wrong.
 
     Example:
         >>> evaluation = Evaluation("runs/eval", test, [GaussianNoise(0.0)], [CkaProbe()])
@@ -101,8 +70,11 @@ class Evaluation:
         dtype: torch.dtype = torch.float16,
         num_workers: int = 1,
         progress: bool = True,
+        about: Mapping[str, Any] | None = None,
+        keep_features: bool = False,
     ) -> None:
         self.folder, self.test, self.train = Path(folder), test, train
+        self.about, self.keep_features = dict(about or {}), keep_features
         self.conditions = [Clean(), *(c for c in conditions if c.name != CLEAN)]
         self.dtype, self.num_workers, self.progress = dtype, num_workers, progress
         reasons = {probe: probe.reason_to_skip(test, train) for probe in probes}
@@ -111,14 +83,15 @@ class Evaluation:
         self.left_out = [sentence for sentence in sentences if sentence is not None]
         for reason in self.left_out:
             logger.info(reason)
-        _check_different("probe", [probe.name for probe in probes])
+        settings = [json.dumps(probe.settings(), sort_keys=True) for probe in probes]
+        _check_different("probe", [(p.name, s) for p, s in zip(probes, settings, strict=True)])
         _check_different("condition", [(c.name, c.snr_db) for c in self.conditions])
         data = {"test": test.fingerprint(), "train": train.fingerprint() if train else None}
-        prints = [condition_fingerprint(condition) for condition in self.conditions]
+        self._prints = [condition_fingerprint(condition) for condition in self.conditions]
         self._keys = {  # (probe, place of the condition) -> all of a cell's key but the encoder
             (probe, place): {
                 "probe": probe.name, "settings": json.loads(json.dumps(probe.settings())),
-                "condition": prints[place], **data,
+                "condition": self._prints[place], **data,
             }
             for probe in self.probes for place, condition in enumerate(self.conditions)
             if probe.measures(condition.name)
@@ -148,16 +121,19 @@ class Evaluation:
         encoder_features: EncoderFeatures,
         probes: Sequence[str] | None = None,
         conditions: Sequence[str] | None = None,
+        part: str = "",
     ) -> None:
         """Measure what has no cell yet.
 
         Args:
             encoder_features: the encoder.
             probes: names of those to run; default all.
-            conditions: names of those to run; default all.
+            conditions: labels (see `label`) or names of those to run; default all.
+            part: name of a process beside others that measure the same encoder in this folder;
+                it has features of its own.
 
         Raises:
-            ValueError: see `check_encoder`.
+            ValueError: see `check_encoder`; or the disk has no room for the features.
         """
         fingerprint = encoder_features.fingerprint()
         self.check_encoder(encoder_features.name, fingerprint)
@@ -166,7 +142,7 @@ class Evaluation:
         if not missing:
             logger.info("%s: everything is measured already.", encoder_features.name)
             return
-        folder = self.folder / "features" / fingerprint
+        folder = self.folder / "features" / (fingerprint + (f"-{part}" if part else ""))
         encoded = sum(self.conditions[place].name != CLEAN for place in missing)
         with tqdm(
             total=encoded * len(self.test), desc=f"Measuring {encoder_features.name}",
@@ -175,27 +151,34 @@ class Evaluation:
             features = CleanFeatures(
                 encoder_features, self.test, self.train, folder, self.dtype, self.num_workers, bar
             )
-            for probe in dict.fromkeys(probe for found in missing.values() for probe in found):
-                bar.set_postfix_str(f"{probe.name} learns")
-                probe.fit(features, self._state(probe, fingerprint))
+            to_fit = list(dict.fromkeys(probe for found in missing.values() for probe in found))
+            gflops = gflops_per_second(encoder_features)
             for place, wanted in sorted(missing.items()):
-                bar.set_postfix_str(self.conditions[place].name)
-                self._run_condition(features, fingerprint, place, wanted)
+                with CostMeter(device_of(encoder_features)) as meter:
+                    for probe in to_fit:  # part of what the first condition costs
+                        bar.set_postfix_str(f"{probe.name} learns")
+                        probe.fit(features, self._state(probe, fingerprint))
+                    to_fit = []
+                    bar.set_postfix_str(self.conditions[place].name)
+                    self._run_condition(features, place, wanted)
+                cost = asdict(meter.cost(features.take_hours(), gflops))
+                self._write(encoder_features.name, fingerprint, place, wanted, cost)
         del features  # its files are mapped
-        shutil.rmtree(folder, ignore_errors=True)
+        if not self.keep_features:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def cells(self) -> list[Cell]:
         """Return the finished cells of these probes, conditions and utterances, in table order.
 
         Encoders that earlier runs measured in this folder come after those of this run.
         """
-        wanted = {_digest(key): place for place, key in enumerate(self._keys.values())}
+        wanted = {digest(key): place for place, key in enumerate(self._keys.values())}
         found = []
         for file in sorted((self.folder / "cells").glob("*.json")):
             cell = Cell.read(file)
             rest = {name: value for name, value in cell.key.items() if name != "encoder"}
-            if _digest(rest) in wanted:
-                found.append((self._place(cell.encoder), wanted[_digest(rest)], cell))
+            if digest(rest) in wanted:
+                found.append((self._place(cell.encoder), wanted[digest(rest)], cell))
         return [cell for *_, cell in sorted(found, key=lambda entry: entry[:2])]
 
     def _place(self, name: str) -> tuple[int, str]:
@@ -210,13 +193,14 @@ class Evaluation:
         conditions: Sequence[str] | None,
     ) -> dict[int, list[Probe]]:
         """Return the probes to run per place of a condition."""
-        done = {_digest(cell.key) for cell in self.cells() if cell.encoder == name}
+        done = {digest(cell.key) for cell in self.cells() if cell.encoder == name}
         missing: dict[int, list[Probe]] = {}
         for (probe, place), key in self._keys.items():
+            condition = self.conditions[place]
             wanted = (probes is None or probe.name in probes) and (
-                conditions is None or self.conditions[place].name in conditions
+                conditions is None or not {condition.name, label(condition)}.isdisjoint(conditions)
             )
-            if wanted and _digest({"encoder": fingerprint, **key}) not in done:
+            if wanted and digest({"encoder": fingerprint, **key}) not in done:
                 missing.setdefault(place, []).append(probe)
         return missing
 
@@ -224,40 +208,109 @@ class Evaluation:
         """Return where a probe may keep what it learned of an encoder."""
         key = next(key for (one, _), key in self._keys.items() if one is probe)
         key = {k: v for k, v in key.items() if k not in ("condition", "test")}
-        return self.folder / "probes" / f"{probe.name}-{_digest({'encoder': fingerprint, **key})}"
+        return self.folder / "probes" / f"{probe.name}-{digest({'encoder': fingerprint, **key})}"
 
     def _run_condition(
-        self,
-        features: CleanFeatures,
-        fingerprint: str,
-        place: int,
-        probes: Sequence[Probe],
+        self, features: CleanFeatures, place: int, probes: Sequence[Probe]
     ) -> None:
         condition = self.conditions[place]
         for probe in probes:
             probe.begin(condition)
-        for index, values in enumerate(self._heard(features, condition)):
-            for probe in probes:
-                probe.update(index, values)
+        store = self._hear(features, condition, self._prints[place], probes)
+        for probe in probes:
+            probe.finish(store)
+        if condition.name != CLEAN and not self.keep_features:
+            folder = store.folder
+            del store
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _write(
+        self, encoder: str, fingerprint: str, place: int, probes: Sequence[Probe], cost: dict
+    ) -> None:
+        """Write the cells of one condition."""
+        condition = self.conditions[place]
+        about = self.about | {
+            "date": time.strftime("%Y-%m-%d"), "num_test": len(self.test),
+            "num_train": len(self.train) if self.train else 0, "cost": cost,
+        }  # fmt: skip
         for probe in probes:
             key = {"encoder": fingerprint, **self._keys[probe, place]}
             Cell(
-                features.encoder_features.name, probe.name, condition.name, condition.snr_db, key,
-                probe.rows(), probe.details(),
+                encoder, probe.name, condition.name, condition.snr_db, key, probe.rows(),
+                probe.details(), about,
             ).write(self.folder / "cells")  # fmt: skip
 
-    def _heard(
-        self, features: CleanFeatures, condition: Distortion
-    ) -> Iterable[torch.Tensor]:
-        """Yield the features (layers, frames, dim) of every test utterance under a condition."""
+    def _hear(
+        self, features: CleanFeatures, condition: Distortion, name: str, probes: Sequence[Probe]
+    ) -> FeatureStore:
+        """Show the probes every test utterance under a condition; return all of their features."""
         if condition.name == CLEAN:
             store = features.test_store
-            return (store[index] for index in range(len(store)))
+        else:
+            key = f"{features.key(self.test)} {name}"
+            store = open_store(features.folder / name, key)
+        if store is None:
+            return self._encode(features, condition, features.folder / name, key, probes)
+        for index in range(len(store)):
+            values = store[index]
+            for probe in probes:
+                probe.update(index, values)
+        if condition.name != CLEAN:
+            features.bar.update(len(store))
+        return store
+
+    def _encode(
+        self,
+        features: CleanFeatures,
+        condition: Distortion,
+        folder: Path,
+        key: str,
+        probes: Sequence[Probe],
+    ) -> FeatureStore:
+        """Distort, encode, keep and show every test utterance."""
         test = self.test
-        return stream_features(
-            features.encoder_features, lambda i: condition(test.read(i), test.ids[i]), len(test),
-            self.num_workers, features.bar,
+        if "test_store" in vars(features):
+            check_space(folder, features.test_store.num_bytes)
+        heard = stream_features(
+            features.encoder_features,
+            features.counted(lambda i: condition(test.read(i), test.ids[i])),
+            len(test), self.num_workers, features.bar,
         )  # fmt: skip
+        with StoreWriter(folder, key, self.dtype) as writer:
+            for index, values in enumerate(heard):
+                stored = writer.add(values)
+                for probe in probes:
+                    probe.update(index, stored)
+            return writer.close()
+
+
+def label(condition: Distortion) -> str:
+    """Return the name of a condition with its SNR: "gaussian at 0 dB"."""
+    return condition.name + ("" if condition.snr_db is None else f" at {condition.snr_db:g} dB")
+
+
+def shard_of(
+    names: Sequence[str], conditions: Sequence[Distortion], shard: int, num_shards: int
+) -> dict[str, list[str]]:
+    """Return the conditions (see `label`) per encoder that one of several processes measures.
+
+    Pairs of encoder and condition are divided in their order, so that few processes share an
+    encoder: each that does trains its probes again.
+
+    Raises:
+        ValueError: there is no such shard.
+    """
+    if not 0 <= shard < num_shards:
+        raise ValueError(
+            f"got shard {shard} of {num_shards}; expected 0 to {num_shards - 1}: number the "
+            "processes from 0."
+        )
+    pairs = [(name, label(condition)) for name in names for condition in conditions]
+    first, last = (k * len(pairs) // num_shards for k in (shard, shard + 1))
+    found: dict[str, list[str]] = {}
+    for name, condition in pairs[first:last]:
+        found.setdefault(name, []).append(condition)
+    return found
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -279,7 +332,3 @@ def short_names(paths: Sequence[str]) -> list[str]:
 def _check_different(what: str, names: Sequence) -> None:
     if len(set(names)) < len(names):
         raise ValueError(f"got {what}s {names}; expected each once.")
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -20,9 +20,9 @@ from hf_rspin.audio import (
     read_audio,
 )
 from hf_rspin.data.fingerprint import audio_key
+from hf_rspin.data.phone_labels import parse_phones, without_stress
 from hf_rspin.data.phone_times import SILENCE, frame_phones, parse_alignment
 from hf_rspin.data.tables import as_text
-from hf_rspin.evaluation.phone_labels import parse_phones, without_stress
 
 
 class AudioRows(Sequence):
@@ -63,6 +63,8 @@ class EvaluationSet:
         phones: the phones of each utterance, word separators dropped.
         alignments: phones with their starts in seconds, see `resources.parse_alignment`.
         keep_waveforms: keep decoded audio in memory (230 MB per hour) for the next condition.
+        word_alignments: words with their starts in seconds, as text like `alignments`.
+        texts: what is said, as the corpus writes it; "" where that is not known.
     """
 
     ids: list[str]
@@ -71,6 +73,8 @@ class EvaluationSet:
     phones: list[list[str]] | None = None
     alignments: list[str] | None = None
     keep_waveforms: bool = False
+    word_alignments: list[str] | None = None
+    texts: list[str] | None = None
     _kept: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -83,7 +87,8 @@ class EvaluationSet:
     ) -> EvaluationSet:
         """Take the columns `id`, `audio` and, where present, those that hold labels.
 
-        These are `speaker`, `phones` and `alignment`; `duration` sorts.
+        These are `speaker`, `phones`, `alignment`, `word_alignment` and `text`; `duration`
+        sorts.
 
         Args:
             corpus: audio not decoded.
@@ -116,7 +121,11 @@ class EvaluationSet:
             alignments = _trusted(alignments, corpus, least_score)
         if alignments is not None and strip_stress:
             alignments = [_without_stress(text) for text in alignments]
-        return cls(ids, AudioRows(corpus), speakers, phones, alignments, keep_waveforms)
+        words = texts("word_alignment")
+        if words is not None:
+            words = _trusted(words, corpus, least_score)
+        labels = speakers, phones, alignments, keep_waveforms, words, texts("text")
+        return cls(ids, AudioRows(corpus), *labels)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -149,7 +158,8 @@ class EvaluationSet:
         audio = self.audio
         audio = audio.select(indices) if isinstance(audio, AudioRows) else pick(audio)
         labels = (pick(column) for column in (self.speakers, self.phones, self.alignments))
-        return EvaluationSet(pick(self.ids), audio, *labels, self.keep_waveforms)
+        more = (pick(column) for column in (self.word_alignments, self.texts))
+        return EvaluationSet(pick(self.ids), audio, *labels, self.keep_waveforms, *more)
 
     def frame_labels(self) -> list[np.ndarray] | None:
         """Return a phone index per frame, (frames,) int64 each; None without alignments.
@@ -175,15 +185,21 @@ class EvaluationSet:
         Raises:
             ValueError: the first of them.
         """
-        for key, alignment in zip(self.ids, self.alignments or (), strict=False):
-            try:
-                parse_alignment(alignment, math.inf)
-            except ValueError as error:
-                raise ValueError(f"column alignment of {key}: {error}") from error
+        named = {"alignment": self.alignments, "word_alignment": self.word_alignments}
+        for column, alignments in named.items():
+            for key, alignment in zip(self.ids, alignments or (), strict=False):
+                try:
+                    parse_alignment(alignment, math.inf)
+                except ValueError as error:
+                    raise ValueError(f"column {column} of {key}: {error}") from error
 
     def fingerprint(self) -> str:
         """Return a hash of names, labels and a sample of the audio, see `audio_key`."""
         columns = [self.ids, self.speakers, self.phones, self.alignments, audio_key(self.audio)]
+        if self.texts is not None:  # as before where there are none
+            columns.append(self.texts)
+        if self.word_alignments is not None:  # other sets keep their hash
+            columns.append({"word_alignments": self.word_alignments})
         return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
     def subset(self, count: int | None, seed: int = 0) -> EvaluationSet:

@@ -72,6 +72,7 @@ class FeatureStore:
         num_layers: number of layers.
         dim: dimensions of each.
         layer_norms: mean L2 norm per layer, (layers,).
+        num_bytes: on disk.
 
     Raises:
         FileNotFoundError: the folder holds no finished store.
@@ -90,6 +91,7 @@ class FeatureStore:
         # (copy on write) is what torch asks for: it does not know read-only memory.
         self._values = torch.from_numpy(open_memmap(self.folder / _FEATURES, mode="c"))
         _, self.num_layers, self.dim = self._values.shape
+        self.num_bytes = self._values.numel() * self._values.element_size()
         self._buffer = torch.empty(0)
 
     def __len__(self) -> int:
@@ -139,45 +141,88 @@ def open_store(folder: str | Path, key: str) -> FeatureStore | None:
     return store if store.key == key else None
 
 
-def write_store(
-    folder: str | Path, features: Iterable[Tensor], key: str, dtype: torch.dtype = torch.float16
-) -> FeatureStore:
-    """Write a stream of (layers, frames, dim) to `folder` and open it.
+class StoreWriter:
+    """Writes a store utterance by utterance; without `close`, the folder holds no finished store.
 
     Args:
         folder: made here; an older store in it is replaced.
-        features: one tensor per utterance.
         key: identifies what was computed; `open_store` refuses another.
         dtype: float16 halves the space; float32 keeps every bit.
+
+    Example:
+        >>> writer = StoreWriter("features", "hubert, test")
+        >>> for waveform in waveforms:
+        ...     writer.add(encoder_features(waveform))
+        >>> store = writer.close()
+    """
+
+    def __init__(self, folder: str | Path, key: str, dtype: torch.dtype = torch.float16) -> None:
+        self.folder, self.key, self.dtype = Path(folder), key, dtype
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _INDEX).unlink(missing_ok=True)
+        self._file: BinaryIO = open(self.folder / _FEATURES, "wb")
+        self._lengths: list[int] = []
+        self._norms: Tensor | float = 0.0
+        self._shape: tuple[int, ...] | None = None
+
+    def __enter__(self) -> StoreWriter:
+        """Close the file at the end, whatever happens."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def add(self, values: Tensor) -> Tensor:
+        """Write the features (layers, frames, dim) of the next utterance; return what is stored.
+
+        Raises:
+            ValueError: a feature is not finite in `dtype`.
+        """
+        stored = values.transpose(0, 1).to(self.dtype).contiguous()  # (frames, layers, dim)
+        if not torch.isfinite(stored).all():
+            raise ValueError(
+                f"utterance {len(self._lengths)} has features that are not finite numbers of "
+                f"{str(self.dtype).removeprefix('torch.')}; clip its audio."
+            )
+        if self._shape is None:
+            self._shape = tuple(stored.shape[1:])
+            self._numpy_dtype = stored.numpy().dtype
+            _write_header(self._file, self._numpy_dtype, (0, *self._shape))
+        self._file.write(stored.numpy().tobytes())
+        self._lengths.append(len(stored))
+        self._norms = self._norms + values.norm(dim=-1).sum(dim=1)  # (layers,)
+        return stored.transpose(0, 1).float()
+
+    def close(self) -> FeatureStore:
+        """Write the index and open the store.
+
+        Raises:
+            ValueError: there was no utterance.
+        """
+        if self._shape is None:
+            raise ValueError("got no utterance; expected at least one to extract features from.")
+        count = sum(self._lengths)
+        self._file.seek(0)  # numpy leaves room in the header for the first axis to grow
+        _write_header(self._file, self._numpy_dtype, (count, *self._shape))
+        self._file.close()
+        norms = (self._norms / count).tolist()
+        index = {"key": self.key, "lengths": self._lengths, "layer_norms": norms}
+        write_json(self.folder / _INDEX, index)
+        return FeatureStore(self.folder)
+
+
+def write_store(
+    folder: str | Path, features: Iterable[Tensor], key: str, dtype: torch.dtype = torch.float16
+) -> FeatureStore:
+    """Write a stream of (layers, frames, dim) to `folder` and open it; see `StoreWriter`.
 
     Raises:
         ValueError: a feature is not finite in `dtype`, or there were none.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _INDEX).unlink(missing_ok=True)
-    lengths, norms, shape = [], 0.0, None
-    with open(folder / _FEATURES, "wb") as file:
-        for index, values in enumerate(features):
-            stored = values.transpose(0, 1).to(dtype).contiguous()  # (frames, layers, dim)
-            if not torch.isfinite(stored).all():
-                raise ValueError(
-                    f"utterance {index} has features that are not finite numbers of "
-                    f"{str(dtype).removeprefix('torch.')}; clip its audio."
-                )
-            if shape is None:
-                shape = tuple(stored.shape[1:])
-                _write_header(file, stored.numpy().dtype, (0, *shape))
-            file.write(stored.numpy().tobytes())
-            lengths.append(len(stored))
-            norms = norms + values.norm(dim=-1).sum(dim=1)  # (layers,)
-        if shape is None:
-            raise ValueError("got no utterance; expected at least one to extract features from.")
-        file.seek(0)  # numpy leaves room in the header for the first axis to grow
-        _write_header(file, stored.numpy().dtype, (sum(lengths), *shape))
-    index = {"key": key, "lengths": lengths, "layer_norms": (norms / sum(lengths)).tolist()}
-    write_json(folder / _INDEX, index)
-    return FeatureStore(folder)
+    with StoreWriter(folder, key, dtype) as writer:
+        for values in features:
+            writer.add(values)
+        return writer.close()
 
 
 def _write_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:

@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
+from hf_rspin.cost import forward_flops
 from hf_rspin.models.encoder import check_frame_rate, states_of_frames
 from hf_rspin.models.folders import wants_normalized
 from hf_rspin.models.loading import load_encoder
@@ -226,3 +227,24 @@ def load_features(
 def needs_no_model(path: str) -> bool:
     """Say whether `load_features` computes `path` from the audio alone."""
     return path.partition(":")[0] in (LOG_MEL, MFCC)
+
+
+def model_of(encoder_features: EncoderFeatures) -> torch.nn.Module | None:
+    """Return the network behind some features; None where there is none."""
+    if isinstance(encoder_features, PretrainedEncoderFeatures):
+        return encoder_features.model
+    if isinstance(encoder_features, WhisperFeatures):
+        return encoder_features.encoder.model
+    return None
+
+
+def device_of(encoder_features: EncoderFeatures) -> torch.device:
+    """Return the device that computes some features."""
+    model = model_of(encoder_features)
+    return torch.device("cpu") if model is None else next(model.parameters()).device
+
+
+def gflops_per_second(encoder_features: EncoderFeatures) -> float | None:
+    """Return 10^9 operations of the network for one second of speech; None without a network."""
+    model = model_of(encoder_features)
+    return None if model is None else forward_flops(model) / 1e9

@@ -6,21 +6,23 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.measures.bootstrap import Interval
-from hf_rspin.evaluation.probes import Metric
-from hf_rspin.evaluation.table import METRICS, sections, with_labels
+from hf_rspin.evaluation.probes import PROBES, Metric
+from hf_rspin.evaluation.summary import context, what_changed
+from hf_rspin.evaluation.table import METRICS, over_seeds, sections, with_labels
 from hf_rspin.utils import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from hf_rspin.evaluation.cells import Cell
+
 TEMPLATE = "report.html.jinja"
-BROAD = 7.0  # inches; broader figures scroll on a small screen
 
 
 class Report:
@@ -69,7 +71,6 @@ class Report:
         svg = base64.b64encode(_svg(figure)).decode()
         self._parts.append({
             "kind": "figure", "svg": svg, "caption": " ".join(caption.split()),
-            "broad": figure.get_figwidth() > BROAD,
         })  # fmt: skip
 
     def to_html(self) -> str:
@@ -94,8 +95,10 @@ def evaluation_report(
     left_out: Sequence[str] = (),
     history: Sequence[Mapping[str, float]] = (),
     metrics: Sequence[Metric] = METRICS,
+    about: Mapping[str, Any] | None = None,
+    cells: Sequence[Cell] = (),
 ) -> Report:
-    """Put everything measured into a report: figures, training curves, all tables.
+    """Put everything measured into a report: what changed, figures, training curves, all tables.
 
     Args:
         table: of `to_table`.
@@ -104,13 +107,25 @@ def evaluation_report(
         left_out: sentences on what was not measured.
         history: logged training steps; none: no training curves.
         metrics: what to show.
+        about: of the cells, for the captions; see `context`.
+        cells: the finished cells, whose details some probes draw.
     """
     report = Report(title, " ".join(summary.split()))
+    where = f" {context(about, table)}" if about else ""
+    for sentence in what_changed(table, metrics):
+        report.add_text(sentence)
     for metric in metrics:
-        figure = draw(table, metric)
-        if figure is not None:
+        for figure in draw(table, metric):
             report.add_heading(metric.title)
-            report.add_figure(figure, metric.caption)
+            report.add_figure(figure, metric.caption + where)
+    plane = draw_plane(table)
+    if plane is not None:
+        report.add_heading("Phones and speakers in every layer")
+        report.add_figure(plane, _PLANE_CAPTION + where)
+    for probe in PROBES.values():
+        for drawing in probe.draw([cell for cell in cells if cell.probe == probe.name]):
+            report.add_heading(drawing.title)
+            report.add_figure(drawing.figure, drawing.caption + where)
     if history:
         from hf_rspin.evaluation.plots import plot_training
 
@@ -120,7 +135,7 @@ def evaluation_report(
         report.add_text(sentence)
     for section in sections(table, metrics):
         report.add_heading(section.title)
-        report.add_table(section.headers, section.rows)
+        report.add_table(section.headers, section.rows, where.strip())
     return report
 
 
@@ -130,34 +145,58 @@ TRAINING = {
     "code perplexity": ["code_perplexity"],
 }
 _TRAINING_CAPTION = "Losses, accuracies and perplexity of the codes during training."
+_PLANE_CAPTION = """Every layer by what it tells of phones and of speakers (ABX errors; the numbers
+name the first and the last layer). Left: phones are told apart across speakers; up: speakers are
+not."""
+PHONE_AXIS, SPEAKER_AXIS = "abx_across_speakers", "abx_speaker"
 
 
-def draw(table: pd.DataFrame, metric: Metric) -> Figure | None:
-    """Draw a metric: curves over layers, or bars over conditions; None where there is nothing.
+def draw(table: pd.DataFrame, metric: Metric) -> list[Figure]:
+    """Draw a metric: curves over layers, or intervals per condition, and curves over the SNR.
 
-    Front ends of a single layer have no curve.
+    Front ends of a single layer have no curve. The result is empty where there is nothing to draw.
     """
-    from hf_rspin.evaluation.plots import plot_bars, plot_layers
+    from hf_rspin.evaluation.plots import plot_intervals, plot_layers, plot_snr
 
-    part = with_labels(table[table["metric"] == metric.name])
+    part = with_labels(over_seeds(table[table["metric"] == metric.name]))
     if metric.conditions == "clean":
         part = part[part["condition"] == CLEAN]
-    scale = 100 if metric.percent else 1
-    series: dict[str, dict] = {}
-    for (encoder, label), lines in part.groupby(["encoder", "label"], sort=False):
-        if len(lines) > 1:
-            series.setdefault(encoder, {})[label] = (scale * lines["value"]).tolist()
     if not metric.plotted or part.empty:
-        return None
-    if series:
-        return plot_layers(series, metric.label)
+        return []
+    scale = 100 if metric.percent else 1
     if part["layer"].notna().any():
-        return None
-    bars: dict[str, dict[str, Interval]] = {}
+        series: dict[str, dict] = {}
+        for (encoder, label), lines in part.groupby(["encoder", "label"], sort=False):
+            if len(lines) > 1:
+                series.setdefault(encoder, {})[label] = (scale * lines["value"]).tolist()
+        return [plot_layers(series, metric.label)] if series else []
+    values: dict[str, dict[str, Interval]] = {}
+    panels: dict[str, dict[str, dict[float, Interval]]] = {}
+    several = part.groupby("condition")["snr_db"].nunique()
     for _, line in part.iterrows():
         cell = Interval(*(scale * line[name] for name in ("value", "low", "high")))
-        bars.setdefault(line["encoder"], {})[line["label"]] = cell
-    return plot_bars(bars, metric.label)
+        values.setdefault(line["encoder"], {})[line["label"]] = cell
+        if several[line["condition"]] > 1:
+            curves = panels.setdefault(line["condition"].replace("_", " "), {})
+            curves.setdefault(line["encoder"], {})[line["snr_db"]] = cell
+    figures = [plot_intervals(values, metric.label)]
+    return [*figures, plot_snr(panels, metric.label)] if panels else figures
+
+
+def draw_plane(table: pd.DataFrame) -> Figure | None:
+    """Draw ABX errors of phones against those of speakers per layer, of clean speech."""
+    from hf_rspin.evaluation.plots import plot_plane
+
+    clean = over_seeds(table[table["condition"] == CLEAN])
+    axes = [clean[clean["metric"] == name] for name in (PHONE_AXIS, SPEAKER_AXIS)]
+    both = axes[0].merge(axes[1], on=["encoder", "layer"], suffixes=("_x", "_y"))
+    if both.empty:
+        return None
+    points = {
+        encoder: list(zip(100 * lines["value_x"], 100 * lines["value_y"], strict=True))
+        for encoder, lines in both.groupby("encoder", sort=False)
+    }
+    return plot_plane(points, "phone ABX error across speakers, %", "speaker ABX error, %")
 
 
 def _svg(figure: Figure) -> bytes:

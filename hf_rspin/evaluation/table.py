@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
+from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.conditions import CLEAN
-from hf_rspin.evaluation.evaluate import Cell
 from hf_rspin.evaluation.measures.bootstrap import paired_difference
 from hf_rspin.evaluation.measures.error_rates import ErrorCounts
 from hf_rspin.evaluation.probes import PROBES, Metric
@@ -21,6 +22,7 @@ COLUMNS = (
 DIFFERENCE = "_difference"  # ends the metric of a paired comparison with `reference`
 METRICS: list[Metric] = [metric for probe in PROBES.values() for metric in probe.metrics]
 NOTHING = "–"
+_ACCURACIES = {metric.name for metric in METRICS if metric.better == "higher"}
 
 
 def to_table(cells: Sequence[Cell], reference: str | None = None) -> pd.DataFrame:
@@ -28,12 +30,13 @@ def to_table(cells: Sequence[Cell], reference: str | None = None) -> pd.DataFram
 
     Args:
         cells: of `Evaluation.cells`.
-        reference: the encoder that paired differences refer to; default the first.
+        reference: the encoder that paired differences refer to; default: each pair, the later
+            encoder against the earlier one.
 
     Returns:
         Columns `COLUMNS`: `layer` is 0 for the encoder input and missing where a number is of no
         layer, `low` and `high` are a 95 % interval, `p_value` and `reference` are there for
-        differences only.
+        differences only, which compare the errors of every utterance, averaged over seeds.
 
     Raises:
         ValueError: the reference is not among the encoders.
@@ -42,42 +45,72 @@ def to_table(cells: Sequence[Cell], reference: str | None = None) -> pd.DataFram
     if reference is not None and reference not in names:
         raise ValueError(f"reference {reference!r} is not among the encoders {names}.")
     lines = [_common(cell) | asdict(row) for cell in cells for row in cell.rows]
-    if names:
-        lines += _differences(cells, reference or names[0])
+    if reference is not None:
+        pairs = [(reference, name) for name in names if name != reference]
+    else:
+        pairs = list(itertools.combinations(names, 2))
+    lines += _differences(cells, pairs)
     table = pd.DataFrame(lines, columns=list(COLUMNS))
     numbers = ["snr_db", "layer", "value", "low", "high", "p_value"]
-    return table.astype(dict.fromkeys(numbers, "float64")).astype({"layer": "Int64"})
+    whole = {"layer": "Int64", "seed": "Int64"}
+    return table.astype(dict.fromkeys(numbers, "float64")).astype(whole)
 
 
 def _common(cell: Cell) -> dict:
     return {
         "encoder": cell.encoder, "probe": cell.probe, "condition": cell.condition,
-        "snr_db": cell.snr_db, "seed": cell.key["settings"].get("seed"),
+        "snr_db": cell.snr_db, "seed": cell.seed,
     }  # fmt: skip
 
 
-def _differences(cells: Sequence[Cell], reference: str) -> list[dict]:
-    """Compare the errors per utterance of each encoder with those of the reference."""
-
-    def place(cell: Cell) -> tuple:
-        return cell.probe, cell.condition, cell.snr_db
-
-    counted = [cell for cell in cells if "errors" in cell.details]
-    base = {place(cell): cell for cell in counted if cell.encoder == reference}
+def _differences(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]]) -> list[dict]:
+    """Compare the errors per utterance of each pair of encoders (before, after)."""
+    counted: dict[tuple, dict[str, dict]] = {}  # place -> encoder -> seed -> cell
+    for cell in cells:
+        if "errors" in cell.details:
+            place = (cell.probe, cell.condition, cell.snr_db)
+            counted.setdefault(place, {}).setdefault(cell.encoder, {})[cell.seed] = cell
     lines = []
-    for cell in counted:
-        if cell.encoder == reference or place(cell) not in base:
-            continue
-        found = paired_difference(
-            _counts(base[place(cell)]), _counts(cell), cell.details.get("groups")
-        )
-        numbers = {"metric": cell.rows[0].metric + DIFFERENCE, "reference": reference}
-        lines.append(_common(cell) | numbers | asdict(found))
+    for before, after in pairs:
+        for found in counted.values():
+            seeds = [seed for seed in found.get(after, {}) if seed in found.get(before, {})]
+            if not seeds:
+                continue
+            first, second = ([found[name][seed] for seed in seeds] for name in (before, after))
+            groups = first[0].details.get("groups")
+            metric = second[0].rows[0].metric
+            counts = [_counts(some, metric in _ACCURACIES) for some in (first, second)]
+            difference = paired_difference(*counts, groups)
+            numbers = {"metric": metric + DIFFERENCE, "reference": before}
+            common = _common(second[0]) | ({"seed": None} if len(seeds) > 1 else {})
+            lines.append(common | numbers | asdict(difference))
     return lines
 
 
-def _counts(cell: Cell) -> ErrorCounts:
-    return ErrorCounts(np.array(cell.details["errors"]), np.array(cell.details["lengths"]))
+def _counts(cells: Sequence[Cell], correct: bool) -> ErrorCounts:
+    """Return the errors of each utterance, or what is correct, averaged over seeds of cells."""
+    errors = np.mean([cell.details["errors"] for cell in cells], axis=0)
+    lengths = np.array(cells[0].details["lengths"])
+    return ErrorCounts(lengths - errors if correct else errors, lengths)
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one line per number: the mean of its seeds.
+
+    Args:
+        table: of `to_table`.
+
+    Returns:
+        The table without `seed`, and with `spread`, the standard deviation over seeds (missing for
+        one), and `num_seeds`. `low` and `high` are means too: each is an interval over speakers,
+        which does not know the spread over seeds.
+    """
+    keys = [c for c in COLUMNS if c not in ("value", "low", "high", "p_value", "seed")]
+    groups = table.groupby(keys, sort=False, dropna=False)
+    found = groups[["value", "low", "high", "p_value"]].mean()
+    found["spread"] = groups["value"].std()
+    found["num_seeds"] = groups["value"].size()
+    return found.reset_index()
 
 
 def with_labels(table: pd.DataFrame) -> pd.DataFrame:
@@ -114,21 +147,34 @@ def sections(table: pd.DataFrame, metrics: Sequence[Metric] = METRICS) -> list[S
         table: of `to_table`.
         metrics: what to show, in this order; those that were not measured are left out.
     """
-    table, found = with_labels(table), []
+    table, found = with_labels(over_seeds(table)), []
     for metric in metrics:
         part = table[table["metric"] == metric.name]
         if part["layer"].notna().any():
             found.append(_layer_section(part, metric))
         elif len(part):
-            percent = ", %" if metric.percent else ""
-            note = " [95 % interval]" if part["low"].notna().any() else ""
-            found.append(_wide_section(part, metric.title + percent + note, _cell(metric)))
+            found.append(_wide_section(part, _title(part, metric), _cell(metric)))
         part = table[table["metric"] == metric.name + DIFFERENCE]
-        if len(part):
-            title = f"{metric.title}: difference to {part['reference'].iloc[0]}, points " \
-                "[95 % paired interval], * p < 0.05"  # fmt: skip
-            found.append(_wide_section(part, title, _difference_cell))
+        first = part[part["reference"] == part["reference"].iloc[0]] if len(part) else part
+        if len(first):
+            title = f"{metric.title}: difference to {first['reference'].iloc[0]}, points{_PAIRED}"
+            found.append(_wide_section(first, title, _difference_cell))
+        if len(part) > len(first):
+            title = f"{metric.title}: difference of every pair, points{_PAIRED}"
+            pairs = part.assign(encoder=part["encoder"] + " − " + part["reference"])
+            found.append(_wide_section(pairs, title, _difference_cell))
     return found
+
+
+_PAIRED = " [95 % paired interval], * p < 0.05"
+
+
+def _title(part: pd.DataFrame, metric: Metric) -> str:
+    percent = ", %" if metric.percent else ""
+    several = part["num_seeds"].max()
+    seeds = f", mean ± deviation of {several} seeds" if several > 1 else ""
+    note = " [95 % interval]" if part["low"].notna().any() else ""
+    return metric.title + percent + seeds + note
 
 
 def _wide_section(part: pd.DataFrame, title: str, cell: Callable[[pd.Series], str]) -> Section:
@@ -160,6 +206,8 @@ def _padded(lines: pd.DataFrame, metric: Metric, layers: range, nothing: str = N
 def _cell(metric: Metric) -> Callable[[pd.Series], str]:
     def text(line: pd.Series) -> str:
         shown = metric.text(line["value"])
+        if not np.isnan(line["spread"]):
+            shown += f" ± {metric.text(line['spread'])}"
         if np.isnan(line["low"]):
             return shown
         return f"{shown} [{metric.text(line['low'])}, {metric.text(line['high'])}]"
@@ -180,7 +228,7 @@ def layer_summary(table: pd.DataFrame, metrics: Sequence[Metric] = METRICS) -> S
         table: of `to_table`.
         metrics: those `in_summary` are shown, under their `conditions`.
     """
-    table, rows = with_labels(table), []
+    table, rows = with_labels(over_seeds(table)), []
     table = table[table["layer"].notna()]
     layers = range(int(table["layer"].max()) + 1 if len(table) else 0)
     for metric in metrics:

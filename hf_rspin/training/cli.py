@@ -76,7 +76,11 @@ def explain(error: Exception) -> str:
 
 
 # options of version 0.1.0
-FORMER_OPTIONS = {"change_voice": "perturb_speaker", "freeze_front_end": "freeze_feature_encoder"}
+FORMER_OPTIONS = {
+    "change_voice": "perturb_speaker",
+    "freeze_front_end": "freeze_feature_encoder",
+    "snr_db": "snr",
+}
 
 
 def parse_arguments(*argument_classes: type, arguments: list[str] | None = None) -> tuple[Any, ...]:

@@ -37,6 +37,7 @@ from hf_rspin.training.callbacks import (
 )
 from hf_rspin.training.checkpoints import full_disk_explained
 from hf_rspin.training.checks import Check
+from hf_rspin.training.cost_callback import CostCallback
 from hf_rspin.training.loss_tracker import LossTracker, mean_losses, scalars
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import save_provenance
@@ -130,7 +131,7 @@ class SpeechTrainer(Trainer):
             eval_dataset=eval_dataset,
             processing_class=processing_class or feature_extractor_of(adapted_model(model)),
             callbacks=[self.progress, self.stop, LossCheck(), *adapter_check, *callbacks,
-                       LogBeforeSave()],
+                       LogBeforeSave(), CostCallback(self.progress)],
             **kwargs,
         )  # fmt: skip
         self.card = ModelCardCallback(self)

@@ -61,3 +61,14 @@ def test_starts_and_ends_as_text_have_silence_between_phones():
 def test_starts_and_ends_that_do_not_fit_are_refused(starts, ends, message):
     with pytest.raises(ValueError, match=message):
         alignment_text(["A", "B"], starts, ends)
+
+
+def test_no_silence_follows_a_phone_that_ends_with_the_audio():
+    assert alignment_text(["A"], [0.0], [0.5], 0.5) == "0.000:A"
+    assert alignment_text(["A"], [0.0], [0.4], 0.5) == "0.000:A 0.400:SIL"
+
+
+def test_a_start_rounded_beyond_the_end_lasts_no_time():
+    assert parse_alignment("0.000:A 0.501:SIL", 0.5004)[-1] == Segment(0.501, 0.501, "SIL")
+    with pytest.raises(ValueError, match="ends before it starts"):
+        parse_alignment("0.000:A 0.502:SIL", 0.5004)

@@ -1,7 +1,6 @@
 """The scripts as a user runs them."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from hf_rspin.evaluation.arguments import EvaluationScriptArguments
+from hf_rspin.evaluation.run import read_split
 from hf_rspin.resources import sample_folder
 
 SCRIPTS = Path(__file__).parents[2] / "training_scripts"
@@ -43,7 +44,7 @@ def options(folder, speech, *more):
 
 def test_a_plain_folder_of_audio_gives_what_needs_no_labels(main, folder, speech, capsys):
     (speech / "metadata.csv").unlink()
-    main("evaluate_encoders", *options(folder, speech, "--snr_db", 0, 20))
+    main("evaluate_encoders", *options(folder, speech, "--snr_db", 0, 20))  # former names
     out = capsys.readouterr().out
     for sentence in ("Phone recognition is left out", "no speaker names", "no phone alignment"):
         assert out.count(sentence) == 1
@@ -63,22 +64,21 @@ def test_long_recordings_are_measured_in_parts(main, folder, speech):
     (folder / "long").mkdir()
     envelope = np.where(np.arange(70 * 16000) % 48000 < 3200, 0, 0.1)  # a pause every 3 s
     soundfile.write(folder / "long" / "a.flac", envelope * rng.normal(size=70 * 16000), 16000)
-    main("evaluate_encoders", *options(folder, folder / "long", "--probes", "cka"))
+    main("evaluate", *options(folder, folder / "long", "--probes", "cka"))
     table = pd.read_csv(folder / "out" / "results.csv")
     assert not table.empty
-    script = sys.modules["evaluate_encoders"]
-    arguments = script.EvaluationScriptArguments(corpus=str(folder / "long"))
-    parts = script.read_split(arguments, None, None, keep=False)
+    arguments = EvaluationScriptArguments(corpus=str(folder / "long"))
+    parts = read_split(arguments, None, None, keep=False)
     assert len(parts) >= 5 and all(len(parts.read(i)) <= 17 * 16000 for i in range(len(parts)))
     arguments.segment_seconds = 0
-    assert len(script.read_split(arguments, None, None, keep=False)) == 1
+    assert len(read_split(arguments, None, None, keep=False)) == 1
 
 
 def test_labels_add_what_needs_them_and_a_second_call_measures_nothing(
     main, folder, speech, capsys, caplog
 ):
     arguments = options(folder, speech, "--speakers_from", "train")
-    main("evaluate_encoders", *arguments)
+    main("evaluate", *arguments)
     table = pd.read_csv(folder / "out" / "results.csv")
     rates = table[table["metric"] == "phone_error_rate"]
     assert len(rates) == 4 and rates[["low", "high"]].notna().all(axis=None)
@@ -87,7 +87,7 @@ def test_labels_add_what_needs_them_and_a_second_call_measures_nothing(
     )
     files = {file: file.stat().st_mtime_ns for file in (folder / "out" / "cells").iterdir()}
     capsys.readouterr()
-    main("evaluate_encoders", *arguments)
+    main("evaluate", *arguments)
     assert files == {f: f.stat().st_mtime_ns for f in (folder / "out" / "cells").iterdir()}
     pd.testing.assert_frame_equal(table, pd.read_csv(folder / "out" / "results.csv"))
     assert "Phones recognised from frozen features" in capsys.readouterr().out
@@ -96,14 +96,14 @@ def test_labels_add_what_needs_them_and_a_second_call_measures_nothing(
 def test_a_corpus_without_a_training_split_trains_nothing(main, folder, speech):
     table = pd.read_csv(speech / "metadata.csv")
     table[table["split"] == "test"].to_csv(speech / "metadata.csv", index=False)
-    main("evaluate_encoders", *options(folder, speech, "--probes", "cka", "units", "phones"))
+    main("evaluate", *options(folder, speech, "--probes", "cka", "units", "pr"))
     table = pd.read_csv(folder / "out" / "results.csv")
     assert set(table["probe"]) == {"cka", "units"} and "pnmi" in set(table["metric"])
 
 
 def test_mistakes_are_said_in_one_sentence(main, folder, speech):
     for more, message in (
-        (["--probes", "cka", "wer"], "got --probes wer; expected some of phones, linear_phones"),
+        (["--probes", "cka", "wer"], "got --probes wer; expected some of pr, asr, linear_phones"),
         (["--test_split", "gone"], "no row with split 'gone'"),
         (["--train_split", "gone"], "no row with split 'gone'"),
         (["--num_units", "1"], "got num_units 1"),
@@ -112,9 +112,9 @@ def test_mistakes_are_said_in_one_sentence(main, folder, speech):
         (["--device", "gpu"], "device 'gpu' cannot be used"),
     ):
         with pytest.raises(SystemExit, match=message):
-            main("evaluate_encoders", *options(folder, speech, *more))
+            main("evaluate", *options(folder, speech, *more))
     with pytest.raises(SystemExit, match="give --encoders and --corpus"):
-        main("evaluate_encoders", "--corpus", speech)
+        main("evaluate", "--corpus", speech)
     assert not (folder / "out").exists()
 
 

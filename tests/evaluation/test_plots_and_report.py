@@ -5,13 +5,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from hf_rspin.evaluation.evaluate import Cell
+from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.plots import (
     plain,
-    plot_bars,
+    plot_intervals,
     plot_layers,
     plot_phone_given_unit,
+    plot_plane,
+    plot_snr,
     plot_training,
 )
 from hf_rspin.evaluation.probes import Row, layer_rows
@@ -39,18 +41,37 @@ def test_layer_curves_share_a_colour_per_condition_and_a_style_per_encoder():
         plot_layers({"before": {}}, "CKA", "title")
 
 
-def test_bars_stand_in_their_condition_with_their_interval():
+def test_values_stand_in_the_row_of_their_condition_with_their_interval():
     rates = {
         "a": {"clean": Interval(20, 10, 40), "rooms": Interval(50, 40, 60)},
-        "b": {"rooms": Interval(30, 20, 40)},
+        "b": {"rooms": Interval(30, np.nan, np.nan)},
     }
-    axes = plot_bars(rates, "%", "title").axes[0]
-    bars = [(round(b.get_x() + b.get_width() / 2), b.get_height()) for b in axes.patches]
-    assert bars == [(0, 20), (1, 50), (1, 30)]
-    segments = axes.collections[0].get_segments()
-    np.testing.assert_allclose(segments[0][:, 1], [10, 40])
-    with pytest.raises(ValueError, match="no bar"):
-        plot_bars({"a": {}}, "%")
+    axes = plot_intervals(rates, "%", "title").axes[0]
+    points = [(x, round(y)) for c in axes.containers for x, y in c[0].get_xydata().tolist()]
+    assert points == [(20, 0), (50, 1), (30, 1)]
+    segments = axes.containers[0][2][0].get_segments()
+    np.testing.assert_allclose(segments[0][:, 0], [10, 40])
+    with pytest.raises(ValueError, match="no value"):
+        plot_intervals({"a": {}}, "%")
+
+
+def test_an_error_rate_falls_with_the_ratio_a_panel_per_condition():
+    curve = {20.0: Interval(10, 9, 11), -5.0: Interval(50, 48, 52)}
+    figure = plot_snr({"noise": {"a": curve, "b": curve}, "babble": {"b": curve}}, "%")
+    first, second = figure.axes
+    assert [line.get_xydata().tolist() for line in first.get_lines()] == [[[-5, 50], [20, 10]]] * 2
+    assert first.get_lines()[1].get_color() == second.get_lines()[0].get_color()
+    assert second.get_xlabel() == "SNR, dB"
+    with pytest.raises(ValueError, match="no panel"):
+        plot_snr({}, "%")
+
+
+def test_a_plane_is_a_path_through_layers():
+    figure = plot_plane({"a": [(1, 2), (3, 4), (5, 6)], "b": [(0, 0)]}, "x", "y")
+    assert figure.axes[0].get_lines()[0].get_xydata().tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0", "2", "0"]
+    with pytest.raises(ValueError, match="no point"):
+        plot_plane({"a": []}, "x", "y")
 
 
 def test_training_panels_hold_what_was_logged():

@@ -1,25 +1,49 @@
 """Test conditions: what happens to the audio of a test utterance, the same every time."""
 
+from hf_rspin.evaluation.conditions.bands import HighPass, LowPass, Resampling
 from hf_rspin.evaluation.conditions.base import (
     CLEAN,
-    BackgroundNoise,
     Clean,
     Distortion,
-    GaussianNoise,
-    Reverberation,
     condition_fingerprint,
-    synthesize_rirs,
     utterance_generator,
 )
+from hf_rspin.evaluation.conditions.clipping import Clipping
+from hf_rspin.evaluation.conditions.codecs import Compression, Telephone
+from hf_rspin.evaluation.conditions.graded import DEFAULT_SEVERITY, SEVERITIES, GradedDistortion
+from hf_rspin.evaluation.conditions.noise import (
+    Babble,
+    BackgroundNoise,
+    GaussianNoise,
+    SpeechPool,
+)
+from hf_rspin.evaluation.conditions.packet_loss import PacketLoss
+from hf_rspin.evaluation.conditions.registry import ALIASES, CONDITIONS, make_conditions
+from hf_rspin.evaluation.conditions.rooms import Reverberation, synthesize_rirs
 
 __all__ = [
+    "ALIASES",
     "CLEAN",
+    "CONDITIONS",
+    "DEFAULT_SEVERITY",
+    "SEVERITIES",
+    "Babble",
     "BackgroundNoise",
     "Clean",
+    "Clipping",
+    "Compression",
     "Distortion",
     "GaussianNoise",
+    "GradedDistortion",
+    "HighPass",
+    "LowPass",
+    "PacketLoss",
+    "Resampling",
     "Reverberation",
+    "SpeechPool",
+    "Telephone",
     "condition_fingerprint",
+    "make_conditions",
     "synthesize_rirs",
     "utterance_generator",
 ]

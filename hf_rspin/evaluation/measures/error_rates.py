@@ -1,24 +1,12 @@
-"""Error rates over words or phones, as functions and as offline `evaluate.Metric`s."""
+"""Error rates over words, phones or characters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import datasets
-import evaluate
 import jiwer
 import numpy as np
-
-_DESCRIPTION = """Corpus-level {unit} error rate: substitutions, deletions and insertions of all
-utterances together, divided by the number of reference {unit}s."""
-_INPUTS = """
-Args:
-    predictions: list of strings, {unit}s separated by blanks.
-    references: list of strings, likewise.
-Returns:
-    {key}: the error rate; 0 is perfect, more than 1 is possible.
-"""
 
 
 @dataclass(frozen=True)
@@ -74,44 +62,15 @@ def _chunk_errors(chunk: jiwer.AlignmentChunk) -> int:
     return max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
 
 
-class _ErrorRate(evaluate.Metric):
-    """`evaluate.load("wer")` downloads a script and fails offline; these classes do not."""
+def character_error_rate(references: Sequence[str], predictions: Sequence[str]) -> float:
+    """Return the corpus-level character error rate; blanks are characters.
 
-    unit: str
-    key: str
-
-    def __init__(self, **kwargs) -> None:
-        super().__init__(**{"config_name": "default", "keep_in_memory": True, **kwargs})
-
-    def _info(self) -> evaluate.MetricInfo:
-        text = datasets.Value("string")
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION.format(unit=self.unit),
-            citation="",
-            inputs_description=_INPUTS.format(unit=self.unit, key=self.key),
-            features=datasets.Features({"predictions": text, "references": text}),
+    Raises:
+        ValueError: not one prediction per reference.
+    """
+    if len(references) != len(predictions):
+        raise ValueError(
+            f"got {len(references)} references and {len(predictions)} predictions; expected one "
+            "prediction per reference, in the same order."
         )
-
-    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        return {self.key: count_errors(references, predictions).rate}
-
-
-class WordErrorRate(_ErrorRate):
-    """Word error rate: `WordErrorRate().compute(predictions=..., references=...)["wer"]`."""
-
-    unit, key = "word", "wer"
-
-
-class PhoneErrorRate(_ErrorRate):
-    """Phone error rate: `PhoneErrorRate().compute(predictions=..., references=...)["per"]`."""
-
-    unit, key = "phone", "per"
-
-
-class CharacterErrorRate(_ErrorRate):
-    """Character error rate, blanks counted as characters; key "cer"."""
-
-    unit, key = "character", "cer"
-
-    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        return {self.key: float(jiwer.cer(references, predictions))}
+    return float(jiwer.cer(list(references), list(predictions)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,12 +33,13 @@ class LinearCKA:
         self._moments: dict[str, Tensor | float] = {"xx": 0.0, "yy": 0.0, "xy": 0.0}
 
     @torch.inference_mode()
-    def update(self, x: Tensor, y: Tensor) -> None:
+    def update(self, x: Tensor | np.ndarray, y: Tensor | np.ndarray) -> None:
         """Add paired frames (layers, frames, dim); the two dims may differ.
 
         Raises:
             ValueError: the two do not pair.
         """
+        x, y = _floating(x), _floating(y)
         if x.ndim != 3 or x.shape[:2] != y.shape[:2]:
             raise ValueError(
                 f"got x {tuple(x.shape)} and y {tuple(y.shape)}; expected (layers, frames, dim) "
@@ -100,7 +102,7 @@ class LinearCKA:
         return torch.cat([torch.ones_like(square), -2 * mean, square], dim=-1)
 
 
-def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> float:
+def linear_cka(x: Tensor | np.ndarray, y: Tensor | np.ndarray, debiased: bool = False) -> float:
     """Return the linear CKA of paired frames (frames, dim); the two dims may differ.
 
     Args:
@@ -111,6 +113,11 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> float:
     stream = LinearCKA()
     stream.update(x[None], y[None])
     return (stream.debiased_value() if debiased else stream.value())[0]
+
+
+def _floating(x: Tensor | np.ndarray) -> Tensor:
+    x = torch.as_tensor(x)
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
 def _augmented(x: Tensor) -> Tensor:

@@ -4,79 +4,46 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from hf_rspin.audio import SAMPLING_RATE
+from hf_rspin.evaluation.cells import Cell, Metric, Row, layer_rows
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import (
     FeatureStore,
+    WaveformReader,
     open_store,
     stream_features,
     write_store,
 )
 from hf_rspin.evaluation.features import EncoderFeatures
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @dataclass(frozen=True)
-class Metric:
-    """What a number in the long table is, for tables, plots and reports.
+class Drawing:
+    """A figure of a report.
 
     Args:
-        name: in the column `metric`.
-        title: heading of its table and figure.
-        label: short, with the unit: axes and summaries.
-        caption: how to read it, and which way is better.
-        percent: shown times 100.
-        digits: shown after the point.
-        conditions: which of them a summary and a figure show.
-        plotted: whether a report draws it.
-        in_summary: whether the short table of layers has it.
+        title: its heading.
+        figure: of matplotlib.
+        caption: what is drawn and how to read it.
     """
 
-    name: str
     title: str
-    label: str
+    figure: Figure
     caption: str
-    percent: bool = False
-    digits: int = 3
-    conditions: Literal["all", "clean"] = "all"
-    plotted: bool = True
-    in_summary: bool = True
-
-    def text(self, value: float) -> str:
-        """Return the value as tables show it, without a unit."""
-        return f"{100 * value if self.percent else value:.{self.digits}f}"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number of a probe: a line of the long table, but for encoder, condition and seed.
-
-    Args:
-        metric: name of a `Metric` of the probe.
-        value: the number.
-        layer: 0: encoder input; None: not of a layer.
-        low: of a 95 % interval.
-        high: of a 95 % interval.
-    """
-
-    metric: str
-    value: float
-    layer: int | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-def layer_rows(metric: str, values: Sequence[float]) -> list[Row]:
-    """Return a row per layer."""
-    return [Row(metric, float(value), layer) for layer, value in enumerate(values)]
 
 
 @dataclass
@@ -100,6 +67,7 @@ class CleanFeatures:
     dtype: torch.dtype = torch.float16
     num_workers: int = 1
     bar: tqdm | None = None
+    _samples: list[int] = field(default_factory=list, repr=False)
 
     @cached_property
     def test_store(self) -> FeatureStore:
@@ -137,9 +105,27 @@ class CleanFeatures:
         # nothing else needed all of them so far
         return self._store(chosen, "part of train"), list(range(len(chosen)))
 
+    def counted(self, read: WaveformReader) -> WaveformReader:
+        """Return `read`, which then counts what it gives to the encoder."""
+
+        def counting(index: int) -> np.ndarray:
+            waveform = read(index)
+            self._samples.append(len(waveform))  # from several threads
+            return waveform
+
+        return counting
+
+    def take_hours(self) -> float:
+        """Return the hours of speech that were encoded since the last call."""
+        counts, self._samples = self._samples, []
+        return sum(counts) / SAMPLING_RATE / 3600
+
+    def key(self, utterances: EvaluationSet) -> str:
+        """Return all that decides the features: another corpus of as many is another key."""
+        return f"{self.encoder_features.fingerprint()} {utterances.fingerprint()} {self.dtype}"
+
     def _store(self, utterances: EvaluationSet, part: str) -> FeatureStore:
-        # All that decides the features: another corpus of as many utterances is another key.
-        key = f"{self.encoder_features.fingerprint()} {utterances.fingerprint()} {self.dtype}"
+        key = self.key(utterances)
         store = open_store(self.folder / part, key)
         if store is not None:
             return store
@@ -147,7 +133,8 @@ class CleanFeatures:
             self.bar.total += len(utterances)
             self.bar.set_postfix_str(f"clean {part} features")
         features = stream_features(
-            self.encoder_features, utterances.read, len(utterances), self.num_workers, self.bar
+            self.encoder_features, self.counted(utterances.read), len(utterances),
+            self.num_workers, self.bar,
         )
         return write_store(self.folder / part, features, key, self.dtype)
 
@@ -169,6 +156,7 @@ class Probe(ABC):
         name: its entry, and the column `probe` of the long table.
         metrics: of the rows that it gives.
         on_clean: whether the clean condition is measured too.
+        seeded: whether `seed` decides what is learned, so that several of them are worth a run.
 
     Example:
         >>> class Loudness(Probe):
@@ -185,6 +173,7 @@ class Probe(ABC):
     name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     on_clean: ClassVar[bool] = True
+    seeded: ClassVar[bool] = False
 
     def settings(self) -> dict[str, Any]:
         """Return what decides its numbers: the fields of the dataclass; a change: new cells."""
@@ -236,6 +225,24 @@ class Probe(ABC):
         """Return more about the condition, as JSON values: errors per utterance, for instance."""
         return {}
 
+    @classmethod
+    def draw(cls, cells: Sequence[Cell]) -> list[Drawing]:
+        """Return figures of finished cells of this probe, beside those drawn of its metrics.
+
+        They are made of `details` alone, so that a report needs no encoder.
+        """
+        return []
+
     def measures(self, condition: str) -> bool:
         """Say whether this probe has numbers for a condition."""
         return self.on_clean or condition != CLEAN
+
+
+__all__ = [
+    "CleanFeatures",
+    "Drawing",
+    "Metric",
+    "Probe",
+    "Row",
+    "layer_rows",
+]

@@ -29,7 +29,8 @@ class CkaProbe(Probe):
     name = "cka"
     on_clean = False
     metrics = (
-        Metric("cka_debiased", "Noise and rooms: similarity to clean speech", "CKA", _CAPTION),
+        Metric("cka_debiased", "Noise and rooms: similarity to clean speech", "CKA", _CAPTION,
+               better="higher"),
         Metric(
             "cka", "CKA with clean speech, usual (biased) estimator", "CKA (biased)", _CAPTION,
             plotted=False, in_summary=False,

@@ -38,13 +38,14 @@ class LinearPhones(Probe):
     """
 
     name = "linear_phones"
+    seeded = True
     metrics = (
         Metric(
             "phone_accuracy", "Linear phone accuracy", "linear phone accuracy, %",
             "How often a linear classifier on a single frame of a layer names its phone, silence "
             "left out; it was trained on clean speech. Higher is better. 95 % bootstrap intervals "
             "over speakers.",
-            percent=True, digits=1,
+            percent=True, digits=1, better="higher",
         ),
     )  # fmt: skip
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
+from hf_rspin.data.phone_times import SILENCE
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.measures.unit_quality import perplexity, unit_quality
-from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
+from hf_rspin.evaluation.probes.base import CleanFeatures, Drawing, Metric, Probe, Row
 from hf_rspin.units import KMeans
+
+if TYPE_CHECKING:
+    from hf_rspin.evaluation.cells import Cell
 
 PASSES, BATCHES = 10, 8
 
@@ -35,12 +39,13 @@ class UnitProbe(Probe):
     """
 
     name = "units"
+    seeded = True
     metrics = (
         Metric(
             "pnmi", "Phones: what is said", "phone information (PNMI)",
             "Phone-normalised mutual information of k-means units of each layer: the share of what "
             "there is to know about the phone that the unit tells. Higher is better.",
-            conditions="clean",
+            conditions="clean", better="higher",
         ),
         Metric(
             "unit_agreement", "Units that a distortion leaves as they are", "equal units",
@@ -101,6 +106,8 @@ class UnitProbe(Probe):
                 labels_at(labels, count)
                 for labels, count in zip(self._phones, lengths, strict=True)
             ]
+            named = features.test.phones_of_frames()
+            self._names = sorted({phone for row in named for phone in row} - {SILENCE})
         self._clean = [self._units(features.test_store[i]) for i in range(len(features.test))]
 
     def begin(self, condition: Distortion) -> None:
@@ -115,6 +122,7 @@ class UnitProbe(Probe):
     def rows(self) -> list[Row]:
         """Return the numbers of each layer."""
         rows = []
+        self._pnmi: list[float] = []
         for layer in range(len(self._kmeans)):
             units = [found[layer] for found in self._found]
             everything = np.concatenate(units)
@@ -128,15 +136,80 @@ class UnitProbe(Probe):
             if self._phones is not None:
                 quality = unit_quality(self._phones, units)
                 values["pnmi"] = quality.pnmi
+                self._pnmi.append(quality.pnmi)
                 values["phone_purity"] = quality.phone_purity
                 values["cluster_purity"] = quality.cluster_purity
             rows += [Row(name, float(value), layer) for name, value in values.items()]
         return rows
 
+    def details(self) -> dict[str, Any]:
+        """Return, of clean speech, the units of the layer that tells most of phones.
+
+        Without alignments: of the last layer. `occurrences` has an entry per unit; `counts` a row
+        per phone and a column per unit, in frames.
+        """
+        if not self._is_clean:
+            return {}
+        layer = int(np.argmax(self._pnmi)) if self._pnmi else len(self._kmeans) - 1
+        units = np.concatenate([found[layer] for found in self._found])
+        found = {
+            "layer": layer, "occurrences": np.bincount(units, minlength=self.num_units).tolist()
+        }  # fmt: skip
+        if self._phones is None:
+            return found
+        phones = np.concatenate(self._phones)
+        counts = np.zeros((len(self._names), self.num_units), dtype=np.int64)
+        np.add.at(counts, (phones[phones >= 0], units[phones >= 0]), 1)
+        return found | {"phones": self._names, "counts": counts.tolist()}
+
+    @classmethod
+    def draw(cls, cells: Sequence[Cell]) -> list[Drawing]:
+        """Draw which phones each unit stands for, per encoder, and how often units occur."""
+        cells = one_per_encoder(cells, "occurrences")
+        drawings = [_draw_phones(cell) for cell in cells if "counts" in cell.details]
+        return drawings + ([_draw_use(cells)] if cells else [])
+
     def _units(self, features: Tensor) -> np.ndarray:
         """(layers, frames, dim) -> (layers, frames)."""
         pairs = zip(self._kmeans, features, strict=True)
         return np.stack([kmeans.predict(layer.numpy()) for kmeans, layer in pairs])
+
+
+def one_per_encoder(cells: Sequence[Cell], detail: str) -> list[Cell]:
+    """Return the first cell of each encoder that has a detail: of several seeds one is drawn."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        if detail in cell.details:
+            found.setdefault(cell.encoder, cell)
+    return list(found.values())
+
+
+def _draw_phones(cell: Cell) -> Drawing:
+    from hf_rspin.evaluation.plots import plot_phone_given_unit
+
+    found = cell.details
+    counts = np.array(found["counts"], dtype=np.float64)
+    share = counts / np.maximum(counts.sum(axis=0), 1)
+    figure = plot_phone_given_unit(share, found["phones"], "")
+    return Drawing(
+        f"Phones of the units of {cell.encoder}", figure,
+        f"How likely each phone is where a unit occurs, of k-means units of layer {found['layer']},"
+        " the layer that tells most of phones, in clean speech; silence is left out. A dark column"
+        " is a unit that stands for one phone.",
+    )  # fmt: skip
+
+
+def _draw_use(cells: Sequence[Cell]) -> Drawing:
+    from hf_rspin.evaluation.plots import plot_unit_use
+
+    names = {f"{cell.encoder}, {cell.details['layer']}": cell for cell in cells}
+    counts = {name: np.array(cell.details["occurrences"]) for name, cell in names.items()}
+    return Drawing(
+        "How often units occur", plot_unit_use(counts),
+        "Frames of clean speech that each k-means unit names, the most frequent unit first, in "
+        "the layer that tells most of phones (the number after the encoder; the last one where "
+        "there are no alignments). A flat line uses its units evenly.",
+    )  # fmt: skip
 
 
 def fit_units(

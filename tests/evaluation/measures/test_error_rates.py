@@ -2,12 +2,8 @@ import jiwer
 import numpy as np
 import pytest
 
-from hf_rspin.evaluation.measures.error_rates import (
-    CharacterErrorRate,
-    PhoneErrorRate,
-    WordErrorRate,
-    count_errors,
-)
+from hf_rspin.evaluation.measures.error_rates import count_errors
+from hf_rspin.evaluation.metrics import CharacterErrorRate, PhoneErrorRate, WordErrorRate
 
 
 def edit_distance(reference, prediction):

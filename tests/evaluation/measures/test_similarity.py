@@ -77,6 +77,28 @@ def test_debiasing_brings_unrelated_features_to_zero():
     assert abs(linear_cka(x, y, debiased=True)) < 0.02
 
 
+def test_arrays_are_taken_like_tensors():
+    x, y = draw()
+    for debiased in (False, True):
+        expected = linear_cka(torch.from_numpy(x), torch.from_numpy(y), debiased)
+        assert linear_cka(x, y, debiased) == expected
+        assert linear_cka(x, torch.from_numpy(y), debiased) == expected
+    whole = np.random.default_rng(0).integers(0, 9, (50, 4))
+    assert linear_cka(whole, whole.astype(np.float16)) == pytest.approx(1)
+    stream = LinearCKA()
+    stream.update(x[None], y[None])
+    assert stream.value()[0] == linear_cka(x, y)
+
+
+def test_order_of_frames_and_of_views_does_not_matter():
+    x, y = draw()
+    order = np.random.default_rng(3).permutation(len(x))
+    for debiased in (False, True):
+        expected = linear_cka(x, y, debiased)
+        assert linear_cka(x[order], y[order], debiased) == pytest.approx(expected)
+        assert linear_cka(y, x, debiased) == pytest.approx(expected)
+
+
 def test_wrong_inputs_are_refused_and_constants_are_nan():
     stream = LinearCKA()
     with pytest.raises(ValueError, match="got no frames"):

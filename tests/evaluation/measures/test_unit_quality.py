@@ -3,7 +3,15 @@ import pytest
 from sklearn.metrics import mutual_info_score
 
 from hf_rspin.evaluation import unit_quality
-from hf_rspin.evaluation.measures.unit_quality import perplexity, phone_given_unit
+from hf_rspin.evaluation.measures.unit_quality import (
+    cluster_purity,
+    perplexity,
+    phone_given_unit,
+    phone_normalized_mutual_information,
+    phone_purity,
+)
+
+SINGLE = (phone_normalized_mutual_information, phone_purity, cluster_purity)
 
 
 def test_equals_counted_information_and_purities():
@@ -41,7 +49,51 @@ def test_ignored_frames_are_not_counted_and_columns_are_distributions():
     assert (rows.tolist(), columns.tolist()) == ([0, 1], [2, 5])
 
 
+def test_single_numbers_equal_those_of_unit_quality():
+    rng = np.random.default_rng(1)
+    phones, units = rng.integers(-1, 5, 400), rng.integers(-1, 9, 400)
+    both = [phones[:150], phones[150:]], [units[:150], units[150:]]
+    found = unit_quality(*both)
+    expected = (found.pnmi, found.phone_purity, found.cluster_purity)
+    assert tuple(measure(*both) for measure in SINGLE) == expected
+    assert tuple(measure(phones, units) for measure in SINGLE) == expected
+    assert tuple(measure(phones.tolist(), units.tolist()) for measure in SINGLE) == expected
+
+
+def test_limits_of_single_numbers():
+    phones = np.repeat(np.arange(4), [10, 20, 30, 40])
+    rng = np.random.default_rng(2)
+    renamed = rng.permutation(9)[phones]
+    assert [measure(phones, renamed) for measure in SINGLE] == [pytest.approx(1), 1, 1]
+    one_unit = [measure(phones, np.zeros(100, int)) for measure in SINGLE]
+    assert one_unit == [pytest.approx(0, abs=1e-12), 0.4, 1]
+    own_units = [measure(phones, np.arange(100)) for measure in SINGLE]
+    assert own_units == [pytest.approx(1), 1, 0.04]
+    order = rng.permutation(100)
+    units = rng.integers(0, 7, 100)
+    for measure in SINGLE:
+        assert measure(phones[order], units[order]) == pytest.approx(measure(phones, units))
+    # exchanging the sides exchanges the purities
+    assert phone_purity(phones, units) == cluster_purity(units, phones)
+
+
+def test_utterances_without_frames_and_phones_by_name_are_counted_alike():
+    names = [np.array(["AA", "B", "B"]), np.array([]), np.array(["AA"])]
+    units = [np.array([3, 4, 4]), np.array([]), np.array([4])]
+    assert phone_purity(names, units) == 0.75
+    assert cluster_purity(names, units) == 0.75
+
+
+@pytest.mark.parametrize("measure", SINGLE)
+def test_nothing_to_count_is_refused(measure):
+    for nothing in ([], [[]], np.array([]), np.full(3, -1)):
+        with pytest.raises(ValueError, match="no frame has both a phone and a unit"):
+            measure(nothing, nothing)
+
+
 def test_wrong_labels_are_refused():
+    with pytest.raises(ValueError, match="phone labels of 2 utterances and units of 1"):
+        unit_quality([np.zeros(2, int), np.zeros(3, int)], [np.zeros(2, int)])
     with pytest.raises(ValueError, match="got 2 phone labels and 3 units for utterance 0"):
         unit_quality([np.zeros(2, int)], [np.zeros(3, int)])
     with pytest.raises(ValueError, match="no frame"):

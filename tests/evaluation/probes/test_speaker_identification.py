@@ -1,12 +1,19 @@
 import numpy as np
 import pytest
+import torch
 
 from hf_rspin.evaluation import (
+    Evaluation,
     EvaluationSet,
+    GaussianNoise,
+    ProbeArguments,
     SpeakerIdentification,
     SpeakerProbe,
     split_within_speakers,
 )
+from hf_rspin.evaluation.probes.trained.folder import load_probe
+
+from ..corpora import FrameStatistics, loud_and_soft
 
 
 def test_every_test_speaker_is_trained_on():
@@ -74,3 +81,75 @@ def test_what_is_missing_is_said():
         assert reason in probe.reason_to_skip(test, train)
     with pytest.raises(ValueError, match="got learn_from 'dev'; expected test or train"):
         SpeakerIdentification("dev")
+
+
+QUICK = ProbeArguments(num_updates=60, batch_size=8, evaluations=3, learning_rate=3e-2)
+
+
+def run(folder, test, train, probe, conditions=()):
+    evaluation = Evaluation(
+        folder, test, conditions, [probe], train, torch.float32, progress=False
+    )
+    evaluation.run(FrameStatistics())
+    return {cell.condition: cell for cell in evaluation.cells()}
+
+
+@pytest.mark.parametrize("learn_from", ["test", "train"])
+def test_the_probe_on_all_layers_names_speakers_and_is_a_folder(tmp_path, learn_from):
+    train, test = loud_and_soft(tmp_path, "a", 20), loud_and_soft(tmp_path, "bb", 20)
+    probe = SpeakerIdentification(learn_from, arguments=QUICK)
+    cells = run(tmp_path / "out", test, train, probe, [GaussianNoise(-30.0)])
+    clean = cells["clean"]
+    first, *layers = clean.rows
+    assert (first.metric, first.value, first.layer) == ("sid_accuracy", 1, None)
+    assert [(r.metric, r.layer) for r in layers] == [
+        (metric, layer) for metric in ("speaker_accuracy", "sid_layer_weight") for layer in (0, 1)
+    ]
+    assert layers[0].value == 1 and layers[2].value > layers[3].value
+    details = clean.details
+    assert sum(details["errors"]) == 0 and len(details["lengths"]) == len(details["ids"])
+    assert details["groups"] == [test.speakers[test.ids.index(key)] for key in details["ids"]]
+    assert details["learning_rate"] == 3e-2 and details["dev_error"] == 0
+    noisy = cells["gaussian"]
+    assert noisy.rows[0].value == 1 - np.mean(noisy.details["errors"]) < 0.9
+    assert "learning_rate" not in noisy.details
+    (folder,) = (tmp_path / "out" / "probes").iterdir()
+    named = load_probe(folder).recognize(FrameStatistics()(test.read(0)))
+    assert named == test.speakers[0]
+
+
+def test_without_the_probe_on_all_layers_there_are_the_layers_only(tmp_path):
+    test = loud_and_soft(tmp_path, "a")
+    probe = SpeakerIdentification(all_layers=False)
+    (cell,) = run(tmp_path / "out", test, None, probe).values()
+    assert {row.metric for row in cell.rows} == {"speaker_accuracy"} and cell.details == {}
+    assert not (tmp_path / "out" / "probes").exists()
+    assert probe.settings() == SpeakerIdentification(
+        all_layers=False, arguments=QUICK, crop_samples=7
+    ).settings() != SpeakerIdentification().settings()  # fmt: skip
+    with pytest.raises(ValueError, match="got crop_samples 0"):
+        SpeakerIdentification(crop_samples=0)
+
+
+def test_a_speaker_that_training_had_not_is_an_error_and_one_utterance_is_trained_on(tmp_path):
+    train, test = loud_and_soft(tmp_path, "a"), loud_and_soft(tmp_path, "bb")
+    test.speakers[4] = test.speakers[6] = "new"
+    train.speakers[3] = "once"
+    probe = SpeakerIdentification("train", arguments=QUICK)
+    cell = run(tmp_path / "out", test, train, probe)["clean"]
+    assert cell.details["errors"][4] == cell.details["errors"][6] == 1
+    assert cell.rows[0].value <= 10 / 12
+    (folder,) = (tmp_path / "out" / "probes").iterdir()
+    assert load_probe(folder).classes == ("0", "1", "once")
+
+
+def test_seeds_train_anew_but_are_tested_on_the_same_utterances(tmp_path):
+    test = loud_and_soft(tmp_path, "a", 20)
+    arguments = ProbeArguments(num_updates=2, learning_rate=1e-3)
+    found = [
+        run(tmp_path / "out", test, None, SpeakerIdentification(seed=seed, arguments=arguments))
+        for seed in (0, 1)
+    ]
+    one, two = (cells["clean"] for cells in found)
+    assert (one.seed, two.seed) == (0, 1) and one.details["ids"] == two.details["ids"]
+    assert one.details["history"] != two.details["history"]

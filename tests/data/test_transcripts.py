@@ -1,6 +1,6 @@
 import pytest
 
-from hf_rspin.ctc.transcripts import TranscriptRules, choose_target
+from hf_rspin.data.transcripts import TranscriptRules, choose_target
 
 
 @pytest.mark.parametrize(

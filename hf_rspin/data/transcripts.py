@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import datasets
 
-from hf_rspin.ctc.arguments import TARGETS
-from hf_rspin.evaluation.phone_labels import SPECIAL_TOKENS, parse_phones
+from hf_rspin.data.phone_labels import SPECIAL_TOKENS, parse_phones
 
 APOSTROPHES = str.maketrans("\u2019\u02bc\u2018\u00b4`", "'''''")
 VARIANTS = frozenset(map(chr, range(0xFE00, 0xFE10)))  # they choose the shape of a character
 WORD_DELIMITER = "|"
+TARGETS = ("text", "phones")
 
 
 @dataclass(frozen=True)

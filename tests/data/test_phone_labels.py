@@ -1,6 +1,6 @@
 import pytest
 
-from hf_rspin.evaluation.phone_labels import PhoneVocabulary, parse_phones
+from hf_rspin.data.phone_labels import PhoneVocabulary, parse_phones
 
 
 def test_separators_are_dropped_and_stress_is_optional():

@@ -1,0 +1,131 @@
+"""Layer-wise analysis of encoders and of their units: the evaluator, with other probes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_rspin.cost import cost_cells, cost_table
+from hf_rspin.data.corpus import load_corpus
+from hf_rspin.evaluation.arguments import EvaluationScriptArguments
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
+from hf_rspin.evaluation.label_quality import (
+    equal_length_quality,
+    label_quality,
+    label_section,
+)
+from hf_rspin.evaluation.plots import plot_unit_use
+from hf_rspin.evaluation.probes.base import Drawing
+from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
+from hf_rspin.evaluation.results import Extra, write_results
+from hf_rspin.evaluation.run import run_evaluation
+from hf_rspin.evaluation.table import Section
+from hf_rspin.training.cli import exit_on_user_error
+from hf_rspin.units import FrameLabels
+from hf_rspin.utils import option
+
+# what is asked for -> the probe that measures it
+WHAT = {
+    "cka": "cka",
+    "sid": "sid",
+    "units": "units",
+    "segmentation": "segmentation",
+    "pwcca": "pwcca",
+    "mi": "mi",
+    "sts": "sts",
+    "tsne": "tsne",
+    "weights": "pr",
+    "alignment": "geometry",
+}
+COST = "cost"
+SUMMARY = """Each encoder is frozen. Layer by layer: how far distortions move it, what it tells of
+speakers, phones and words, and what its units know of phones and of their boundaries."""
+_USE = "How often each label occurs, as segments of equal labels; the most frequent one first."
+USUAL = ["cka", "sid", "units", "segmentation", "pwcca", "mi", "tsne", "alignment"]
+
+
+@dataclass
+class AnalysisArguments(EvaluationScriptArguments):
+    """What to analyse; conditions and corpus as for an evaluation."""
+
+    what: list[str] = option(USUAL, f"some of {', '.join([*WHAT, COST])}")
+    labels: list[str] = option([], "frame labels (units/ or pieces/) to compare with phones")
+    runs: list[str] = option([], "folders of training runs, for --what cost")
+    sts: str | None = option(
+        None, "folder of spoken sentence pairs: columns pair, sentence, speaker, score"
+    )
+    embeddings: str | None = option(None, "table of word vectors, for pwcca")
+    protocol: str = option("published", "of pwcca: published (3 splits) or full (10)")
+    tolerance: float = option(0.02, "seconds between boundaries that are the same one")
+    matcher: str = option("one_to_one", "of boundaries: one_to_one or lenient")
+    layer: int = option(-1, "of tsne")
+    output_dir: str = option("runs/analysis", "for results and report")
+
+
+def run_analysis(arguments: AnalysisArguments, settings: ProbeArguments) -> str:
+    """Measure what was asked for, write results and report; return the tables.
+
+    Mistakes that a user can mend end the process with one sentence, see `exit_on_user_error`.
+    """
+    with exit_on_user_error():
+        _check(arguments)
+        extra = Extra("Analysis of speech encoders", SUMMARY)
+        if COST in arguments.what:
+            _add_cost(extra, arguments.runs)
+        if arguments.labels:
+            _add_labels(extra, arguments)
+    arguments.probes = [WHAT[name] for name in arguments.what if name != COST]
+    if arguments.encoders:
+        return run_evaluation(arguments, settings, _special(arguments), extra)
+    return write_results([], Path(arguments.output_dir), extra=extra)
+
+
+def _check(arguments: AnalysisArguments) -> None:
+    """Refuse what cannot be done, before anything is read."""
+    for name in arguments.what:
+        if name not in (*WHAT, COST):
+            raise ValueError(f"got --what {name}; expected some of {', '.join([*WHAT, COST])}.")
+    if not (arguments.encoders or arguments.labels or (COST in arguments.what and arguments.runs)):
+        raise ValueError(
+            "nothing to analyse: give --encoders and --corpus, --labels and --corpus, or --what "
+            "cost with --runs; see the top of this file."
+        )
+    if COST in arguments.what and not arguments.runs:
+        raise ValueError("--what cost needs --runs: folders of training runs.")
+    if "sts" in arguments.what and arguments.sts is None:
+        raise ValueError("--what sts needs --sts: a folder of spoken sentence pairs.")
+    if (arguments.encoders or arguments.labels) and not arguments.corpus:
+        raise ValueError("give --corpus, a folder of audio; see the top of this file.")
+
+
+def _special(arguments: AnalysisArguments) -> dict[str, dict[str, Any]]:
+    """Return the settings of the probes that differ from an evaluation's."""
+    boundaries = {"tolerance": arguments.tolerance, "matcher": arguments.matcher}
+    return {
+        "segmentation": {"num_units": arguments.num_units, **boundaries},
+        "pwcca": {"protocol": arguments.protocol, "embeddings": arguments.embeddings},
+        "sts": {"corpus": arguments.sts},
+        "tsne": {"layer": arguments.layer},
+    }
+
+
+def _add_cost(extra: Extra, runs: list[str]) -> None:
+    table = cost_table(runs)
+    extra.sections.append(Section("Cost (Table 5 of R-Spin)", *cost_cells(table)))
+    extra.left_out += table.attrs["left_out"]
+
+
+def _add_labels(extra: Extra, arguments: AnalysisArguments) -> None:
+    """Compare frame labels with the phones of whatever split they were made of."""
+    corpus = load_corpus(arguments.corpus, decode=False)
+    utterances = EvaluationSet.from_corpus(
+        corpus, arguments.strip_stress, least_score=arguments.least_alignment_score
+    )
+    labels = {folder: FrameLabels.load(folder) for folder in arguments.labels}
+    how = (arguments.tolerance, arguments.matcher)
+    qualities = {name: label_quality(one, utterances, *how) for name, one in labels.items()}
+    baseline = equal_length_quality(next(iter(labels.values())), utterances, *how)
+    extra.sections.append(label_section(qualities, baseline, arguments.tolerance))
+    counts = {name: one.counts for name, one in qualities.items()}
+    extra.drawings.append(Drawing("Labels in use", plot_unit_use(counts), _USE))

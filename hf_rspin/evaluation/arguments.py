@@ -1,0 +1,61 @@
+"""What `evaluate.py` asks for: encoders, corpus, probes, conditions, seeds, shards."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from hf_rspin.utils import option
+
+USUAL_PROBES = ["pr", "linear_phones", "cka", "sid", "units", "geometry", "cost"]
+
+
+@dataclass
+class EvaluationScriptArguments:
+    """What to compare, on what."""
+
+    encoders: list[str] = option([], "folders, Hub ids (Whisper too), log-mel, log-mel:3 or mfcc")
+    names: list[str] = option([], "how tables call them; default: folders")
+    corpus: str | None = option(None, "folder of audio, with metadata.csv for what needs labels")
+    test_split: str | None = option(
+        None, "split to measure on; default test, or all of a corpus without splits"
+    )
+    train_split: str | None = option(None, "split to learn on; default train, where there is one")
+    segment_seconds: float = option(
+        17.0, "recordings above a minute are cut at pauses into parts of up to this; 0: none"
+    )
+    train_utterances: int | None = option(None, "subset; default all")
+    test_utterances: int | None = option(None, "subset; default all")
+    strip_stress: bool = option(True, "39 phones instead of 69")
+    least_alignment_score: float | None = option(
+        None, "alignments of lower `score` are left out"
+    )
+    probes: list[str] = option(USUAL_PROBES, "what to measure")
+    conditions: list[str] = option(
+        [], "of the test audio; default: clean, gaussian, reverb, and noise where it is given"
+    )
+    snr: list[float] = option([0.0], "SNRs of all conditions with noise, dB")
+    severities: list[int] = option([2], "1 to 4, of codec, telephone, lowpass, clipping ...")
+    noise: str | None = option(None, "folder of noise recordings")
+    seen_split: str = option("test", "split of noise of seen kinds; none: all rows")
+    unseen_split: str = option("test_unseen", "split of noise of unseen kinds; none: all rows")
+    rooms: str | None = option(None, "folder of room responses")
+    simulated_rooms: int = option(5, "room responses to simulate")
+    seeds: int = option(1, "of what learns or draws; tables have their mean and spread")
+    cka_utterances: int = option(600, "test utterances for CKA")
+    num_units: int = option(64, "k-means clusters of each layer")
+    standardize_units: bool = option(
+        False, "mean 0 and variance 1 in every dimension of a layer before k-means (Whisper)"
+    )
+    asr_hidden_size: int = option(256, "of the LSTMs of the probe of words; SUPERB: 1024")
+    speakers_from: str = option("test", "train: the test speakers are those of the train split")
+    reference: str | None = option(None, "the encoder to compare with; default: every pair")
+    shard: int = option(0, "which part of the work this process does, from 0")
+    num_shards: int = option(1, "processes (on machines that share the folder) that divide it")
+    keep_features: bool = option(
+        False, "leave the features of every condition on disk, for more probes later"
+    )
+    output_dir: str = option("runs/evaluation", "for results and report")
+    num_workers: int = option(os.cpu_count() or 1, "threads")
+    bf16: bool = option(True, "autocast the encoders to bfloat16")
+    device: str = option("cpu", "cpu or cuda")

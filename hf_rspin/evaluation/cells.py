@@ -1,0 +1,123 @@
+"""Numbers and where they are kept: a metric says what one is, a row holds it, a cell is a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from hf_rspin.utils import write_json
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number in the long table is, for tables, plots and reports.
+
+    Args:
+        name: in the column `metric`.
+        title: heading of its table and figure.
+        label: short, with the unit: axes and summaries.
+        caption: how to read it, and which way is better.
+        percent: shown times 100.
+        digits: shown after the point.
+        conditions: which of them a summary and a figure show.
+        plotted: whether a report draws it.
+        in_summary: whether the short table of layers has it.
+        better: which way is, where a sentence may say so; None: neither.
+    """
+
+    name: str
+    title: str
+    label: str
+    caption: str
+    percent: bool = False
+    digits: int = 3
+    conditions: Literal["all", "clean"] = "all"
+    plotted: bool = True
+    in_summary: bool = True
+    better: Literal["lower", "higher"] | None = None
+
+    def text(self, value: float) -> str:
+        """Return the value as tables show it, without a unit."""
+        return f"{100 * value if self.percent else value:.{self.digits}f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of a probe: a line of the long table, but for encoder, condition and seed.
+
+    Args:
+        metric: name of a `Metric` of the probe.
+        value: the number.
+        layer: 0: encoder input; None: not of a layer.
+        low: of a 95 % interval.
+        high: of a 95 % interval.
+    """
+
+    metric: str
+    value: float
+    layer: int | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def layer_rows(metric: str, values: Sequence[float]) -> list[Row]:
+    """Return a row per layer."""
+    return [Row(metric, float(value), layer) for layer, value in enumerate(values)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one probe found of one encoder under one condition: a file, never changed.
+
+    Args:
+        encoder: its name.
+        probe: its name.
+        condition: its name.
+        snr_db: of the condition.
+        key: everything that decides the numbers, as JSON values.
+        rows: the numbers.
+        details: more, such as errors per utterance.
+        about: what a reader should know: corpus, date, and `cost` (see `RunCost`) of the
+            condition, all probes together; what they learned before is part of the first.
+    """
+
+    encoder: str
+    probe: str
+    condition: str
+    snr_db: float | None
+    key: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int | None:
+        """Return the seed of what the probe learned or drew."""
+        return self.key["settings"].get("seed")
+
+    @classmethod
+    def read(cls, file: Path) -> Cell:
+        """Read what `write` wrote."""
+        content = json.loads(file.read_text(encoding="utf-8"))
+        rows = [Row(**row) for row in content["rows"]]
+        rows = [replace(row, value=math.nan) if row.value is None else row for row in rows]
+        return cls(**{**content, "rows": rows})
+
+    def write(self, folder: Path) -> None:
+        """Write `<probe>-<condition>-<hash of the key>.json` at once."""
+        readable = re.sub(r"\W+", "_", f"{self.probe}-{self.condition}")[:60]
+        content = asdict(self)
+        for row in content["rows"]:  # JSON has no nan
+            row |= {name: None for name, x in row.items() if isinstance(x, float) and x != x}
+        write_json(folder / f"{readable}-{digest([self.encoder, self.key])}.json", content)
+
+
+def digest(content: Any) -> str:
+    """Return 16 hexadecimal digits that tell JSON values from others."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

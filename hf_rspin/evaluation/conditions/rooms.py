@@ -1,0 +1,47 @@
+"""The condition of rooms: reverberation, measured or simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hf_rspin.audio import SAMPLING_RATE
+from hf_rspin.evaluation.conditions.base import utterance_generator
+from hf_rspin.views.noise import reverberate, synthesize_room_response
+
+
+@dataclass(frozen=True)
+class Reverberation:
+    """Reverberation; each utterance sounds in one of the rooms, so the score averages them.
+
+    Args:
+        responses: impulse responses (samples,) at 16 kHz, measured or simulated.
+
+    Raises:
+        ValueError: there is no response.
+    """
+
+    responses: Sequence[np.ndarray] = field(repr=False)
+    seed: int = 0
+    name: str = "reverb"
+    snr_db: None = None
+
+    def __post_init__(self) -> None:
+        if len(self.responses) == 0:
+            raise ValueError("got no room response; give measured ones, or simulate some.")
+
+    def __call__(self, waveform: np.ndarray, utterance: str) -> np.ndarray:
+        """Convolve with the response of the utterance's room."""
+        rng = utterance_generator(self.seed, self.name, utterance)
+        return reverberate(waveform, self.responses[int(rng.integers(len(self.responses)))])
+
+
+def synthesize_rirs(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Return `count` synthetic room responses with reverberation times from 0.3 to 1.2 s."""
+    times = np.linspace(0.3, 1.2, count)
+    return [
+        synthesize_room_response(np.random.default_rng([seed, index]), SAMPLING_RATE, float(t60))
+        for index, t60 in enumerate(times)
+    ]

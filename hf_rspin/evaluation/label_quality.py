@@ -1,0 +1,153 @@
+"""What frame labels (units, acoustic pieces) say of phones and of their boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
+from hf_rspin.data.phone_times import SILENCE
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
+from hf_rspin.evaluation.measures.segmentation import (
+    SegmentationScores,
+    equal_length_boundaries,
+    segmentation_scores,
+    unit_boundaries,
+)
+from hf_rspin.evaluation.measures.unit_quality import unit_quality
+from hf_rspin.evaluation.table import Section
+from hf_rspin.units import FrameLabels
+
+EQUAL_LENGTH = "equal lengths, true number"
+
+
+@dataclass(frozen=True)
+class LabelQuality:
+    """Figures of one set of labels.
+
+    Args:
+        segmentation: of its boundaries against those of phones (R-Spin, Table 4).
+        pnmi: phone-normalised mutual information, silence left out.
+        counts: occurrences of every label, (num_labels,), in segments (Figure 9).
+        num_utterances: aligned utterances that have labels.
+    """
+
+    segmentation: SegmentationScores
+    pnmi: float
+    counts: np.ndarray
+    num_utterances: int
+
+    @property
+    def num_used(self) -> int:
+        """Labels that occur."""
+        return int((self.counts > 0).sum())
+
+
+def label_quality(
+    labels: FrameLabels,
+    utterances: EvaluationSet,
+    tolerance: float = 0.02,
+    matcher: str = "one_to_one",
+) -> LabelQuality:
+    """Compare frame labels with the phone times of the same utterances.
+
+    Args:
+        labels: of `make_pseudo_labels.py`.
+        utterances: with alignments; those without, and those that have no labels, are left out.
+        tolerance: between two boundaries that are the same one, in seconds.
+        matcher: see `segmentation_scores`.
+
+    Raises:
+        ValueError: no aligned utterance has labels, or the labels have other lengths.
+    """
+    found = [(ours, phones) for ours, phones, _ in _aligned(labels, utterances)]
+    boundaries = [(unit_boundaries(phones), unit_boundaries(ours)) for ours, phones in found]
+    reference, predicted = zip(*boundaries, strict=True)
+    names = sorted({phone for _, phones in found for phone in phones} - {SILENCE})
+    index = {SILENCE: -1} | {name: i for i, name in enumerate(names)}
+    numbered = [np.array([index[phone] for phone in phones]) for _, phones in found]
+    starts = [ours[np.concatenate([[0], unit_boundaries(ours)])] for ours, _ in found]
+    return LabelQuality(
+        segmentation_scores(reference, predicted, _in_frames(tolerance), matcher),
+        unit_quality(numbered, [ours for ours, _ in found]).pnmi,
+        np.bincount(np.concatenate(starts), minlength=labels.num_labels),
+        len(found),
+    )
+
+
+def equal_length_quality(
+    labels: FrameLabels,
+    utterances: EvaluationSet,
+    tolerance: float = 0.02,
+    matcher: str = "one_to_one",
+) -> SegmentationScores:
+    """Score segments of equal length, as many as there are phones: the baseline of Table 4."""
+    phones = [row for _, row, _ in _aligned(labels, utterances)]
+    reference = [unit_boundaries(row) for row in phones]
+    predicted = [
+        equal_length_boundaries(len(row), len(true))
+        for row, true in zip(phones, reference, strict=True)
+    ]
+    return segmentation_scores(reference, predicted, _in_frames(tolerance), matcher)
+
+
+def label_section(
+    named: dict[str, LabelQuality], baseline: SegmentationScores, tolerance: float
+) -> Section:
+    """Return the table of several sets of labels, with segments of equal length."""
+    headers = ["labels", "precision", "recall", "F1", "over-segmentation", "R-value", "PNMI",
+               "in use", "utterances"]  # fmt: skip
+    rows = [
+        [name, *_percent(one.segmentation), f"{one.pnmi:.3f}",
+         f"{one.num_used} of {len(one.counts)}", str(one.num_utterances)]
+        for name, one in named.items()
+    ]  # fmt: skip
+    rows.append([EQUAL_LENGTH, *_percent(baseline), "", "", ""])
+    title = f"Boundaries of labels against phones, %, tolerance {1000 * tolerance:g} ms"
+    return Section(title, headers, rows)
+
+
+def _aligned(
+    labels: FrameLabels, utterances: EvaluationSet
+) -> list[tuple[np.ndarray, np.ndarray, str]]:
+    """Return labels and phones (frames,) of every aligned utterance that has labels, and its id."""
+    if utterances.alignments is None:
+        raise ValueError(
+            "the recordings have no phone times; labels cannot be compared with phones: see "
+            "align_phones.py."
+        )
+    chosen = [
+        i for i, (name, text) in enumerate(zip(utterances.ids, utterances.alignments, strict=True))
+        if text and name in labels
+    ]  # fmt: skip
+    if not chosen:
+        raise ValueError(
+            f"none of the {len(utterances)} utterances has both phone times and labels (labels "
+            f"exist for {_some(labels.ids)}): name the split that the labels were made of."
+        )
+    part = utterances.select(chosen)
+    found = []
+    for name, phones in zip(part.ids, part.phones_of_frames(), strict=True):
+        ours = labels[name]
+        if len(ours) != len(phones):
+            raise ValueError(
+                f"{name} has {len(ours)} labels and {len(phones)} frames; make the labels again "
+                "from these recordings."
+            )
+        found.append((ours, np.array(phones), name))
+    return found
+
+
+def _percent(scores: SegmentationScores) -> list[str]:
+    names = ("precision", "recall", "f1", "over_segmentation", "r_value")
+    return [f"{100 * getattr(scores, name):.1f}" for name in names]
+
+
+def _in_frames(seconds: float) -> float:
+    return seconds * SAMPLING_RATE / FRAME_SHIFT
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{names[0]!r} and {len(names) - 1} more" if len(names) else "none"

@@ -1,0 +1,142 @@
+"""PWCCA over ten splits of the samples, with epsilons chosen on held-out samples."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hf_rspin.evaluation.measures.pwcca import PWCCA, Covariances, paired_samples
+
+NUM_FOLDS = 10
+EPSILONS = (1e-11, 1e-10, 1e-9)
+LARGER_EPSILONS = (1e-8, 1e-7, 1e-6, 1e-5)  # tried where a covariance stays indefinite
+# Test folds (the next one is the dev fold) and number of epsilon pairs.
+PROTOCOLS = {"published": ((0, 2, 4), 6), "full": (tuple(range(NUM_FOLDS)), 9)}
+
+
+@dataclass(frozen=True)
+class PwccaSplit:
+    """What one split found.
+
+    Args:
+        score: PWCCA of the test samples.
+        dev_score: of the dev samples, the best of all epsilons.
+        epsilon_x: chosen by the dev samples.
+        epsilon_y: likewise.
+    """
+
+    score: float
+    dev_score: float
+    epsilon_x: float
+    epsilon_y: float
+
+
+@dataclass(frozen=True)
+class CrossValidatedPWCCA:
+    """The mean test score over `splits`."""
+
+    score: float
+    splits: tuple[PwccaSplit, ...]
+
+
+def cross_validated_pwcca(
+    x: ArrayLike,
+    y: ArrayLike,
+    strata: Sequence | None = None,
+    protocol: str = "published",
+    seed: int = 0,
+) -> CrossValidatedPWCCA:
+    """Fit on eight tenths of the samples, choose epsilons on the ninth, score on the last.
+
+    Pasad et al., "Comparative layer-wise analysis of self-supervised speech models" (2023).
+    Epsilon pairs come from {1e-11, 1e-10, 1e-9}^2 in random order; for each pair whose
+    decomposition fails, one of {1e-8 ... 1e-5}^2 is tried.
+
+    Args:
+        x: (samples, dim), for instance vectors of a layer.
+        y: (samples, dim) of the same samples, for instance one-hot words.
+        strata: label of each sample; each tenth gets its share of each label.
+        protocol: "published": three of the ten splits, the first six epsilon pairs that work;
+            "full": all ten, all nine pairs.
+        seed: of the tenths and the order of epsilons.
+
+    Raises:
+        ValueError: see `PWCCA`; too few samples, strata that do not pair, or a protocol that is
+            not known.
+
+    Example:
+        >>> cross_validated_pwcca(vectors, np.eye(39)[phones], strata=phones).score
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"got protocol {protocol!r}; expected one of {list(PROTOCOLS)}.")
+    x, y = paired_samples(x, y)
+    rng = np.random.default_rng(seed)
+    folds = stratified_folds(np.zeros(len(x)) if strata is None else strata, rng)
+    if len(folds) != len(x):
+        raise ValueError(f"got {len(folds)} strata for {len(x)} samples; expected one for each.")
+    tests, num_pairs = PROTOCOLS[protocol]
+    splits = tuple(_split(x, y, folds, test, num_pairs, rng) for test in tests)
+    return CrossValidatedPWCCA(float(np.mean([split.score for split in splits])), splits)
+
+
+def stratified_folds(strata: Sequence, rng: np.random.Generator) -> np.ndarray:
+    """Deal the samples of each label to ten folds, as evenly as possible.
+
+    Args:
+        strata: label of each sample, (samples,).
+        rng: of the dealing.
+
+    Returns:
+        Fold of each sample, (samples,), 0 to 9.
+    """
+    _, labels = np.unique(np.asarray(strata), return_inverse=True)
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    folds = np.empty(len(labels), dtype=np.int64)
+    folds[order] = np.arange(len(labels)) % NUM_FOLDS  # on from label to label: equal sizes too
+    return folds
+
+
+def _split(
+    x: np.ndarray,
+    y: np.ndarray,
+    folds: np.ndarray,
+    test: int,
+    num_pairs: int,
+    rng: np.random.Generator,
+) -> PwccaSplit:
+    dev = (test + 1) % NUM_FOLDS
+    train = (folds != test) & (folds != dev)
+    found = fit_all(Covariances(x[train], y[train]), num_pairs, rng)
+    scores = [pwcca.score(x[folds == dev], y[folds == dev]) for pwcca in found]
+    best = found[int(np.argmax(scores))]
+    score = best.score(x[folds == test], y[folds == test])
+    return PwccaSplit(score, max(scores), best.epsilon_x, best.epsilon_y)
+
+
+def fit_all(covariances: Covariances, count: int, rng: np.random.Generator) -> list[PWCCA]:
+    """Fit with the first `count` epsilon pairs that work, the smaller ones first.
+
+    Raises:
+        ValueError: none works.
+    """
+    found: list[PWCCA] = []
+    for epsilons in (EPSILONS, LARGER_EPSILONS):
+        pairs = list(itertools.product(epsilons, epsilons))
+        for index in rng.permutation(len(pairs)):
+            try:
+                found.append(PWCCA(*pairs[index]).fit_covariances(covariances))
+            except np.linalg.LinAlgError:
+                continue
+            if len(found) == count:
+                return found
+    if not found:
+        raise ValueError(
+            f"no epsilon up to {LARGER_EPSILONS[-1]:g} makes the covariances positive definite; "
+            "remove dimensions that are sums of others, or give more samples."
+        )
+    return found

@@ -1,0 +1,121 @@
+"""What an evaluation leaves to read: results.json, results.csv, results.md, report.html."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hf_rspin.evaluation.cells import Cell
+from hf_rspin.evaluation.probes.base import Drawing
+from hf_rspin.evaluation.report import evaluation_report
+from hf_rspin.evaluation.summary import context, what_changed
+from hf_rspin.evaluation.table import METRICS, Section, over_seeds, sections, to_table
+from hf_rspin.utils import write_json, write_text
+
+TITLE = "Frozen speech encoders, clean and distorted"
+SUMMARY = """Each encoder is frozen. What is trained on its features is trained on clean speech,
+then tested on other recordings: clean, or distorted. Features that ignore noise and speaker keep
+error rates low in every condition, a similarity (CKA) near 1, and a low speaker accuracy."""
+
+
+@dataclass
+class Extra:
+    """What stands in the results beside the cells.
+
+    Args:
+        title: of the report.
+        summary: its first paragraph.
+        sections: tables.
+        drawings: figures.
+        left_out: sentences on what is missing.
+    """
+
+    title: str = TITLE
+    summary: str = SUMMARY
+    sections: list[Section] = field(default_factory=list)
+    drawings: list[Drawing] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def write_results(
+    cells: Sequence[Cell],
+    output: Path,
+    left_out: Sequence[str] = (),
+    reference: str | None = None,
+    extra: Extra | None = None,
+) -> str:
+    """Write tables and report of finished cells; return the tables.
+
+    Args:
+        cells: of `Evaluation.cells`.
+        output: folder.
+        left_out: sentences on what was not measured.
+        reference: see `to_table`.
+        extra: beside the cells.
+    """
+    extra = extra or Extra()
+    table, about = to_table(cells, reference), about_cells(cells)
+    left_out = [*left_out, *extra.left_out]
+    sentences = [*what_changed(table), *([context(about, table)] if cells else []), *left_out]
+    tables = [section.to_markdown() for section in [*sections(table), *extra.sections]]
+    text = "\n\n".join([*tables, *sentences])
+    write_json(output / "results.json", to_json(table, about), indent=1)
+    write_text(output / "results.csv", table.to_csv(index=False))
+    write_text(output / "results.md", text + "\n")
+    report = evaluation_report(
+        table, extra.title, extra.summary, left_out, about=about, cells=cells
+    )
+    for drawing in extra.drawings:
+        report.add_heading(drawing.title)
+        report.add_figure(drawing.figure, drawing.caption)
+    for section in extra.sections:
+        report.add_heading(section.title)
+        report.add_table(section.headers, section.rows)
+    report.write(output / "report.html")
+    return text
+
+
+def about_cells(cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return what the cells say of themselves where they agree, and the days of the work."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for cell in cells for name in cell.about):
+        values = {json.dumps(cell.about.get(name)) for cell in cells}
+        if len(values) == 1:
+            found[name] = cells[0].about[name]
+    days = sorted({cell.about["date"] for cell in cells if "date" in cell.about})
+    if days:
+        found["date"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    return found
+
+
+def to_json(table: pd.DataFrame, about: dict[str, Any]) -> dict[str, Any]:
+    """Return the results as JSON values: about, metrics, a row per number, means over seeds."""
+    names = set(table["metric"])
+    metrics = {
+        metric.name: {"title": metric.title, "caption": metric.caption, "better": metric.better}
+        for metric in METRICS if metric.name in names
+    }  # fmt: skip
+    return {
+        "about": about,
+        "metrics": metrics,
+        "rows": _records(table),
+        "over_seeds": _records(over_seeds(table)),
+    }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows without what they lack: JSON has no nan."""
+    return [
+        {name: value for name, value in row.items() if not _missing(value)}
+        for row in table.astype(object).to_dict("records")
+    ]
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))

@@ -1,0 +1,206 @@
+"""Run an evaluation from the arguments of a command line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_rspin.data.corpus import load_corpus
+from hf_rspin.device import check_device
+from hf_rspin.evaluation.arguments import EvaluationScriptArguments
+from hf_rspin.evaluation.conditions import CLEAN, Distortion, make_conditions
+from hf_rspin.evaluation.evaluate import Evaluation, shard_of, short_names
+from hf_rspin.evaluation.evaluation_set import EvaluationSet
+from hf_rspin.evaluation.features import load_features, needs_no_model
+from hf_rspin.evaluation.probes import Probe, make_probes
+from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
+from hf_rspin.evaluation.results import Extra, write_results
+from hf_rspin.models.folders import resolve_encoder
+from hf_rspin.training.arguments import split_name
+from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one process measures.
+
+    Args:
+        evaluation: probes, conditions and utterances.
+        encoders: path or name of features per name in tables.
+        conditions: labels of those to run, per name.
+    """
+
+    evaluation: Evaluation
+    encoders: dict[str, str]
+    conditions: dict[str, list[str]]
+
+
+def run_evaluation(
+    arguments: EvaluationScriptArguments,
+    settings: ProbeArguments,
+    special: Mapping[str, Mapping[str, Any]] | None = None,
+    extra: Extra | None = None,
+) -> str:
+    """Measure what has no cell yet, and write the results after every encoder; return the tables.
+
+    Args:
+        arguments: what to compare, on what.
+        settings: of the probes that are trained.
+        special: settings of some probes, by their name, that neither of the two has.
+        extra: what stands in the results beside what is measured here.
+
+    Mistakes that a user can mend end the process with one sentence, see `exit_on_user_error`.
+    """
+    with exit_on_user_error():
+        plan = prepare(arguments, settings, special)
+    evaluation, text = plan.evaluation, ""
+    part = f"{arguments.shard}_of_{arguments.num_shards}" if arguments.num_shards > 1 else ""
+    for name, conditions in plan.conditions.items():
+        with exit_on_user_error((*WHILE_RUNNING, "NoSpaceError")):
+            encoder = load_features(
+                plan.encoders[name], name, arguments.bf16, arguments.device
+            )
+            evaluation.run(encoder, conditions=conditions, part=part)
+        text = write_results(
+            evaluation.cells(), Path(arguments.output_dir), evaluation.left_out,
+            arguments.reference, extra,
+        )  # fmt: skip
+    return text
+
+
+def prepare(
+    arguments: EvaluationScriptArguments,
+    settings: ProbeArguments,
+    special: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Plan:
+    """Read the corpus and check everything that can be checked before the first measurement.
+
+    Raises:
+        ValueError: a setting, the corpus or an encoder cannot be used.
+    """
+    encoders = name_encoders(arguments)
+    check_device(arguments.device)
+    probes = _probes(arguments, settings, special or {})
+    if arguments.reference is not None and arguments.reference not in encoders:
+        raise ValueError(
+            f"got --reference {arguments.reference!r}; expected one of {', '.join(encoders)}."
+        )
+    shard_of([], [], arguments.shard, arguments.num_shards)
+    test, has_splits = read_test(arguments)
+    train = read_train(arguments) if has_splits else None
+    conditions = _conditions(arguments, test)
+    about = {"corpus": Path(arguments.corpus).name, "device": arguments.device}
+    evaluation = Evaluation(
+        arguments.output_dir, test, conditions, probes, train,
+        num_workers=arguments.num_workers, about=about, keep_features=arguments.keep_features,
+    )  # fmt: skip
+    for name, path in encoders.items():
+        features = load_features(path, name, arguments.bf16)
+        evaluation.check_encoder(name, features.fingerprint())
+    shares = shard_of(
+        list(encoders), evaluation.conditions, arguments.shard, arguments.num_shards
+    )
+    return Plan(evaluation, encoders, shares)
+
+
+def name_encoders(arguments: EvaluationScriptArguments) -> dict[str, str]:
+    """Return the encoders by the names of the tables, each found in a folder or on the Hub.
+
+    Raises:
+        ValueError: no encoders or corpus were given, an encoder does not exist, or names repeat.
+    """
+    if not arguments.encoders or not arguments.corpus:
+        raise ValueError("give --encoders and --corpus; see the top of this file.")
+    names = arguments.names or short_names(arguments.encoders)
+    if len(set(names)) != len(arguments.encoders):
+        raise ValueError(f"the encoders are called {names}; give --names, all different.")
+    paths = [path if needs_no_model(path) else resolve_encoder(path) for path in arguments.encoders]
+    return dict(zip(names, paths, strict=True))
+
+
+def _probes(
+    arguments: EvaluationScriptArguments,
+    settings: ProbeArguments,
+    special: Mapping[str, Mapping[str, Any]],
+) -> list[Probe]:
+    if arguments.seeds < 1:
+        raise ValueError(f"got --seeds {arguments.seeds}; expected how many, 1 or more.")
+    shared = {
+        "cka": {"max_utterances": arguments.cka_utterances},
+        "pr": {"device": arguments.device},
+        "asr": {"device": arguments.device, "hidden_size": arguments.asr_hidden_size},
+        "sid": {"device": arguments.device, "learn_from": arguments.speakers_from},
+        "units": {"num_units": arguments.num_units, "standardize": arguments.standardize_units},
+    }
+    return make_probes(arguments.probes, settings, range(arguments.seeds), {**shared, **special})
+
+
+def _conditions(
+    arguments: EvaluationScriptArguments, test: EvaluationSet
+) -> list[Distortion]:
+    """Build the conditions asked for, or those that the given folders allow."""
+    names: Sequence[str] = arguments.conditions
+    if not names:
+        names = [CLEAN, "gaussian"]
+        if arguments.noise:
+            kinds = ["noise_seen", "noise_unseen"]
+            names += kinds if "split" in load_corpus(arguments.noise).column_names else ["noise"]
+        if arguments.rooms or arguments.simulated_rooms:
+            names.append("reverb")
+    return make_conditions(
+        names, arguments.snr, noise=arguments.noise, rooms=arguments.rooms,
+        seen_split=split_name(arguments.seen_split),
+        unseen_split=split_name(arguments.unseen_split),
+        simulated_rooms=arguments.simulated_rooms, babble_pool=test,
+        severities=arguments.severities,
+    )  # fmt: skip
+
+
+def read_test(arguments: EvaluationScriptArguments) -> tuple[EvaluationSet, bool]:
+    """Return the utterances to measure on, and whether the corpus has splits.
+
+    Raises:
+        ValueError: there is no such split, or nothing usable.
+    """
+    count = arguments.test_utterances
+    if arguments.test_split is not None:
+        return read_split(arguments, split_name(arguments.test_split), count, keep=True), True
+    try:
+        return read_split(arguments, "test", count, keep=True), True
+    except ValueError:
+        if not Path(arguments.corpus).exists() or "split" in load_corpus(arguments.corpus).features:
+            raise
+    logger.info("The corpus has no column `split`: all of it is measured, nothing is trained.")
+    return read_split(arguments, None, count, keep=True), False
+
+
+def read_train(arguments: EvaluationScriptArguments) -> EvaluationSet | None:
+    """Return the utterances to learn on; None where there are none and none were asked for."""
+    count = arguments.train_utterances
+    if arguments.train_split is not None:
+        split = split_name(arguments.train_split)
+        return read_split(arguments, split, count, keep=False) if split else None
+    try:
+        return read_split(arguments, "train", count, keep=False)
+    except ValueError as error:
+        logger.info("Nothing is trained: %s", error)
+        return None
+
+
+def read_split(
+    arguments: EvaluationScriptArguments, split: str | None, count: int | None, keep: bool
+) -> EvaluationSet:
+    """Return one split of the corpus, or a deterministic subset of it."""
+    # Decoding now leaves damaged and silent files out, instead of stopping at them later.
+    corpus = load_corpus(
+        arguments.corpus, split, decode=count is None,
+        segment_seconds=arguments.segment_seconds or None,
+    )  # fmt: skip
+    return EvaluationSet.from_corpus(
+        corpus, arguments.strip_stress, keep, arguments.least_alignment_score
+    ).subset(count)

@@ -1,0 +1,144 @@
+"""Seeds side by side, work divided among processes, features kept for the next call."""
+
+import numpy as np
+import pytest
+
+from hf_rspin.evaluation import (
+    CkaProbe,
+    Evaluation,
+    GaussianNoise,
+    LinearPhones,
+    Probe,
+    UnitProbe,
+    to_table,
+)
+from hf_rspin.evaluation.conditions import Clean
+from hf_rspin.evaluation.evaluate import label, shard_of
+from hf_rspin.evaluation.probes import Metric, Row
+from hf_rspin.evaluation.table import over_seeds, sections
+
+from .corpora import Counted, loud_and_soft, tones
+
+
+class PairsOfUtterances(Probe):
+    """Compares utterances with each other: needs the features of all of them."""
+
+    name = "pairs"
+    metrics = (Metric("pair_distance", "Distance", "distance", "Of the first and the last."),)
+
+    def finish(self, store):
+        first, last = store[0].mean(1), store[len(store) - 1].mean(1)
+        self.distance = float((first - last).norm())
+
+    def rows(self):
+        return [Row("pair_distance", self.distance)]
+
+
+@pytest.fixture
+def corpora(tmp_path):
+    return tones(tmp_path, "train", 12), tones(tmp_path, "test", 9)
+
+
+def evaluate(folder, corpora, probes, conditions=(), **options):
+    train, test = corpora
+    return Evaluation(folder, test, conditions, probes, train, progress=False, **options)
+
+
+def test_seeds_are_cells_of_their_own_and_tables_have_their_mean_and_spread(tmp_path):
+    corpora = loud_and_soft(tmp_path, "train"), loud_and_soft(tmp_path, "test")
+    probes = [UnitProbe(4, seed=seed) for seed in range(3)]
+    evaluation = evaluate(tmp_path / "out", corpora, probes)
+    encoder = Counted()
+    evaluation.run(encoder)
+    assert encoder.calls == 24  # features once for all seeds
+    table = to_table(evaluation.cells())
+    values = table[table["metric"] == "pnmi"]
+    assert values["seed"].tolist() == [0, 1, 2]
+    mean = over_seeds(table).set_index("metric").loc["pnmi"]
+    assert mean["value"] == pytest.approx(values["value"].mean())
+    assert mean["spread"] == pytest.approx(np.std(values["value"], ddof=1))
+    assert mean["num_seeds"] == 3
+    fewer = evaluate(tmp_path / "out", corpora, probes[:2])
+    assert len(fewer.cells()) == 2
+
+
+def test_shards_divide_the_work_and_together_give_the_table_of_one_process(corpora, tmp_path):
+    conditions = [GaussianNoise(0.0), GaussianNoise(10.0)]
+    encoders = {"a": Counted(name="a"), "b": Counted(context=1, name="b")}
+
+    def make(folder):
+        return evaluate(folder, corpora, [CkaProbe(), PairsOfUtterances()], conditions)
+
+    whole = make(tmp_path / "whole")
+    for encoder in encoders.values():
+        whole.run(encoder)
+    done = []
+    for shard in range(4):
+        part = make(tmp_path / "shards")
+        share = shard_of(list(encoders), part.conditions, shard, 4)
+        done += [(name, condition) for name, some in share.items() for condition in some]
+        for name, some in share.items():
+            part.run(encoders[name], conditions=some, part=f"{shard}_of_4")
+    assert len(done) == len(set(done)) == 6
+    assert not list((tmp_path / "shards" / "features").iterdir())
+    left, right = (to_table(make(tmp_path / name).cells()) for name in ("whole", "shards"))
+    keys = ["encoder", "probe", "condition", "snr_db", "layer", "metric"]
+    assert left[[*keys, "value"]].equals(
+        right.sort_values(keys, key=lambda c: c.map(str)).pipe(
+            lambda t: t.set_index(keys).loc[left.set_index(keys).index].reset_index()
+        )[[*keys, "value"]]
+    )
+    for shard in (-1, 4):
+        with pytest.raises(ValueError, match=f"got shard {shard} of 4; expected 0 to 3"):
+            shard_of(["a"], conditions, shard, 4)
+
+
+def test_every_pair_is_in_exactly_one_shard():
+    conditions = [Clean(), GaussianNoise(0.0), GaussianNoise(5.0)]
+    for num_shards in (1, 2, 5, 9, 12):
+        shares = [shard_of(["a", "b", "c"], conditions, i, num_shards) for i in range(num_shards)]
+        pairs = [(n, c) for share in shares for n, some in share.items() for c in some]
+        assert sorted(pairs) == sorted((n, label(c)) for n in "abc" for c in conditions)
+        sizes = [sum(map(len, share.values())) for share in shares]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_kept_features_serve_probes_that_come_later(corpora, tmp_path):
+    train, test = corpora
+    noise, encoder = [GaussianNoise(0.0)], Counted()
+    evaluate(tmp_path / "out", corpora, [CkaProbe()], noise, keep_features=True).run(encoder)
+    assert encoder.calls == 2 * len(test)
+    evaluate(tmp_path / "out", corpora, [CkaProbe(), PairsOfUtterances()], noise).run(encoder)
+    assert encoder.calls == 2 * len(test)
+    assert not list((tmp_path / "out" / "features").iterdir())  # this call was not to keep them
+    alone = evaluate(tmp_path / "alone", corpora, [CkaProbe(), PairsOfUtterances()], noise)
+    alone.run(Counted())
+    together = evaluate(tmp_path / "out", corpora, [CkaProbe(), PairsOfUtterances()], noise)
+    assert [c.rows for c in alone.cells()] == [c.rows for c in together.cells()]
+
+
+def test_every_pair_of_encoders_is_compared_on_errors_averaged_over_seeds(tmp_path):
+    from hf_rspin.evaluation.cells import Cell
+
+    def cell(encoder, errors, seed):
+        rows = [Row("phone_error_rate", sum(errors) / 40)]
+        return Cell(encoder, "pr", "clean", None, {"settings": {"seed": seed}}, rows,
+                    {"errors": errors, "lengths": [10] * 4, "groups": list("ssrr")})
+
+    cells = [cell("a", [4, 4, 4, 4], 0), cell("a", [6, 6, 6, 6], 1),
+             cell("b", [2, 2, 2, 2], 0), cell("b", [4, 4, 4, 4], 1),
+             cell("c", [5, 5, 5, 5], 0)]  # fmt: skip
+    table = to_table(cells)
+    found = table[table["metric"] == "phone_error_rate_difference"]
+    assert found[["encoder", "reference"]].values.tolist() == [["b", "a"], ["c", "a"], ["c", "b"]]
+    assert found["value"].tolist() == pytest.approx([-0.2, 0.1, 0.3])  # c has seed 0 alone
+    titles = [section.title for section in sections(table)]
+    assert any("difference to a" in title for title in titles)
+    assert any("every pair" in title for title in titles)
+    rows = next(s for s in sections(table) if s.title.startswith("Phones")).rows
+    assert rows[0][1].startswith("50.0 ± 14.1")
+
+
+def test_probes_that_are_equal_are_refused(corpora, tmp_path):
+    with pytest.raises(ValueError, match="probes .* expected each once"):
+        evaluate(tmp_path, corpora, [LinearPhones(seed=1), LinearPhones(seed=1)])
