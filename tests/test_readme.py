@@ -86,8 +86,9 @@ def newcomer(tmp_path_factory):
 
 def load_script(name):
     """Import a training script."""
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
+    called = f"script_{name}"  # evaluate.py has the name of a library
+    spec = importlib.util.spec_from_file_location(called, SCRIPTS / f"{name}.py")
+    module = sys.modules[called] = importlib.util.module_from_spec(spec)  # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
@@ -172,6 +173,7 @@ def classes():
     found["distilhubert"] = found["distill"]
     found["pseudo"] = [labels.CorpusArguments, labels.PseudoLabelArguments]
     found["evaluate"] = [analysis.AnalysisArguments, analysis.ProbeArguments]
+    found["align"] = [load_script("align_phones").AlignArguments]
     found["benchmark"] = [benchmark.BenchmarkArguments]
     return found
 

@@ -21,6 +21,9 @@ class EvaluationScriptArguments:
         None, "split to measure on; default test, or all of a corpus without splits"
     )
     train_split: str | None = option(None, "split to learn on; default train, where there is one")
+    dev: bool = option(
+        False, "measure a tenth of the training speakers, learn from the others: to tune by"
+    )
     segment_seconds: float = option(
         17.0, "recordings above a minute are cut at pauses into parts of up to this; 0: none"
     )
@@ -36,7 +39,7 @@ class EvaluationScriptArguments:
     )
     snr: list[float] = option([0.0], "SNRs of all conditions with noise, dB")
     severities: list[int] = option([2], "1 to 4, of codec, telephone, lowpass, clipping ...")
-    noise: str | None = option(None, "folder of noise recordings")
+    noise: str | None = option(None, "folder of noise recordings, or synthetic")
     seen_split: str = option("test", "split of noise of seen kinds; none: all rows")
     unseen_split: str = option("test_unseen", "split of noise of unseen kinds; none: all rows")
     rooms: str | None = option(None, "folder of room responses")

@@ -11,13 +11,14 @@ from typing import Any
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.device import check_device
 from hf_rspin.evaluation.arguments import EvaluationScriptArguments
-from hf_rspin.evaluation.conditions import CLEAN, Distortion, make_conditions
+from hf_rspin.evaluation.conditions import CLEAN, SYNTHETIC, Distortion, make_conditions
 from hf_rspin.evaluation.evaluate import Evaluation, shard_of, short_names
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.features import load_features, needs_no_model
 from hf_rspin.evaluation.probes import Probe, make_probes
 from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.evaluation.results import Extra, write_results
+from hf_rspin.evaluation.splits import hold_out_speakers
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.training.arguments import split_name
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
@@ -91,8 +92,11 @@ def prepare(
             f"got --reference {arguments.reference!r}; expected one of {', '.join(encoders)}."
         )
     shard_of([], [], arguments.shard, arguments.num_shards)
-    test, has_splits = read_test(arguments)
-    train = read_train(arguments) if has_splits else None
+    if arguments.dev:
+        test, train = read_dev(arguments)
+    else:
+        test, has_splits = read_test(arguments)
+        train = read_train(arguments) if has_splits else None
     conditions = _conditions(arguments, test)
     about = {"corpus": Path(arguments.corpus).name, "device": arguments.device}
     evaluation = Evaluation(
@@ -149,7 +153,7 @@ def _conditions(
         names = [CLEAN, "gaussian"]
         if arguments.noise:
             kinds = ["noise_seen", "noise_unseen"]
-            names += kinds if "split" in load_corpus(arguments.noise).column_names else ["noise"]
+            names += kinds if _has_kinds(arguments.noise) else ["noise"]
         if arguments.rooms or arguments.simulated_rooms:
             names.append("reverb")
     return make_conditions(
@@ -159,6 +163,10 @@ def _conditions(
         simulated_rooms=arguments.simulated_rooms, babble_pool=test,
         severities=arguments.severities,
     )  # fmt: skip
+
+
+def _has_kinds(noise: str) -> bool:
+    return noise == SYNTHETIC or "split" in load_corpus(noise).column_names
 
 
 def read_test(arguments: EvaluationScriptArguments) -> tuple[EvaluationSet, bool]:
@@ -190,6 +198,27 @@ def read_train(arguments: EvaluationScriptArguments) -> EvaluationSet | None:
     except ValueError as error:
         logger.info("Nothing is trained: %s", error)
         return None
+
+
+def read_dev(arguments: EvaluationScriptArguments) -> tuple[EvaluationSet, EvaluationSet]:
+    """Return the utterances of a tenth of the training speakers, and those of the others.
+
+    Raises:
+        ValueError: there is no training split, or its speakers are not known.
+    """
+    split = split_name(arguments.train_split or "train")
+    everything = read_split(arguments, split, None, keep=False)
+    if everything.speakers is None:
+        raise ValueError("--dev holds speakers out, but the corpus names none: add them.")
+    learned, held = hold_out_speakers(everything.speakers)
+    test, train = (
+        everything.select(chosen).subset(count)
+        for chosen, count in (
+            (held, arguments.test_utterances), (learned, arguments.train_utterances)
+        )
+    )  # fmt: skip
+    test.keep_waveforms = True
+    return test, train
 
 
 def read_split(

@@ -1,5 +1,6 @@
 """The scripts as a user runs them."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -93,6 +94,37 @@ def test_labels_add_what_needs_them_and_a_second_call_measures_nothing(
     assert "Phones recognised from frozen features" in capsys.readouterr().out
 
 
+def test_tuning_hears_neither_test_speakers_nor_recorded_noise(main, folder, speech):
+    arguments = ["--probes", "cka", "units", "--dev", "true", "--noise", "synthetic", "--snr", 5]
+    main("evaluate", *options(folder, speech, *arguments))
+    cell = json.loads(next((folder / "out" / "cells").glob("*.json")).read_text())
+    table = pd.read_csv(speech / "metadata.csv")
+    train = table[table["split"] == "train"]
+    assert cell["about"]["num_test"] + cell["about"]["num_train"] == len(train)
+    assert cell["about"]["num_test"] in train["speaker"].value_counts().tolist()
+    found = pd.read_csv(folder / "out" / "results.csv")
+    assert {"noise_seen", "noise_unseen", "gaussian"} <= set(found["condition"])
+
+
+def test_results_are_one_json_too_and_every_cell_knows_its_cost(main, folder, speech):
+    main("evaluate", *options(folder, speech, "--probes", "pr", "cka", "--seeds", 2))
+    found = json.loads((folder / "out" / "results.json").read_text())
+    assert found["about"]["corpus"] == "speech" and found["about"]["num_test"] > 0
+    rates = [row for row in found["rows"] if row["metric"] == "phone_error_rate"]
+    assert {row["seed"] for row in rates} == {0, 1} and "layer" not in rates[0]
+    (mean,) = [row for row in found["over_seeds"] if row["metric"] == "phone_error_rate"
+               and (row["encoder"], row["condition"]) == ("encoder", "clean")]  # fmt: skip
+    assert mean["num_seeds"] == 2 and mean["spread"] >= 0
+    assert found["metrics"]["phone_error_rate"]["better"] == "lower"
+    cells = [json.loads(f.read_text()) for f in (folder / "out" / "cells").glob("*.json")]
+    for cell in cells:
+        cost = cell["about"]["cost"]
+        assert cost["processed_hours"] > 0 and cost["wall_seconds"] > 0
+        assert cost["energy_method"] in ("nvml", "rapl", "estimated", "none")
+        has_network = cell["encoder"] == "encoder"
+        assert (cost["forward_gflops_per_second_of_speech"] is not None) == has_network
+
+
 def test_a_corpus_without_a_training_split_trains_nothing(main, folder, speech):
     table = pd.read_csv(speech / "metadata.csv")
     table[table["split"] == "test"].to_csv(speech / "metadata.csv", index=False)
@@ -110,6 +142,11 @@ def test_mistakes_are_said_in_one_sentence(main, folder, speech):
         (["--names", "a", "a"], "give --names, all different"),
         (["--speakers_from", "dev"], "got learn_from 'dev'"),
         (["--device", "gpu"], "device 'gpu' cannot be used"),
+        (["--conditions", "clean", "hiss"], "got the condition 'hiss', expected some of clean"),
+        (["--conditions", "noise_seen"], "condition noise_seen needs a folder of noise"),
+        (["--seeds", "0"], "got --seeds 0; expected how many, 1 or more"),
+        (["--shard", "2", "--num_shards", "2"], "got shard 2 of 2; expected 0 to 1"),
+        (["--reference", "gone"], "got --reference 'gone'; expected one of mfcc, encoder"),
     ):
         with pytest.raises(SystemExit, match=message):
             main("evaluate", *options(folder, speech, *more))

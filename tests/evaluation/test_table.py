@@ -118,7 +118,7 @@ def test_every_probe_describes_numbers_of_its_own():
     assert len(set(names)) == len(names)
     for name, probe in PROBES.items():
         assert probe.name == name and probe.__doc__
-            assert probe.metrics or probe.draw.__func__ is not Probe.draw.__func__
+        assert probe.metrics or probe.draw.__func__ is not Probe.draw.__func__
 
 
 def test_markdown_layout():

@@ -18,7 +18,12 @@ from hf_rspin.evaluation.conditions.noise import (
     SpeechPool,
 )
 from hf_rspin.evaluation.conditions.packet_loss import PacketLoss
-from hf_rspin.evaluation.conditions.registry import ALIASES, CONDITIONS, make_conditions
+from hf_rspin.evaluation.conditions.registry import (
+    ALIASES,
+    CONDITIONS,
+    SYNTHETIC,
+    make_conditions,
+)
 from hf_rspin.evaluation.conditions.rooms import Reverberation, synthesize_rirs
 
 __all__ = [
@@ -27,6 +32,7 @@ __all__ = [
     "CONDITIONS",
     "DEFAULT_SEVERITY",
     "SEVERITIES",
+    "SYNTHETIC",
     "Babble",
     "BackgroundNoise",
     "Clean",

@@ -26,7 +26,10 @@ from hf_rspin.evaluation.conditions.noise import (
 )
 from hf_rspin.evaluation.conditions.packet_loss import PacketLoss
 from hf_rspin.evaluation.conditions.rooms import Reverberation, synthesize_rirs
+from hf_rspin.resources import sample_noises
 from hf_rspin.views.noise_bank import NoiseBank
+
+SYNTHETIC = "synthetic"  # noise that needs no recordings
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Material:
 
 def _recorded(name: str, split: str | None, material: Material) -> Callable[..., Distortion]:
     """Return a maker of `BackgroundNoise` from one split of the noise folder, or all of it."""
+    if material.noise == SYNTHETIC:
+        kind = "seen" if name == "noise_seen" else "unseen"
+        bank = NoiseBank(list(sample_noises(kind, seed=material.seed + 2).values()))
+        return partial(BackgroundNoise, bank, seed=material.seed, name=name)
     if split is not None and "split" not in load_corpus(material.noise).column_names:
         raise ValueError(
             f"the condition {name} got the noise folder {str(material.noise)!r} without splits, "
@@ -112,7 +119,8 @@ def make_conditions(
     Args:
         names: some of `CONDITIONS`; `ALIASES` are understood.
         snrs_db: of all conditions with noise.
-        noise: folder of noise recordings; its splits are the seen and the unseen kinds.
+        noise: folder of noise recordings, whose splits are the seen and the unseen kinds; or
+            "synthetic", see `sample_noises`.
         seen_split: split that `noise_seen` draws from; None: the whole folder.
         unseen_split: split that `noise_unseen` draws from; None: the whole folder.
         rooms: folder of room responses.

@@ -29,8 +29,8 @@ def plot_layers(
 ) -> Figure:
     """Draw one value per layer: a line style per encoder, a colour per condition.
 
-    Of a single condition, the encoders have the colours. More than `MOST_CURVES` curves are divided
-    into a panel per condition, with a colour per encoder.
+    Of a single condition, the encoders have the colours. More than `MOST_CURVES` curves, or more
+    conditions than colours, are divided into a panel per condition, with a colour per encoder.
 
     Args:
         series: encoder -> condition -> values of layers 0 (encoder input), 1, ...
@@ -43,7 +43,8 @@ def plot_layers(
     conditions = list(dict.fromkeys(name for curves in series.values() for name in curves))
     if not conditions:
         raise ValueError("got no curve; expected encoder -> condition -> values per layer.")
-    if len(conditions) > 1 and sum(map(len, series.values())) > MOST_CURVES:
+    crowded = sum(map(len, series.values())) > MOST_CURVES or len(conditions) > len(COLORS)
+    if crowded and len(conditions) > 1:
         return _panel_per_condition(series, conditions, y_label, title)
     figure, axes = new_figure(title)
     styles = LINE_STYLES if len(series) > 1 else LINE_STYLES[1:]

@@ -96,11 +96,13 @@ class FramesPlane(Probe):
         of_speakers = _frames_of_speech(features.test, self._clean.lengths)
         generator = np.random.default_rng(self.seed)
         names = sorted(of_speakers)
-        names = [names[i] for i in generator.permutation(len(names))[: self.num_speakers]]
+        share = self.max_frames // max(min(self.num_speakers, len(names)), 1)
+        names = [names[i] for i in generator.permutation(len(names))]
+        names.sort(key=lambda name: len(of_speakers[name]) < share)  # those with enough first
         self._frames: list[Frame] = []
-        for name in names:
+        for name in names[: self.num_speakers]:
             found = of_speakers[name]
-            drawn = generator.permutation(len(found))[: self.max_frames // len(names)]
+            drawn = generator.permutation(len(found))[:share]
             self._frames += [found[i] for i in np.sort(drawn)]
         if len(self._frames) < LEAST_FRAMES:
             raise ValueError(

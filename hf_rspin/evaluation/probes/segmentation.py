@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 EXAMPLE_SECONDS, EXAMPLE_POINTS = 2.5, 4000
 _HOW = (
     "Boundaries where adjacent k-means units differ against starts of phones and of silence, at "
-    "most 20 ms apart unless the settings say otherwise, each matched once or, with the lenient "
-    "matcher, as often as it fits."
+    "most 20 ms apart and matched once each unless the settings say otherwise."
 )
 
 
@@ -112,10 +111,10 @@ class SegmentationProbe(Probe):
         self._factor = frame_factor(self._test, clean)
         self._lengths = clean.lengths
         self._ends = [_times([frames], self._factor)[0] for frames in clean.lengths]
+        texts = {index: text for index, text in enumerate(self._test.alignments) if text}
         self._phones = {
-            index: [start for start in _inner_starts(text) if start < self._ends[index]]
-            for index, text in enumerate(self._test.alignments) if text
-        }  # fmt: skip
+            i: [t for t in _inner_starts(text) if t < self._ends[i]] for i, text in texts.items()
+        }
 
     def begin(self, condition: Distortion) -> None:
         """Forget the boundaries."""
@@ -171,10 +170,14 @@ class SegmentationProbe(Probe):
         best = int(np.argmax(np.nan_to_num(self._r_values, nan=-np.inf)))
         index = min(self._phones, key=lambda i: abs(self._ends[i] - EXAMPLE_SECONDS))
         waveform, text = self._test.read(index), self._test.alignments[index]
-        phones = parse_alignment(text, max(self._ends[index], _last_start(text)))
+        end = self._ends[index]
+        phones = [
+            [start, min(stop, max(start, end)), phone]
+            for start, stop, phone in parse_alignment(text, math.inf)
+        ]
         return {
             "utterance": self._test.ids[index], "layer": best, "samples": len(waveform),
-            "waveform": _outline(waveform), "phones": [list(phone) for phone in phones],
+            "waveform": _outline(waveform), "phones": phones,
             "boundaries": [round(float(t), 4) for t in self._found[index][best]],
         }  # fmt: skip
 
@@ -209,10 +212,6 @@ def _inner_starts(alignment: str) -> list[float]:
     """Return the starts after the beginning, each once, in seconds; what has no length has none."""
     segments = [part for part in parse_alignment(alignment, math.inf) if part.end > part.start]
     return [part.start for part in segments if part.start > 0]
-
-
-def _last_start(alignment: str) -> float:
-    return max(part.start for part in parse_alignment(alignment, math.inf))
 
 
 def _times(boundaries: Sequence[int] | np.ndarray, factor: int) -> np.ndarray:

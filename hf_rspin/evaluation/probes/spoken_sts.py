@@ -90,6 +90,9 @@ class SpokenSts(Probe):
         """Return the correlation of each layer, with 95 % bootstrap intervals over pairs."""
         pairs, rows = self._pairs, []
         for place, layer in enumerate(self._means):
+            if not np.ptp(layer, axis=0).any():
+                rows.append(Row("sts", float("nan"), place))  # a layer that collapsed
+                continue
             sides = [[layer[i] for i in side] for side in (pairs.first, pairs.second)]
             value = spoken_sts(*sides, pairs.scores)
             interval = rank_interval(pair_similarities(*sides), np.array(pairs.scores))

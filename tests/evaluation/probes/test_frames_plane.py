@@ -89,6 +89,15 @@ def test_nothing_is_needed_but_speech(tmp_path):
     assert cell.details["names"] == ["ann"]
 
 
+def test_speakers_with_enough_frames_come_first(tmp_path):
+    test = spoken_corpus(8)
+    some = test.select([0, 1, 2, 3, 6])  # cem speaks twice
+    for seed in range(3):
+        probe = FramesPlane(max_frames=60, num_speakers=1, seed=seed)
+        (cell,) = run(probe, some, tmp_path / str(seed)).cells()
+        assert cell.details["names"] == ["cem"] and len(cell.details["points"]) == 60
+
+
 def test_of_few_layers_the_nearest_is_drawn_and_a_collapse_is_a_point(tmp_path):
     class Collapsed(ToneFeatures):
         def __call__(self, waveform):

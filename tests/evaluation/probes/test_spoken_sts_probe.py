@@ -68,6 +68,8 @@ def test_the_correlation_is_that_of_the_means(tmp_path):
     ]
     expected = spoken_sts(*sides, [pair[2] for pair in PAIRS])
     assert cell.rows[0].value == pytest.approx(expected)
+    probe._means = np.ones_like(probe._means)  # layers that collapsed
+    assert np.isnan([row.value for row in probe.rows()]).all()
 
 
 def test_the_interval_is_that_of_pairs_drawn_again():
