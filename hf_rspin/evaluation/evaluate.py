@@ -163,7 +163,7 @@ class Evaluation:
                     self._run_condition(features, place, wanted)
                 cost = asdict(meter.cost(features.take_hours(), gflops))
                 self._write(encoder_features.name, fingerprint, place, wanted, cost)
-        del features  # its files are mapped
+        del features
         if not self.keep_features:
             shutil.rmtree(folder, ignore_errors=True)
 

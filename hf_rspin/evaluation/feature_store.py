@@ -62,7 +62,7 @@ def stream_features(
 
 
 class FeatureStore:
-    """Features of a corpus: an .npy file of shape (all frames, layers, dim), memory-mapped.
+    """Features of a corpus: an .npy file of shape (all frames, layers, dim), read as it is needed.
 
     The index is written last, so a folder without one is an interrupted extraction.
 
@@ -87,11 +87,10 @@ class FeatureStore:
         self.lengths: list[int] = index["lengths"]
         self.layer_norms = torch.tensor(index["layer_norms"])
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(int)
-        # Mapped, not read; torch converts half precision several times faster than numpy. Mode "c"
-        # (copy on write) is what torch asks for: it does not know read-only memory.
-        self._values = torch.from_numpy(open_memmap(self.folder / _FEATURES, mode="c"))
-        _, self.num_layers, self.dim = self._values.shape
-        self.num_bytes = self._values.numel() * self._values.element_size()
+        values = open_memmap(self.folder / _FEATURES, mode="r")
+        _, self.num_layers, self.dim = values.shape
+        self.num_bytes = values.nbytes
+        self._dtype, self._offset = values.dtype, values.offset
         self._buffer = torch.empty(0)
 
     def __len__(self) -> int:
@@ -103,7 +102,7 @@ class FeatureStore:
 
     def layer(self, index: int, layer: int) -> Tensor:
         """Return one layer of one utterance, (frames, dim) float32."""
-        return self._values[self._starts[index] : self._starts[index + 1], layer].float()
+        return self._frames(index)[:, layer].float()
 
     def means(self) -> np.ndarray:
         """Return the mean over frames of every utterance, (utterances, layers, dim) float32."""
@@ -126,10 +125,23 @@ class FeatureStore:
         batch = self._buffer[: math.prod(shape)].view(shape) if reuse else torch.empty(shape)
         position = 0
         for index, length in zip(indices, lengths, strict=True):
-            frames = self._values[self._starts[index] : self._starts[index + 1]]
-            batch[:, position : position + length] = frames.transpose(0, 1)
+            batch[:, position : position + length] = self._frames(index).transpose(0, 1)
             position += length
         return batch, lengths
+
+    def _frames(self, index: int) -> Tensor:
+        """Map the frames of one utterance (frames, layers, dim), as they are stored.
+
+        One utterance at a time: what stays mapped counts as memory, up to all of the corpus. torch
+        converts half precision several times faster than numpy. Mode "c" (copy on write) is what
+        torch asks for: it does not know read-only memory.
+        """
+        shape = (self.lengths[index], self.num_layers, self.dim)
+        row = self.num_layers * self.dim * self._dtype.itemsize
+        offset = self._offset + int(self._starts[index]) * row
+        return torch.from_numpy(
+            np.memmap(self.folder / _FEATURES, self._dtype, "c", offset, shape)
+        )
 
 
 def open_store(folder: str | Path, key: str) -> FeatureStore | None:

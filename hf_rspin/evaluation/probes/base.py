@@ -48,7 +48,7 @@ class Drawing:
 
 @dataclass
 class CleanFeatures:
-    """The features of clean speech of one encoder, computed when first asked for, then mapped.
+    """The features of clean speech of one encoder, computed when first asked for, then read.
 
     Args:
         encoder_features: waveform (samples,) -> (layers, frames, dim).
@@ -96,6 +96,8 @@ class CleanFeatures:
 
     def of_train(self, chosen: EvaluationSet) -> tuple[FeatureStore, list[int]]:
         """Return features of some training utterances, and the places of these among them.
+
+        Valid until the next call, which may write others in their place: use it in `fit` alone.
 
         Args:
             chosen: some of `train`, in its order.
