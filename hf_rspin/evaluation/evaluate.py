@@ -26,6 +26,7 @@ from hf_rspin.evaluation.feature_store import (
 )
 from hf_rspin.evaluation.features import EncoderFeatures, device_of, gflops_per_second
 from hf_rspin.evaluation.probes import CleanFeatures, Probe
+from hf_rspin.evaluation.shards import label
 from hf_rspin.utils import check_space
 
 logger = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ class Evaluation:
         probes: Sequence[str] | None = None,
         conditions: Sequence[str] | None = None,
         part: str = "",
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         """Measure what has no cell yet.
 
@@ -131,6 +133,7 @@ class Evaluation:
             conditions: labels (see `label`) or names of those to run; default all.
             part: name of a process beside others that measure the same encoder in this folder;
                 it has features of its own.
+            about: written into the cells of this encoder, beside `about` of the evaluation.
 
         Raises:
             ValueError: see `check_encoder`; or the disk has no room for the features.
@@ -162,7 +165,8 @@ class Evaluation:
                     bar.set_postfix_str(self.conditions[place].name)
                     self._run_condition(features, place, wanted)
                 cost = asdict(meter.cost(features.take_hours(), gflops))
-                self._write(encoder_features.name, fingerprint, place, wanted, cost)
+                known = {**self.about, **(about or {}), "cost": cost}
+                self._write(encoder_features.name, fingerprint, place, wanted, known)
         del features
         if not self.keep_features:
             shutil.rmtree(folder, ignore_errors=True)
@@ -225,13 +229,13 @@ class Evaluation:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _write(
-        self, encoder: str, fingerprint: str, place: int, probes: Sequence[Probe], cost: dict
+        self, encoder: str, fingerprint: str, place: int, probes: Sequence[Probe], about: dict
     ) -> None:
         """Write the cells of one condition."""
         condition = self.conditions[place]
-        about = self.about | {
-            "date": time.strftime("%Y-%m-%d"), "num_test": len(self.test),
-            "num_train": len(self.train) if self.train else 0, "cost": cost,
+        about = {
+            **about, "date": time.strftime("%Y-%m-%d"), "num_test": len(self.test),
+            "num_train": len(self.train) if self.train else 0,
         }  # fmt: skip
         for probe in probes:
             key = {"encoder": fingerprint, **self._keys[probe, place]}
@@ -282,51 +286,6 @@ class Evaluation:
                 for probe in probes:
                     probe.update(index, stored)
             return writer.close()
-
-
-def label(condition: Distortion) -> str:
-    """Return the name of a condition with its SNR: "gaussian at 0 dB"."""
-    return condition.name + ("" if condition.snr_db is None else f" at {condition.snr_db:g} dB")
-
-
-def shard_of(
-    names: Sequence[str], conditions: Sequence[Distortion], shard: int, num_shards: int
-) -> dict[str, list[str]]:
-    """Return the conditions (see `label`) per encoder that one of several processes measures.
-
-    Pairs of encoder and condition are divided in their order, so that few processes share an
-    encoder: each that does trains its probes again.
-
-    Raises:
-        ValueError: there is no such shard.
-    """
-    if not 0 <= shard < num_shards:
-        raise ValueError(
-            f"got shard {shard} of {num_shards}; expected 0 to {num_shards - 1}: number the "
-            "processes from 0."
-        )
-    pairs = [(name, label(condition)) for name in names for condition in conditions]
-    first, last = (k * len(pairs) // num_shards for k in (shard, shard + 1))
-    found: dict[str, list[str]] = {}
-    for name, condition in pairs[first:last]:
-        found.setdefault(name, []).append(condition)
-    return found
-
-
-def short_names(paths: Sequence[str]) -> list[str]:
-    """Name encoders after their folders, with as many parent folders as tell them apart.
-
-    "runs/a/model" and "runs/b/model" become "a-model" and "b-model".
-
-    Raises:
-        ValueError: the same path comes twice.
-    """
-    parts = [[part for part in Path(path).parts if part not in ("/", "..")] for path in paths]
-    for depth in range(1, 1 + max(map(len, parts), default=1)):
-        names = ["-".join(part[-depth:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    raise ValueError(f"{list(paths)} holds the same encoder twice; name each once.")
 
 
 def _check_different(what: str, names: Sequence) -> None:

@@ -14,7 +14,7 @@ from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.probes import PROBES, Metric
 from hf_rspin.evaluation.summary import context, what_changed
-from hf_rspin.evaluation.table import METRICS, over_seeds, sections, with_labels
+from hf_rspin.evaluation.table import METRICS, Section, over_seeds, sections, with_labels
 from hf_rspin.utils import write_text
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def evaluation_report(
     metrics: Sequence[Metric] = METRICS,
     about: Mapping[str, Any] | None = None,
     cells: Sequence[Cell] = (),
+    first: Section | None = None,
 ) -> Report:
     """Put everything measured into a report: what changed, figures, training curves, all tables.
 
@@ -109,11 +110,15 @@ def evaluation_report(
         metrics: what to show.
         about: of the cells, for the captions; see `context`.
         cells: the finished cells, whose details some probes draw.
+        first: table on top.
     """
     report = Report(title, " ".join(summary.split()))
     where = f" {context(about, table)}" if about else ""
     for sentence in what_changed(table, metrics):
         report.add_text(sentence)
+    if first is not None:
+        report.add_heading(first.title)
+        report.add_table(first.headers, first.rows, where.strip())
     for metric in metrics:
         for figure in draw(table, metric):
             report.add_heading(metric.title)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from hf_rspin.evaluation.cells import Cell
+from hf_rspin.evaluation.overview import overview
 from hf_rspin.evaluation.probes.base import Drawing
 from hf_rspin.evaluation.report import evaluation_report
 from hf_rspin.evaluation.summary import context, what_changed
@@ -63,14 +64,17 @@ def write_results(
     table, about = to_table(cells, reference), about_cells(cells)
     left_out = [*left_out, *extra.left_out]
     sentences = [*what_changed(table), *([context(about, table)] if cells else []), *left_out]
-    tables = [section.to_markdown() for section in [*sections(table), *extra.sections]]
+    first = overview(table, adaptation_hours(cells))
+    shown = [*([first] if first else []), *sections(table), *extra.sections]
+    tables = [section.to_markdown() for section in shown]
     text = "\n\n".join([*tables, *sentences])
     write_json(output / "results.json", to_json(table, about), indent=1)
     write_text(output / "results.csv", table.to_csv(index=False))
     write_text(output / "results.md", text + "\n")
     report = evaluation_report(
-        table, extra.title, extra.summary, left_out, about=about, cells=cells
-    )
+        table, extra.title, extra.summary, left_out, about=about, cells=cells,
+        first=first,
+    )  # fmt: skip
     for drawing in extra.drawings:
         report.add_heading(drawing.title)
         report.add_figure(drawing.figure, drawing.caption)
@@ -92,6 +96,12 @@ def about_cells(cells: Sequence[Cell]) -> dict[str, Any]:
     if days:
         found["date"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     return found
+
+
+def adaptation_hours(cells: Sequence[Cell]) -> dict[str, float]:
+    """Return the hours of speech that encoders were adapted with, where they are known."""
+    known = "adaptation_hours"
+    return {cell.encoder: cell.about[known] for cell in cells if known in cell.about}
 
 
 def to_json(table: pd.DataFrame, about: dict[str, Any]) -> dict[str, Any]:

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hf_rspin.cost import RunCost
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.device import check_device
 from hf_rspin.evaluation.arguments import EvaluationScriptArguments
 from hf_rspin.evaluation.conditions import CLEAN, SYNTHETIC, Distortion, make_conditions
-from hf_rspin.evaluation.evaluate import Evaluation, shard_of, short_names
+from hf_rspin.evaluation.evaluate import Evaluation
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.features import load_features, needs_no_model
 from hf_rspin.evaluation.probes import Probe, make_probes
 from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.evaluation.results import Extra, write_results
+from hf_rspin.evaluation.shards import shard_of, short_names
 from hf_rspin.evaluation.splits import hold_out_speakers
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.training.arguments import split_name
@@ -66,12 +68,21 @@ def run_evaluation(
             encoder = load_features(
                 plan.encoders[name], name, arguments.bf16, arguments.device
             )
-            evaluation.run(encoder, conditions=conditions, part=part)
+            about = _adaptation(plan.encoders[name])
+            evaluation.run(encoder, conditions=conditions, part=part, about=about)
         text = write_results(
             evaluation.cells(), Path(arguments.output_dir), evaluation.left_out,
             arguments.reference, extra,
         )  # fmt: skip
     return text
+
+
+def _adaptation(path: str) -> dict[str, Any]:
+    """Return what the folder of an encoder tells of its training."""
+    try:
+        return {"adaptation_hours": RunCost.read(path).processed_hours}
+    except (OSError, ValueError):  # not made here, or by an earlier version
+        return {}
 
 
 def prepare(

@@ -1,4 +1,4 @@
-"""Names of weights: those of fairseq, WavLM, Spin and R-Spin, and those of transformers."""
+"""Names of weights: those of fairseq, WavLM, s3prl, Spin and R-Spin, and those of transformers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_rspin.hub.inert_pickle import CheckpointError
+from hf_rspin.hub.official_layouts import Layout
 
 # any of these names an encoder; what stands before it is the prefix of all its weights
 _MARKS = (
@@ -28,121 +29,11 @@ _HEADS = {
         "codebook.weight": "spin_head.codebook.weight",
     },
 }
-# of pre-training, of no use to an encoder
-_LEFT_OUT = ("label_embs_concat", "final_proj.", "target_glu.", "project_q.", "quantizer.")
-_ATTENTION = ("k_proj", "v_proj", "q_proj", "out_proj")
-_POSITIONS = {  # by how torch stores weight norm: before version 2.1 and since
-    "encoder.pos_conv.0.weight_g": "encoder.pos_conv.0.parametrizations.weight.original0",
-    "encoder.pos_conv.0.weight_v": "encoder.pos_conv.0.parametrizations.weight.original1",
-}
-MOST_LAYERS = 256
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the names of an encoder's weights tell of it.
-
-    Attributes:
-        family: "hubert" or "wavlm".
-        conv_layers: number of convolutions before the transformer.
-        layers: number of transformer layers.
-        conv_norm: "group" or "layer", the `feat_extract_norm` of the config.
-        conv_bias: whether the convolutions have biases.
-        old_weight_norm: whether the positional convolution has `weight_g` and `weight_v`.
-    """
-
-    family: str
-    conv_layers: int
-    layers: int
-    conv_norm: str
-    conv_bias: bool
-    old_weight_norm: bool
-
-    @classmethod
-    def of(cls, names: Iterable[str]) -> Layout:
-        """Read the layout off the names of an encoder's weights, its prefix taken off.
-
-        Raises:
-            CheckpointError: a layer has a number that no encoder has.
-        """
-        names = set(names)
-        wavlm = any(name.endswith((".grep_a", ".relative_attention_bias.weight")) for name in names)
-        layer_norm = any(
-            re.fullmatch(r"feature_extractor\.conv_layers\.\d+\.2\.1\.weight", name)
-            for name in names
-        )
-        return cls(
-            family="wavlm" if wavlm else "hubert",
-            conv_layers=_count(r"feature_extractor\.conv_layers\.(\d+)\.", names),
-            layers=_count(r"encoder\.layers\.(\d+)\.", names),
-            conv_norm="layer" if layer_norm else "group",
-            conv_bias="feature_extractor.conv_layers.0.0.bias" in names,
-            old_weight_norm=not names & set(_POSITIONS.values()),
-        )
-
-    def names(self) -> dict[str, str]:
-        """Return the transformers name of every weight, by its official name."""
-        names = {"mask_emb": "masked_spec_embed"}
-        pairs = [("layer_norm", "feature_projection.layer_norm")]
-        pairs += [("post_extract_proj", "feature_projection.projection")]
-        pairs += [("encoder.layer_norm", "encoder.layer_norm")]
-        for layer in range(self.layers):
-            pairs += _layer_modules(f"encoder.layers.{layer}.")
-        for official, ours in pairs:
-            names |= {f"{official}.{part}": f"{ours}.{part}" for part in ("weight", "bias")}
-        names |= self._feature_encoder() | self._positions()
-        if self.family == "wavlm":
-            names |= self._relative_positions()
-        return names
-
-    def _feature_encoder(self) -> dict[str, str]:
-        names = {}
-        for layer in range(self.conv_layers):
-            official = ours = f"feature_extractor.conv_layers.{layer}"
-            parts = ("weight", "bias")
-            for part in parts if self.conv_bias else parts[:1]:
-                names[f"{official}.0.{part}"] = f"{ours}.conv.{part}"
-            if self.conv_norm == "layer" or layer == 0:
-                norm = "2.1" if self.conv_norm == "layer" else "2"
-                names |= {f"{official}.{norm}.{p}": f"{ours}.layer_norm.{p}" for p in parts}
-        return names
-
-    def _positions(self) -> dict[str, str]:
-        ours = "encoder.pos_conv_embed.conv."
-        names = {"encoder.pos_conv.0.bias": ours + "bias"}
-        for number, (old, new) in enumerate(_POSITIONS.items()):
-            official = old if self.old_weight_norm else new
-            names[official] = f"{ours}parametrizations.weight.original{number}"
-        return names
-
-    def _relative_positions(self) -> dict[str, str]:
-        first = "encoder.layers.0."
-        names = {
-            first + "self_attn.relative_attention_bias.weight":
-                first + "attention.rel_attn_embed.weight"
-        }  # fmt: skip
-        for layer in range(self.layers):
-            official = f"encoder.layers.{layer}.self_attn.grep_"
-            ours = f"encoder.layers.{layer}.attention.gru_rel_pos_"
-            names |= {official + "a": ours + "const"}
-            names |= {f"{official}linear.{p}": f"{ours}linear.{p}" for p in ("weight", "bias")}
-        return names
-
-
-def _layer_modules(prefix: str) -> list[tuple[str, str]]:
-    """Return the official and our names of a transformer layer's modules with weight and bias."""
-    pairs = [(f"self_attn.{name}", f"attention.{name}") for name in _ATTENTION]
-    pairs += [("self_attn_layer_norm", "layer_norm"), ("final_layer_norm", "final_layer_norm")]
-    pairs += [("fc1", "feed_forward.intermediate_dense"), ("fc2", "feed_forward.output_dense")]
-    return [(prefix + official, prefix + ours) for official, ours in pairs]
-
-
-def _count(pattern: str, names: Iterable[str]) -> int:
-    """Return one more than the highest layer number, 1 at least: a gap shows as missing weights."""
-    numbers = [found.group(1) for name in names if (found := re.match(pattern, name))]
-    if any(len(number) > 3 or int(number) >= MOST_LAYERS for number in numbers):
-        raise CheckpointError(f"its layers have numbers above {MOST_LAYERS}.")
-    return max((int(number) + 1 for number in numbers), default=1)
+# of pre-training, of no use to an encoder; the last two of ContentVec and of DistilHuBERT
+_LEFT_OUT = (
+    "label_embs_concat", "final_proj.", "target_glu.", "project_q.", "quantizer.", "layer_proj.",
+    "output_layer.",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -166,28 +57,34 @@ class Names:
     unknown: list[str]
 
 
-def find_names(state_dict: Mapping[str, Any]) -> Names:
+def find_names(state_dict: Mapping[str, Any], distilled: bool = False) -> Names:
     """Recognise an official state dict by its names.
 
     Args:
         state_dict: by name in the checkpoint.
+        distilled: whether it is of s3prl's distiller, which lacks weights that others have.
 
     Raises:
-        CheckpointError: it holds no encoder or two, or weights are missing; names them.
+        CheckpointError: it holds no encoder or two, weights are missing, or there are some that
+            would change what the encoder computes; names them.
     """
     prefix = _find_prefix(state_dict)
-    tails = {name.removeprefix(prefix) for name in state_dict if name.startswith(prefix)}
-    layout = Layout.of(tails)
+    tails = {name: name.removeprefix(prefix) for name in state_dict if name.startswith(prefix)}
+    layout = Layout.of(tails.values(), distilled)
     encoder = {prefix + official: ours for official, ours in layout.names().items()}
     others = [name for name in state_dict if name not in encoder]
     method = _find_method(others)
     heads = {} if method is None else _HEADS[method]
     _check_complete(state_dict, [*encoder, *heads])
+    others = [name for name in others if name not in heads]
+    _check_foreign([n for n in others if n in tails and layout.is_inside(tails[n])], layout)
     left_out = [
         name for name in others
-        if name.removeprefix(prefix).startswith(_LEFT_OUT) and name not in heads
+        if name in tails
+        and (tails[name].startswith(_LEFT_OUT) or layout.is_pretraining(tails[name]))
+        or name.startswith(_LEFT_OUT)
     ]  # fmt: skip
-    known = {*left_out, *heads}
+    known = set(left_out)
     unknown = [name for name in others if name not in known]
     return Names(layout, method, encoder, heads, left_out, unknown)
 
@@ -235,6 +132,16 @@ def _check_complete(state_dict: Mapping[str, Any], expected: Iterable[str]) -> N
     missing = [name for name in expected if name not in state_dict]
     if missing:
         raise CheckpointError(f"{len(missing)} of its weights are missing: {shown(missing)}.")
+
+
+def _check_foreign(names: list[str], layout: Layout) -> None:
+    if layout.distilled and any(name.startswith("task_embedding.") for name in names):
+        pass
+    if names:
+        raise CheckpointError(
+            f"{len(names)} of its weights have no place in a {layout.family} encoder of "
+            f"transformers, and would change what it computes: {shown(names)}."
+        )
 
 
 def shown(names: Iterable[Any], most: int = 4) -> str:

@@ -23,8 +23,8 @@ from hf_rspin.evaluation import (
     UnitProbe,
     to_table,
 )
-from hf_rspin.evaluation.evaluate import short_names
 from hf_rspin.evaluation.probes import layer_rows
+from hf_rspin.evaluation.shards import short_names
 
 from .corpora import Counted, FrameStatistics, loud_and_soft, tones
 

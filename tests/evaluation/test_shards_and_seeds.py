@@ -13,8 +13,8 @@ from hf_rspin.evaluation import (
     to_table,
 )
 from hf_rspin.evaluation.conditions import Clean
-from hf_rspin.evaluation.evaluate import label, shard_of
 from hf_rspin.evaluation.probes import Metric, Row
+from hf_rspin.evaluation.shards import label, shard_of
 from hf_rspin.evaluation.table import over_seeds, sections
 
 from .corpora import Counted, loud_and_soft, tones

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hf_rspin.evaluation.cells import Cell
+from hf_rspin.evaluation.overview import overview
 from hf_rspin.evaluation.probes import PROBES, Probe, Row, layer_rows
 from hf_rspin.evaluation.table import (
     COLUMNS,
@@ -123,3 +124,17 @@ def test_every_probe_describes_numbers_of_its_own():
 
 def test_markdown_layout():
     assert markdown_table(["a", "b"], [["x", 1]]) == "| a | b |\n| :-- | --: |\n| x | 1 |"
+
+
+def test_the_overview_has_a_column_per_task_and_condition():
+    def words(encoder, rate):
+        return Cell(encoder, "asr", "clean", None, {"settings": {}}, [Row("word_error_rate", rate)])
+
+    cells = [words("a", 0.5), phones("a", "clean", [3] * 4), phones("a", "noise", [6] * 4, 0.0),
+             words("b", 0.25), phones("b", "clean", [4] * 4)]  # fmt: skip
+    found = overview(to_table(cells), {"b": 8200.0})
+    assert found.headers[2:] == ["PER clean", "PER noise", "WER clean"]
+    assert found.rows == [
+        ["a", "–", "30.0 *", "60.0 *", "50.0"], ["b", "8,200", "40.0", "–", "25.0 *"],
+    ]  # fmt: skip
+    assert overview(to_table([layers("a", "clean", "pnmi", [0.5])])) is None
