@@ -3,8 +3,9 @@
     python training_scripts/convert_checkpoint.py spin_hubert_256.ckpt runs/spin_hubert_256
     python training_scripts/convert_checkpoint.py wavlm_rspin_32-40k.pt runs/rspin_32
 
-Official Spin (.ckpt) and R-Spin (.pt) files keep projection and codebook; fairseq HuBERT and
-original WavLM files become plain encoders. Nothing that a file holds is run.
+Official Spin (.ckpt) and R-Spin (.pt) files keep projection and codebook. Plain encoders become those
+of HuBERT, HuBERT-MGR, ContentVec, data2vec and Robust data2vec (fairseq, or converted by s3prl),
+DistilHuBERT (s3prl) and WavLM (original). Nothing that a file holds is run.
 """
 
 from __future__ import annotations
@@ -31,12 +32,18 @@ def main() -> None:
         "--config", metavar="CONFIG",
         help="config.json of transformers, for what tensors do not tell: heads, strides, pre-norm",
     )  # fmt: skip
+    parser.add_argument(
+        "--base", metavar="ENCODER",
+        help="refuse a file that equals this encoder, such as facebook/hubert-base-ls960: some "
+        "that are passed around as ContentVec do",
+    )  # fmt: skip
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with exit_on_user_error():
         made = convert_checkpoint(
-            arguments.input, arguments.output, arguments.config, arguments.num_attention_heads
-        )
+            arguments.input, arguments.output, arguments.config, arguments.num_attention_heads,
+            arguments.base,
+        )  # fmt: skip
     print(made.summary())
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of Spin, R-Spin, fairseq and WavLM become folders of transformers."""
+"""Checkpoints of Spin, R-Spin, fairseq, WavLM and s3prl become folders of transformers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import MODEL_MAPPING, PreTrainedModel
+from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.hub.inert_pickle import CheckpointError
+from hf_rspin.hub.official_content import find_state_dict, is_distilled
 from hf_rspin.hub.official_names import Names, find_names, shown
-from hf_rspin.hub.official_settings import Settings, find_state_dict
+from hf_rspin.hub.official_settings import Settings
 from hf_rspin.hub.official_sizes import OfficialConfig, make_config
 from hf_rspin.hub.stored_tensors import BUILDERS, STORAGE_CLASSES, StoredTensor
 from hf_rspin.hub.torch_files import TorchFile, open_torch_file
 from hf_rspin.models import RSpinModel
 from hf_rspin.models.encoder import default_feature_extractor, reads_normalized
+from hf_rspin.models.loading import load_encoder
 from hf_rspin.publishing.card_file import write_card
 from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.whole_folders import whole_folder
@@ -54,10 +56,10 @@ class Conversion:
             f"{name}, {self.model.num_parameters() / 1e6:.1f}M parameters, in {self.folder}",
             f"  transformer: {config.num_hidden_layers} layers of {config.hidden_size}, "
             f"feed-forward {config.intermediate_size}, "
-            f"{'pre' if config.do_stable_layer_norm else 'post'}-norm "
+            f"{'pre' if getattr(config, 'do_stable_layer_norm', False) else 'post'}-norm "
             f"({sources['do_stable_layer_norm']})",
             f"  heads: {config.num_attention_heads} ({sources['num_attention_heads']})",
-            f"  convolutions: {config.feat_extract_norm} norm, kernels {config.conv_kernel}, "
+            f"  convolutions: {_conv_norm(config)} norm, kernels {config.conv_kernel}, "
             f"strides {config.conv_stride} ({sources['conv_stride']})",
             f"  waveforms: do_normalize {self.official.do_normalize} ({sources['do_normalize']})",
         ]
@@ -82,12 +84,14 @@ def convert_checkpoint(
     folder: str | Path,
     config: str | Path | None = None,
     num_attention_heads: int | None = None,
+    base: str | Path | None = None,
 ) -> Conversion:
     """Turn a checkpoint into a folder that `from_pretrained` loads; runs nothing in the checkpoint.
 
-    With a projection and a codebook (Spin, R-Spin) it becomes an `RSpinModel`, without them
-    (fairseq, WavLM) a `HubertModel` or `WavLMModel`, in float32.
-    The folder appears whole or not at all.
+    With a projection and a codebook (Spin, R-Spin) it becomes an `RSpinModel`, without them a plain
+    encoder, in float32: HuBERT, HuBERT-MGR and ContentVec of fairseq and DistilHuBERT of s3prl a
+    `HubertModel`, data2vec and Robust data2vec a `Data2VecAudioModel` (of the student, not of its
+    moving average), WavLM a `WavLMModel`. The folder appears whole or not at all.
 
     Args:
         source: file of `torch.save`.
@@ -95,10 +99,15 @@ def convert_checkpoint(
         config: config.json for what tensors do not tell (heads, strides, pre-norm, ...).
         num_attention_heads: of each layer, likewise; HuBERT's tensors do not tell it, and by
             default it is hidden size / 64.
+        base: folder or Hub id of the encoder that the checkpoint was trained on from. Files are
+            passed around as ContentVec that are HuBERT base: one that equals `base` is refused.
+
+    Example:
+        >>> convert_checkpoint("HuBERT_base_robust_mgr_best_loss_2.7821.pt", "runs/hubert_mgr")
 
     Raises:
-        CheckpointError: the file is damaged, incomplete or no such checkpoint; says which weights
-            are missing.
+        CheckpointError: the file is damaged, incomplete or no such checkpoint, or equals `base`;
+            says which weights are missing.
         ValueError: `folder` holds something, or config and heads do not fit.
         OSError: a file cannot be read or written.
     """
@@ -107,13 +116,15 @@ def convert_checkpoint(
     try:
         with open_torch_file(source) as file:
             stored = find_state_dict(file.content)
-            names = find_names(stored)
+            names = find_names(stored, is_distilled(file.content))
             settings = Settings.gather(file.content, config, num_attention_heads)
             official = make_config(stored, names, settings)
             weights = _read_weights(file, stored, names)
     except CheckpointError as error:
         raise CheckpointError(f"{source} cannot be converted: {error}") from error
     model = _build(official, weights, names, source)
+    if base is not None:
+        _check_differs(model, base, source)
     _warn(names, official, model, source)
     with whole_folder(folder, "config.json", "model") as temporary:
         model.save_pretrained(temporary)
@@ -125,6 +136,10 @@ def convert_checkpoint(
         write_card(temporary, model.config, facts)
     inert = [name for name in file.names if name not in {**BUILDERS, **STORAGE_CLASSES}]
     return Conversion(folder, model, official, names.left_out, names.unknown, inert)
+
+
+def _conv_norm(config: PreTrainedConfig) -> str:
+    return getattr(config, "feat_extract_norm", "layer")  # of data2vec all have
 
 
 def _check_paths(source: Path, folder: Path) -> None:
@@ -195,6 +210,25 @@ def _build(
     return model.eval()
 
 
+def _check_differs(model: PreTrainedModel, base: str | Path, source: Path) -> None:
+    """Refuse a model whose encoder is another one, up to the rounding of half precision.
+
+    Raises:
+        CheckpointError: they are equal.
+    """
+    ours, theirs = model.base_model.state_dict(), load_encoder(base).state_dict()
+    shared = ours.keys() & theirs.keys()
+    if shared and all(
+        ours[name].shape == theirs[name].shape
+        and torch.allclose(ours[name], theirs[name], rtol=2**-10, atol=1e-7)
+        for name in shared
+    ):
+        raise CheckpointError(
+            f"{source} has the weights of {base}, and of no model that was trained on from it: "
+            "download the file from its authors."
+        )
+
+
 def _warn(names: Names, official: OfficialConfig, model: PreTrainedModel, source: Path) -> None:
     if names.unknown:
         logger.warning(
@@ -205,7 +239,7 @@ def _warn(names: Names, official: OfficialConfig, model: PreTrainedModel, source
         logger.warning(
             "The preprocessor says do_normalize %s (%s), which is unusual with %s norm in front.",
             official.do_normalize, official.sources["do_normalize"],
-            official.config.feat_extract_norm,
+            _conv_norm(official.config),
         )  # fmt: skip
     if names.heads:
         off = (model.spin_head.codebook.weight.norm(dim=1) - 1).abs().max().item()

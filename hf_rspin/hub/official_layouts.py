@@ -17,7 +17,10 @@ _POSITIONS = {  # by how torch stores weight norm: before version 2.1 and since
 _DEEP_POSITIONS = r"encoder\.pos_conv\.(\d+)\.0\."
 _CONDITIONED = r"encoder\.layers\.(\d+)\.(?:self_attn|final)_layer_norm\.(?:weight|bias)_ln\."
 # modules all weights of which an encoder must know: one more would change what it computes
-_OWN_MODULES = ("encoder.", "feature_extractor.", "post_extract_proj.", "layer_norm.")
+_OWN_MODULES = (
+    "encoder.", "feature_extractor.", "post_extract_proj.", "layer_norm.", "task_embedding.",
+)  # fmt: skip
+DATA2VEC = "data2vec-audio"
 MOST_LAYERS = 256
 
 
@@ -119,7 +122,7 @@ class Layout:
 
     def _positions(self) -> dict[str, str]:
         ours = "encoder.pos_conv_embed."
-        if self.family == "data2vec-audio":
+        if self.family == DATA2VEC:
             return _weights_and_biases(
                 (f"encoder.pos_conv.{number}.0", f"{ours}layers.{number}.conv")
                 for number in range(self.positions)
@@ -148,7 +151,7 @@ def _family(names: set[str]) -> str:
     if any(name.endswith((".grep_a", ".relative_attention_bias.weight")) for name in names):
         return "wavlm"
     deep = any(re.match(_DEEP_POSITIONS, name) for name in names)
-    return "data2vec-audio" if deep else "hubert"
+    return DATA2VEC if deep else "hubert"
 
 
 def _layers(names: set[str]) -> tuple[int, int]:

@@ -69,20 +69,18 @@ def find_names(state_dict: Mapping[str, Any], distilled: bool = False) -> Names:
             would change what the encoder computes; names them.
     """
     prefix = _find_prefix(state_dict)
-    tails = {name: name.removeprefix(prefix) for name in state_dict if name.startswith(prefix)}
-    layout = Layout.of(tails.values(), distilled)
+    tails = {name: name.removeprefix(prefix) for name in state_dict}
+    layout = Layout.of((tails[n] for n in state_dict if n.startswith(prefix)), distilled)
     encoder = {prefix + official: ours for official, ours in layout.names().items()}
     others = [name for name in state_dict if name not in encoder]
     method = _find_method(others)
     heads = {} if method is None else _HEADS[method]
     _check_complete(state_dict, [*encoder, *heads])
     others = [name for name in others if name not in heads]
-    _check_foreign([n for n in others if n in tails and layout.is_inside(tails[n])], layout)
+    _check_foreign([n for n in others if n.startswith(prefix) and layout.is_inside(tails[n])])
     left_out = [
         name for name in others
-        if name in tails
-        and (tails[name].startswith(_LEFT_OUT) or layout.is_pretraining(tails[name]))
-        or name.startswith(_LEFT_OUT)
+        if tails[name].startswith(_LEFT_OUT) or layout.is_pretraining(tails[name])
     ]  # fmt: skip
     known = set(left_out)
     unknown = [name for name in others if name not in known]
@@ -90,6 +88,11 @@ def find_names(state_dict: Mapping[str, Any], distilled: bool = False) -> Names:
 
 
 def _find_prefix(names: Iterable[str]) -> str:
+    """Return what stands before all names of the encoder's weights.
+
+    Raises:
+        CheckpointError: there is no encoder, or two.
+    """
     found = Counter()
     for name in names:
         for mark in _MARKS:
@@ -100,6 +103,10 @@ def _find_prefix(names: Iterable[str]) -> str:
         if any(name.endswith("feature_projection.projection.weight") for name in names):
             raise CheckpointError(
                 "its weights have the names of transformers already: from_pretrained loads them."
+            )
+        if any(name.startswith("modality_encoders.") for name in names):
+            raise CheckpointError(
+                "it is a data2vec 2.0, which transformers has no model of; expected the first one."
             )
         raise CheckpointError(
             f"it holds no weight of a HuBERT or WavLM, such as {_MARKS[0]} or {_MARKS[2]}."
@@ -134,13 +141,11 @@ def _check_complete(state_dict: Mapping[str, Any], expected: Iterable[str]) -> N
         raise CheckpointError(f"{len(missing)} of its weights are missing: {shown(missing)}.")
 
 
-def _check_foreign(names: list[str], layout: Layout) -> None:
-    if layout.distilled and any(name.startswith("task_embedding.") for name in names):
-        pass
+def _check_foreign(names: list[str]) -> None:
     if names:
         raise CheckpointError(
-            f"{len(names)} of its weights have no place in a {layout.family} encoder of "
-            f"transformers, and would change what it computes: {shown(names)}."
+            f"{len(names)} of its weights would change what the encoder computes and have no place "
+            f"in one of transformers: {shown(names)}."
         )
 
 

@@ -10,8 +10,10 @@ from transformers import CONFIG_MAPPING, HubertConfig, PretrainedConfig
 from transformers.activations import ACT2FN
 
 from hf_rspin.hub.inert_pickle import CheckpointError
+from hf_rspin.hub.official_layouts import DATA2VEC
 from hf_rspin.hub.official_names import Names, shown
 from hf_rspin.hub.official_settings import OPTION, Settings
+from hf_rspin.hub.official_shapes import shape_fields
 from hf_rspin.hub.stored_tensors import StoredTensor
 from hf_rspin.models.configuration import SpinFields, config_class
 from hf_rspin.models.encoder import reads_normalized
@@ -55,7 +57,7 @@ def make_config(
         ValueError: what tensors do not tell is not said and not standard, or is impossible.
     """
     shapes = {ours: tensors[name].shape for name, ours in {**names.encoder, **names.heads}.items()}
-    fields = _tensor_fields(shapes, names)
+    fields = shape_fields(shapes, names)
     _check_said(fields, settings)
     sources: dict[str, str] = {}
     for name, decide in _DECISIONS.items():
@@ -63,61 +65,16 @@ def make_config(
     for name in _SAID + (_SAID_OF_HEADS if names.heads else ()):
         if name in settings.values and (name != "max_bucket_distance" or "num_buckets" in fields):
             fields[name] = settings.values[name]
+    _check_family(fields, names)
     if names.heads:
         fields["spin_layer"] = _spin_layer(fields, settings)
     _check_activations(fields)
     do_normalize = fields.pop("do_normalize")
     family = fields.pop("model_type")
+    if family == DATA2VEC:  # it has no such fields, see _check_family
+        del fields["feat_extract_norm"], fields["do_stable_layer_norm"]
     made = config_class(SpinFields, family) if names.heads else CONFIG_MAPPING[family]
     return OfficialConfig(made(**fields), do_normalize, sources)
-
-
-def _tensor_fields(shapes: Mapping[str, tuple[int, ...]], names: Names) -> dict[str, Any]:
-    """Return what the shapes tell, by field of a config."""
-    layout = names.layout
-    convs = [
-        _shape(shapes, f"feature_extractor.conv_layers.{layer}.conv.weight", 3)
-        for layer in range(layout.conv_layers)
-    ]
-    hidden, _ = _shape(shapes, "feature_projection.projection.weight", 2)
-    positions = "encoder.pos_conv_embed.conv.parametrizations.weight.original1"
-    _, group_size, kernel = _shape(shapes, positions, 3)
-    if hidden % group_size:
-        raise CheckpointError(f"{group_size} channels per group do not divide {hidden} channels.")
-    return {
-        "model_type": layout.family,
-        "hidden_size": hidden,
-        "num_hidden_layers": layout.layers,
-        "intermediate_size": _shape(
-            shapes, "encoder.layers.0.feed_forward.intermediate_dense.weight", 2
-        )[0],
-        "conv_dim": tuple(conv[0] for conv in convs),
-        "conv_kernel": tuple(conv[2] for conv in convs),
-        "conv_bias": layout.conv_bias,
-        "feat_extract_norm": layout.conv_norm,
-        "num_conv_pos_embeddings": kernel,
-        "num_conv_pos_embedding_groups": hidden // group_size,
-        **_special_fields(shapes, names),
-    }
-
-
-def _special_fields(shapes: Mapping[str, tuple[int, ...]], names: Names) -> dict[str, Any]:
-    """Return what only the shapes of WavLM, and of the heads of Spin, tell."""
-    fields = {}
-    if names.layout.family == "wavlm":
-        buckets, heads = _shape(shapes, "encoder.layers.0.attention.rel_attn_embed.weight", 2)
-        fields |= {"num_buckets": buckets, "num_attention_heads": heads}
-    if names.heads:
-        codes, dim = _shape(shapes, "spin_head.codebook.weight", 2)
-        fields |= {"codebook_size": codes, "projection_size": dim}
-    return fields
-
-
-def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, dimensions: int) -> tuple[int, ...]:
-    shape = shapes[name]
-    if len(shape) != dimensions or 0 in shape:
-        raise CheckpointError(f"{shown([name])} has shape {shape}; expected {dimensions} axes.")
-    return shape
 
 
 # What a family does not have: a config that says otherwise is of another model
@@ -185,9 +142,14 @@ def _strides(fields: Mapping[str, Any], settings: Settings) -> tuple[tuple[int, 
 
 
 def _pre_norm(fields: Mapping[str, Any], settings: Settings) -> tuple[bool, str]:
-    """Say whether layers normalise first; all published models with layer norm in front do."""
+    """Say whether layers normalise first.
+
+    All published models with layer norms in front do, but data2vec.
+    """
     if "do_stable_layer_norm" in settings.values:
         return settings.values["do_stable_layer_norm"], settings.sources["do_stable_layer_norm"]
+    if fields["model_type"] == DATA2VEC:
+        return False, "as usual with several positional convolutions"
     return fields["feat_extract_norm"] == "layer", "as usual with these convolutions"
 
 
@@ -214,6 +176,26 @@ def _spin_layer(fields: Mapping[str, Any], settings: Settings) -> int:
             f"{layers} layers."
         )
     return -1 if layer == layers else layer
+
+
+def _check_family(fields: Mapping[str, Any], names: Names) -> None:
+    """Refuse what the family in transformers does not compute.
+
+    Raises:
+        CheckpointError: a data2vec with other norms, or a last norm that reads speakers.
+    """
+    pre_norm = fields["do_stable_layer_norm"]
+    if fields["model_type"] == DATA2VEC and (pre_norm or fields["feat_extract_norm"] != "layer"):
+        raise CheckpointError(
+            f"it is a data2vec with {fields['feat_extract_norm']} norm in front and "
+            f"{'pre' if pre_norm else 'post'}-norm layers; that of transformers has layer norm in "
+            "front and post-norm layers."
+        )
+    if names.layout.conditioned and pre_norm:
+        raise CheckpointError(
+            "its layers normalise first, and the norm behind them reads a speaker embedding, which "
+            "HuBERT does not have; expected a ContentVec with post-norm layers."
+        )
 
 
 def _check_activations(fields: Mapping[str, Any]) -> None:
