@@ -256,7 +256,7 @@ class Evaluation:
         if store is None:
             return self._encode(features, condition, features.folder / name, key, probes)
         for index in range(len(store)):
-            values = store[index]
+            values = store.peek(index)
             for probe in probes:
                 probe.update(index, values)
         if condition.name != CLEAN:

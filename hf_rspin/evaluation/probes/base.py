@@ -210,7 +210,7 @@ class Probe(ABC):
 
         Args:
             index: place of the utterance in the test set.
-            features: (layers, frames, dim) float32.
+            features: (layers, frames, dim) float32; the next utterance may overwrite it.
         """
 
     def finish(self, store: FeatureStore) -> None:  # noqa: B027

@@ -53,7 +53,7 @@ class CkaProbe(Probe):
     def update(self, index: int, features: Tensor) -> None:
         """Add the frames of one utterance."""
         if index in self._left:
-            self._cka.update(self._clean[index], features)
+            self._cka.update(self._clean.peek(index), features)
 
     def rows(self) -> list[Row]:
         """Return both estimates per layer; nothing below four frames."""

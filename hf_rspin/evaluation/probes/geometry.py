@@ -75,7 +75,7 @@ class GeometryProbe(Probe):
         if index not in self._places:
             return
         places = self._places[index]
-        frames, clean = features[:, places], self._clean[index][:, places]  # (layers, drawn, dim)
+        frames, clean = features[:, places], self._clean.peek(index)[:, places]  # (layers, drawn, dim)
         self._frames.append(frames)
         self._clean_frames.append(clean)
 

@@ -108,7 +108,7 @@ class UnitProbe(Probe):
             ]
             named = features.test.phones_of_frames()
             self._names = sorted({phone for row in named for phone in row} - {SILENCE})
-        self._clean = [self._units(features.test_store[i]) for i in range(len(features.test))]
+        self._clean = [self._units(features.test_store.peek(i)) for i in range(len(features.test))]
 
     def begin(self, condition: Distortion) -> None:
         """Forget the units."""

@@ -68,9 +68,9 @@ class CroppedMeans(Utterances):
         spare = self.store.lengths[index] - self.max_frames
         if rng is not None and spare > 0:
             start = int(rng.integers(0, spare + 1))
-            return self.store[index][:, start : start + self.max_frames].mean(1)
+            return self.store.peek(index)[:, start : start + self.max_frames].mean(1)
         if index not in self._means:
-            self._means[index] = self.store[index].mean(1)
+            self._means[index] = self.store.peek(index).mean(1)
         return self._means[index]
 
 
