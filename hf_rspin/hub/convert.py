@@ -20,6 +20,7 @@ from hf_rspin.hub.stored_tensors import BUILDERS, STORAGE_CLASSES, StoredTensor
 from hf_rspin.hub.torch_files import TorchFile, open_torch_file
 from hf_rspin.models import RSpinModel
 from hf_rspin.models.encoder import default_feature_extractor, reads_normalized
+from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.publishing.card_file import write_card
 from hf_rspin.publishing.model_card import ModelCardInfo
@@ -108,7 +109,7 @@ def convert_checkpoint(
     Raises:
         CheckpointError: the file is damaged, incomplete or no such checkpoint, or equals `base`;
             says which weights are missing.
-        ValueError: `folder` holds something, or config and heads do not fit.
+        ValueError: `folder` holds something, config and heads do not fit, or there is no `base`.
         OSError: a file cannot be read or written.
     """
     source, folder = Path(source), Path(folder).resolve()
@@ -216,16 +217,15 @@ def _check_differs(model: PreTrainedModel, base: str | Path, source: Path) -> No
     Raises:
         CheckpointError: they are equal.
     """
-    ours, theirs = model.base_model.state_dict(), load_encoder(base).state_dict()
-    shared = ours.keys() & theirs.keys()
-    if shared and all(
+    theirs = load_encoder(resolve_encoder(base)).state_dict()
+    ours = model.base_model.state_dict()
+    if all(
         ours[name].shape == theirs[name].shape
         and torch.allclose(ours[name], theirs[name], rtol=2**-10, atol=1e-7)
-        for name in shared
+        for name in ours.keys() & theirs.keys()
     ):
         raise CheckpointError(
-            f"{source} has the weights of {base}, and of no model that was trained on from it: "
-            "download the file from its authors."
+            f"{source} has the weights of {base} itself: download the file from its authors."
         )
 
 
