@@ -15,14 +15,19 @@ from hf_rspin.audio import AudioError, read_audio
 SAMPLED, SAMPLED_BYTES = 16, 65_536  # recordings, and of each, that are looked at
 
 
-def audio_key(recordings: Sequence[Any]) -> str:
+def audio_key(recordings: Sequence[Any], sampled: int | None = SAMPLED) -> str:
     """Return a hash of the content of recordings, wherever they lie: of 16, spread evenly.
 
     Other audio under the same names and of the same length, such as a corpus with noise added,
     has another one. Of each, 64 KiB from the middle count.
+
+    Args:
+        recordings: paths, bytes, cells or arrays.
+        sampled: how many count; None: all.
     """
     digest = hashlib.sha256()
-    for row in np.unique(np.linspace(0, len(recordings) - 1, SAMPLED).astype(int)):
+    count = len(recordings) if sampled is None else sampled
+    for row in np.unique(np.linspace(0, len(recordings) - 1, count).astype(int)):
         digest.update(_middle_of(recordings[int(row)]))
     return digest.hexdigest()[:16]
 

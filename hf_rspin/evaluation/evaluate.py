@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from hf_rspin.audio import AudioError
 from hf_rspin.cost import CostMeter
 from hf_rspin.evaluation.cells import Cell, Metric, digest
 from hf_rspin.evaluation.conditions import CLEAN, Clean, Distortion, condition_fingerprint
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import (
+    FeatureError,
     FeatureStore,
     StoreWriter,
     open_store,
@@ -27,7 +29,7 @@ from hf_rspin.evaluation.feature_store import (
 from hf_rspin.evaluation.features import EncoderFeatures, device_of, gflops_per_second
 from hf_rspin.evaluation.probes import CleanFeatures, Probe
 from hf_rspin.evaluation.shards import label
-from hf_rspin.utils import check_space
+from hf_rspin.utils import NoSpaceError, check_space
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Evaluation:
         about: written into every cell: the corpus and so on.
         keep_features: leave the features of every condition on disk for the next call; otherwise
             they go when everything asked for is measured.
+        encoders: their names in the order of tables; others follow as they are run.
 
     Raises:
         ValueError: a probe (with equal settings) or condition comes twice, or labels are wrong.
@@ -73,6 +76,7 @@ class Evaluation:
         progress: bool = True,
         about: Mapping[str, Any] | None = None,
         keep_features: bool = False,
+        encoders: Sequence[str] = (),
     ) -> None:
         self.folder, self.test, self.train = Path(folder), test, train
         self.about, self.keep_features = dict(about or {}), keep_features
@@ -87,7 +91,8 @@ class Evaluation:
         settings = [json.dumps(probe.settings(), sort_keys=True) for probe in probes]
         _check_different("probe", [(p.name, s) for p, s in zip(probes, settings, strict=True)])
         _check_different("condition", [(c.name, c.snr_db) for c in self.conditions])
-        data = {"test": test.fingerprint(), "train": train.fingerprint() if train else None}
+        data: dict[str, Any] = {} if dtype == torch.float16 else {"dtype": str(dtype)}
+        data |= {"test": test.fingerprint(), "train": train.fingerprint() if train else None}
         self._prints = [condition_fingerprint(condition) for condition in self.conditions]
         self._keys = {  # (probe, place of the condition) -> all of a cell's key but the encoder
             (probe, place): {
@@ -97,7 +102,8 @@ class Evaluation:
             for probe in self.probes for place, condition in enumerate(self.conditions)
             if probe.measures(condition.name)
         }  # fmt: skip
-        self._order: list[str] = []
+        self._order: list[str] = list(encoders)
+        self._failed: set[Probe] = set()
 
     @property
     def metrics(self) -> list[Metric]:
@@ -138,6 +144,7 @@ class Evaluation:
         Raises:
             ValueError: see `check_encoder`; or the disk has no room for the features.
         """
+        self._failed, self._name = set(), encoder_features.name
         fingerprint = encoder_features.fingerprint()
         self.check_encoder(encoder_features.name, fingerprint)
         self._order = [*dict.fromkeys([*self._order, encoder_features.name])]
@@ -160,7 +167,7 @@ class Evaluation:
                 with CostMeter(device_of(encoder_features)) as meter:
                     for probe in to_fit:  # part of what the first condition costs
                         bar.set_postfix_str(f"{probe.name} learns")
-                        probe.fit(features, self._state(probe, fingerprint))
+                        self._do(probe, probe.fit, features, self._state(probe, fingerprint))
                     to_fit = []
                     bar.set_postfix_str(self.conditions[place].name)
                     self._run_condition(features, place, wanted)
@@ -179,7 +186,11 @@ class Evaluation:
         wanted = {digest(key): place for place, key in enumerate(self._keys.values())}
         found = []
         for file in sorted((self.folder / "cells").glob("*.json")):
-            cell = Cell.read(file)
+            try:
+                cell = Cell.read(file)
+            except (ValueError, KeyError, TypeError):
+                logger.warning("%s is damaged and counts as not there.", file)
+                continue
             rest = {name: value for name, value in cell.key.items() if name != "encoder"}
             if digest(rest) in wanted:
                 found.append((self._place(cell.encoder), wanted[digest(rest)], cell))
@@ -211,7 +222,8 @@ class Evaluation:
     def _state(self, probe: Probe, fingerprint: str) -> Path:
         """Return where a probe may keep what it learned of an encoder."""
         key = next(key for (one, _), key in self._keys.items() if one is probe)
-        key = {k: v for k, v in key.items() if k not in ("condition", "test")}
+        unused = ("condition",) if probe.learns_from_test else ("condition", "test")
+        key = {k: v for k, v in key.items() if k not in unused}
         return self.folder / "probes" / f"{probe.name}-{digest({'encoder': fingerprint, **key})}"
 
     def _run_condition(
@@ -219,10 +231,10 @@ class Evaluation:
     ) -> None:
         condition = self.conditions[place]
         for probe in probes:
-            probe.begin(condition)
+            self._do(probe, probe.begin, condition)
         store = self._hear(features, condition, self._prints[place], probes)
         for probe in probes:
-            probe.finish(store)
+            self._do(probe, probe.finish, store)
         if condition.name != CLEAN and not self.keep_features:
             folder = store.folder
             del store
@@ -238,11 +250,28 @@ class Evaluation:
             "num_train": len(self.train) if self.train else 0,
         }  # fmt: skip
         for probe in probes:
+            rows, details = (self._do(probe, step) for step in (probe.rows, probe.details))
+            if probe in self._failed:
+                continue
             key = {"encoder": fingerprint, **self._keys[probe, place]}
             Cell(
-                encoder, probe.name, condition.name, condition.snr_db, key, probe.rows(),
-                probe.details(), about,
-            ).write(self.folder / "cells")  # fmt: skip
+                encoder, probe.name, condition.name, condition.snr_db, key, rows, details, about
+            ).write(self.folder / "cells")
+
+    def _do(self, probe: Probe, step: Callable, *given: Any) -> Any:
+        """Let a probe do a step; one that cannot measure this is left out, and said to be."""
+        if probe in self._failed:
+            return None
+        try:
+            return step(*given)
+        except (AudioError, FeatureError, NoSpaceError):
+            raise  # of all probes
+        except ValueError as error:
+            self._failed.add(probe)
+            sentence = f"{probe.name} of {self._name} is left out: {error}"
+            self.left_out.append(sentence)
+            logger.warning(sentence, exc_info=logger.isEnabledFor(logging.DEBUG))
+            return None
 
     def _hear(
         self, features: CleanFeatures, condition: Distortion, name: str, probes: Sequence[Probe]
@@ -258,7 +287,7 @@ class Evaluation:
         for index in range(len(store)):
             values = store.peek(index)
             for probe in probes:
-                probe.update(index, values)
+                self._do(probe, probe.update, index, values)
         if condition.name != CLEAN:
             features.bar.update(len(store))
         return store
@@ -284,7 +313,7 @@ class Evaluation:
             for index, values in enumerate(heard):
                 stored = writer.add(values)
                 for probe in probes:
-                    probe.update(index, stored)
+                    self._do(probe, probe.update, index, stored)
             return writer.close()
 
 

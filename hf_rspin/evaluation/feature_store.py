@@ -162,6 +162,10 @@ def open_store(folder: str | Path, key: str) -> FeatureStore | None:
     return store if store.key == key else None
 
 
+class FeatureError(ValueError):
+    """An encoder gave what cannot be kept."""
+
+
 class StoreWriter:
     """Writes a store utterance by utterance; without `close`, the folder holds no finished store.
 
@@ -197,11 +201,11 @@ class StoreWriter:
         """Write the features (layers, frames, dim) of the next utterance; return what is stored.
 
         Raises:
-            ValueError: a feature is not finite in `dtype`.
+            FeatureError: a feature is not finite in `dtype`.
         """
         stored = values.transpose(0, 1).to(self.dtype).contiguous()  # (frames, layers, dim)
         if not torch.isfinite(stored).all():
-            raise ValueError(
+            raise FeatureError(
                 f"utterance {len(self._lengths)} has features that are not finite numbers of "
                 f"{str(self.dtype).removeprefix('torch.')}; clip its audio."
             )
@@ -238,7 +242,8 @@ def write_store(
     """Write a stream of (layers, frames, dim) to `folder` and open it; see `StoreWriter`.
 
     Raises:
-        ValueError: a feature is not finite in `dtype`, or there were none.
+        FeatureError: a feature is not finite in `dtype`.
+        ValueError: there were none.
     """
     with StoreWriter(folder, key, dtype) as writer:
         for values in features:

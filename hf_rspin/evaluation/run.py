@@ -64,7 +64,7 @@ def run_evaluation(
     evaluation, text = plan.evaluation, ""
     part = f"{arguments.shard}_of_{arguments.num_shards}" if arguments.num_shards > 1 else ""
     for name, conditions in plan.conditions.items():
-        with exit_on_user_error((*WHILE_RUNNING, "NoSpaceError")):
+        with exit_on_user_error((*WHILE_RUNNING, "FeatureError", "NoSpaceError")):
             encoder = load_features(
                 plan.encoders[name], name, arguments.bf16, arguments.device
             )
@@ -113,6 +113,7 @@ def prepare(
     evaluation = Evaluation(
         arguments.output_dir, test, conditions, probes, train,
         num_workers=arguments.num_workers, about=about, keep_features=arguments.keep_features,
+        encoders=list(encoders),
     )  # fmt: skip
     for name, path in encoders.items():
         features = load_features(path, name, arguments.bf16)

@@ -1,7 +1,10 @@
 """Seeds side by side, work divided among processes, features kept for the next call."""
 
+import json
+
 import numpy as np
 import pytest
+import torch
 
 from hf_rspin.evaluation import (
     CkaProbe,
@@ -9,6 +12,8 @@ from hf_rspin.evaluation import (
     GaussianNoise,
     LinearPhones,
     Probe,
+    ProbeArguments,
+    SpeakerIdentification,
     UnitProbe,
     to_table,
 )
@@ -142,3 +147,66 @@ def test_every_pair_of_encoders_is_compared_on_errors_averaged_over_seeds(tmp_pa
 def test_probes_that_are_equal_are_refused(corpora, tmp_path):
     with pytest.raises(ValueError, match="probes .* expected each once"):
         evaluate(tmp_path, corpora, [LinearPhones(seed=1), LinearPhones(seed=1)])
+
+
+def test_what_was_learned_from_some_test_utterances_does_not_measure_others(corpora, tmp_path):
+    train, test = corpora
+    probe = SpeakerIdentification(arguments=ProbeArguments(
+        learning_rate=1e-2, num_updates=20, evaluations=2), all_layers=True)  # fmt: skip
+    parts = [test.select(range(6)), test.select(range(3, 9))]
+
+    def accuracy(folder, part):
+        evaluation = Evaluation(folder, part, [], [probe], train, progress=False)
+        evaluation.run(Counted())
+        return [cell.rows for cell in evaluation.cells()]
+
+    together = [accuracy(tmp_path / "out", part) for part in parts]
+    assert together == [accuracy(tmp_path / str(k), part) for k, part in enumerate(parts)]
+    assert len(list((tmp_path / "out" / "probes").iterdir())) == 2
+
+
+class Failing(Probe):
+    """A probe that this corpus is too small for."""
+
+    name, metrics = "failing", (Metric("never", "Never", "never", "Never."),)
+
+    def finish(self, store):
+        raise ValueError("got 3 utterances; expected more: give more speech.")
+
+    def rows(self):
+        return [Row("never", 1.0)]
+
+
+def test_a_probe_that_cannot_measure_is_left_out_and_the_others_go_on(corpora, tmp_path, caplog):
+    evaluation = evaluate(tmp_path / "out", corpora, [Failing(), PairsOfUtterances()])
+    evaluation.run(Counted())
+    assert [cell.probe for cell in evaluation.cells()] == ["pairs"]
+    (sentence,) = evaluation.left_out
+    assert sentence.startswith("failing of log-mel is left out: got 3 utterances; expected more")
+    assert sentence in caplog.text
+
+
+def test_a_damaged_cell_is_measured_again(corpora, tmp_path, caplog):
+    evaluation = evaluate(tmp_path / "out", corpora, [PairsOfUtterances()])
+    evaluation.run(Counted())
+    (file,) = (tmp_path / "out" / "cells").iterdir()
+    whole = json.loads(file.read_text())
+    for damaged in ("", "{}", file.read_text()[:50]):
+        file.write_text(damaged)
+        assert evaluation.cells() == [] and "is damaged" in caplog.text
+        evaluation.run(Counted())
+        again = json.loads(file.read_text())
+        assert again["rows"] == whole["rows"] and again["key"] == whole["key"]
+
+
+def test_tables_keep_the_order_that_was_asked_for(corpora, tmp_path):
+    names = ["zeta", "alpha"]
+    evaluation = evaluate(tmp_path, corpora, [PairsOfUtterances()], encoders=names)
+    for name in reversed(names):
+        evaluation.run(Counted(name=name, context=names.index(name)))
+    assert [cell.encoder for cell in evaluation.cells()] == names
+
+
+def test_other_precision_of_kept_features_is_another_cell(corpora, tmp_path):
+    evaluate(tmp_path, corpora, [PairsOfUtterances()]).run(Counted())
+    assert evaluate(tmp_path, corpora, [PairsOfUtterances()], dtype=torch.float32).cells() == []

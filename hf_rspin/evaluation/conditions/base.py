@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,6 +32,14 @@ class Distortion(Protocol):
         """Distort (samples,) float32; the same utterance id always gets the same distortion."""
 
 
+@runtime_checkable
+class MadeOfRecordings(Protocol):
+    """A condition whose recordings are more than what a few sounds would draw."""
+
+    def material_key(self) -> str:
+        """Return a hash of all recordings."""
+
+
 @dataclass(frozen=True)
 class Clean:
     """The audio as it is."""
@@ -53,10 +61,12 @@ def utterance_generator(seed: int, condition: str, utterance: str) -> np.random.
 def condition_fingerprint(condition: Distortion) -> str:
     """Return a hash of what a condition does: the levels of eight fixed sounds that went through.
 
-    It tells other noise recordings, rooms, ratios and seeds apart, whatever the condition is made
-    of. Levels are rounded, so that other processors give the same hash.
+    It tells other ratios, strengths and seeds apart, whatever the condition is made of, and other
+    recordings by their content. Levels are rounded, so that other processors give the same hash.
     """
     digest = hashlib.sha256(f"{condition.name} {condition.snr_db}".encode())
+    if isinstance(condition, MadeOfRecordings):
+        digest.update(condition.material_key().encode())
     for index in range(8):
         sound = 0.1 * np.random.default_rng(index).standard_normal(SAMPLING_RATE // 2)
         heard = condition(sound.astype(np.float32), f"fingerprint {index}")

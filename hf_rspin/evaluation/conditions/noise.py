@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from hf_rspin.audio import AudioError
+from hf_rspin.data.fingerprint import audio_key
 from hf_rspin.evaluation.conditions.base import utterance_generator
 from hf_rspin.views.noise import (
     SILENT_POWER,
@@ -47,6 +48,10 @@ class BackgroundNoise:
     snr_db: float = 0.0
     seed: int = 0
     name: str = "noise"
+
+    def material_key(self) -> str:
+        """Return a hash of all recordings of the bank."""
+        return audio_key([*self.bank.sources, *self.bank.speech_sources], sampled=None)
 
     def __call__(self, waveform: np.ndarray, utterance: str) -> np.ndarray:
         """Add a segment of one recording, drawn by the utterance id."""
@@ -110,6 +115,11 @@ class Babble:
                 f" {max(left, 0)} are by others than the speaker who is tested: give more "
                 "utterances by other speakers, or ask for 1 or more and fewer voices."
             )
+
+    def material_key(self) -> str:
+        """Return a hash of who may be heard."""
+        speakers = self.pool.speakers or [None] * len(self.pool.ids)
+        return repr([*zip(self.pool.ids, speakers, strict=True)])
 
     def __call__(self, waveform: np.ndarray, utterance: str) -> np.ndarray:
         """Add the babble.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_rspin.audio import SAMPLING_RATE
+from hf_rspin.data.fingerprint import audio_key
 from hf_rspin.evaluation.conditions.base import utterance_generator
 from hf_rspin.views.noise import reverberate, synthesize_room_response
 
@@ -31,6 +32,11 @@ class Reverberation:
     def __post_init__(self) -> None:
         if len(self.responses) == 0:
             raise ValueError("got no room response; give measured ones, or simulate some.")
+
+    def material_key(self) -> str:
+        """Return a hash of all responses, rounded: processors differ in the last bit."""
+        rounded = [np.round(response, 4).astype(np.float32) for response in self.responses]
+        return audio_key(rounded, sampled=None)
 
     def __call__(self, waveform: np.ndarray, utterance: str) -> np.ndarray:
         """Convolve with the response of the utterance's room."""

@@ -177,6 +177,11 @@ class Probe(ABC):
     on_clean: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
 
+    @property
+    def learns_from_test(self) -> bool:
+        """Whether the test utterances decide what `fit` learns, and keeps in its folder."""
+        return False
+
     def settings(self) -> dict[str, Any]:
         """Return what decides its numbers: the fields of the dataclass; a change: new cells."""
         return asdict(self)

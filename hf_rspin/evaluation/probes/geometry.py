@@ -75,7 +75,8 @@ class GeometryProbe(Probe):
         if index not in self._places:
             return
         places = self._places[index]
-        frames, clean = features[:, places], self._clean.peek(index)[:, places]  # (layers, drawn, dim)
+        frames = features[:, places]  # (layers, drawn, dim)
+        clean = self._clean.peek(index)[:, places]
         self._frames.append(frames)
         self._clean_frames.append(clean)
 

@@ -88,6 +88,11 @@ class SpeakerIdentification(Probe):
         self.arguments = same_seed(self.arguments, self.seed)
         self.seed = self.arguments.seed
 
+    @property
+    def learns_from_test(self) -> bool:
+        """Part of each speaker's test utterances may be what is learned from."""
+        return self.learn_from == "test"
+
     def settings(self) -> dict[str, Any]:
         """Return what decides its numbers: nothing of a training that is not done."""
         found = asdict(self) | {"arguments": self.arguments.settings()}

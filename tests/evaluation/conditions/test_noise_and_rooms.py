@@ -7,6 +7,7 @@ from hf_rspin.evaluation.conditions import (
     BackgroundNoise,
     GaussianNoise,
     Reverberation,
+    condition_fingerprint,
     synthesize_rirs,
 )
 from hf_rspin.views import NoiseBank
@@ -111,3 +112,15 @@ def test_every_room_is_used_and_none_is_refused(waveform):
     assert len(found) == 3
     with pytest.raises(ValueError, match="no room"):
         Reverberation([])
+
+
+def test_every_recording_counts_in_the_fingerprint():
+    rng = np.random.default_rng(0)
+    noises = [rng.normal(size=4000).astype(np.float32) for _ in range(40)]
+    known = condition_fingerprint(BackgroundNoise(NoiseBank(noises)))
+    rooms = condition_fingerprint(Reverberation(noises))
+    for place in range(0, 40, 13):
+        others = [*noises[:place], noises[place] + 0.5, *noises[place + 1 :]]
+        assert condition_fingerprint(BackgroundNoise(NoiseBank(others))) != known
+        assert condition_fingerprint(Reverberation(others)) != rooms
+    assert condition_fingerprint(BackgroundNoise(NoiseBank(list(noises)))) == known
