@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hf_rspin.cost import cost_cells, cost_table
 from hf_rspin.data.corpus import load_corpus
-from hf_rspin.evaluation.arguments import EvaluationScriptArguments
+from hf_rspin.evaluation.arguments import USUAL_PROBES, EvaluationScriptArguments
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.label_quality import (
     equal_length_quality,
@@ -83,6 +84,8 @@ def run_analysis(arguments: AnalysisArguments, settings: ProbeArguments) -> str:
 
 def _check(arguments: AnalysisArguments) -> None:
     """Refuse what cannot be done, before anything is read."""
+    if arguments.probes != USUAL_PROBES:
+        raise ValueError("analyse.py takes --what, not --probes; evaluate.py takes those.")
     for name in arguments.what:
         if name not in (*WHAT, COST):
             raise ValueError(f"got --what {name}; expected some of {', '.join([*WHAT, COST])}.")
@@ -126,6 +129,7 @@ def _add_labels(extra: Extra, arguments: AnalysisArguments) -> None:
     how = (arguments.tolerance, arguments.matcher)
     qualities = {name: label_quality(one, utterances, *how) for name, one in labels.items()}
     baseline = equal_length_quality(next(iter(labels.values())), utterances, *how)
-    extra.sections.append(label_section(qualities, baseline, arguments.tolerance))
+    extra.sections.append(label_section(qualities, baseline, *how))
+    where = f"Corpus {Path(arguments.corpus).name}; {time.strftime('%Y-%m-%d')}."
     counts = {name: one.counts for name, one in qualities.items()}
-    extra.drawings.append(Drawing("Labels in use", plot_unit_use(counts), _USE))
+    extra.drawings.append(Drawing("Labels in use", plot_unit_use(counts), f"{_USE} {where}"))

@@ -10,6 +10,11 @@ from hf_rspin.utils import option
 USUAL_PROBES = ["pr", "linear_phones", "cka", "sid", "units", "geometry", "cost"]
 
 
+def default_workers() -> int:
+    """Return the processors that this process may use, eight at most: each holds an utterance."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+
+
 @dataclass
 class EvaluationScriptArguments:
     """What to compare, on what."""
@@ -44,7 +49,10 @@ class EvaluationScriptArguments:
     unseen_split: str = option("test_unseen", "split of noise of unseen kinds; none: all rows")
     rooms: str | None = option(None, "folder of room responses")
     simulated_rooms: int = option(5, "room responses to simulate")
-    seeds: int = option(1, "of what learns or draws; tables have their mean and spread")
+    seeds: int = option(1, "of what learns, from --seed on; tables have their mean and spread")
+    recipe: str | None = option(
+        None, "superb or rspin: pr, asr and sid are trained as in that paper, for a GPU"
+    )
     cka_utterances: int = option(600, "test utterances for CKA")
     num_units: int = option(64, "k-means clusters of each layer")
     standardize_units: bool = option(
@@ -59,6 +67,6 @@ class EvaluationScriptArguments:
         False, "leave the features of every condition on disk, for more probes later"
     )
     output_dir: str = option("runs/evaluation", "for results and report")
-    num_workers: int = option(os.cpu_count() or 1, "threads")
+    num_workers: int = option(default_workers(), "threads")
     bf16: bool = option(True, "autocast the encoders to bfloat16")
     device: str = option("cpu", "cpu or cuda")

@@ -29,6 +29,7 @@ class Metric:
         plotted: whether a report draws it.
         in_summary: whether the short table of layers has it.
         better: which way is, where a sentence may say so; None: neither.
+        counts: what the value is a share of; `details["errors"]` are errors in either case.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Metric:
     plotted: bool = True
     in_summary: bool = True
     better: Literal["lower", "higher"] | None = None
+    counts: Literal["errors", "correct"] = "errors"
 
     def text(self, value: float) -> str:
         """Return the value as tables show it, without a unit."""

@@ -52,7 +52,7 @@ def stream_features(
         try:
             for index in range(count):
                 pending.append(pool.submit(lambda i: encoder_features(read(i)), index))
-                if len(pending) > 2 * num_workers:
+                if len(pending) > num_workers + 1:
                     yield finish(pending.popleft())
             while pending:
                 yield finish(pending.popleft())

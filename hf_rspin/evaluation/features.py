@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,8 @@ from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
 from hf_rspin.units.mfcc import log_mel, mfcc
 from hf_rspin.units.windows import chunked_inference
 from hf_rspin.utils import tensor_hash
+
+logger = logging.getLogger(__name__)
 
 LOG_MEL, MFCC = "log-mel", "mfcc"
 # Mean and standard deviation of 80-band log-mel values over ordinary speech; one constant for
@@ -247,4 +250,11 @@ def device_of(encoder_features: EncoderFeatures) -> torch.device:
 def gflops_per_second(encoder_features: EncoderFeatures) -> float | None:
     """Return 10^9 operations of the network for one second of speech; None without a network."""
     model = model_of(encoder_features)
-    return None if model is None else forward_flops(model) / 1e9
+    if model is None:
+        return None
+    try:
+        return forward_flops(model) / 1e9
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:  # of code not ours
+        name = encoder_features.name
+        logger.warning("The operations of %s could not be counted: %s", name, error)
+        return None

@@ -94,7 +94,7 @@ def equal_length_quality(
 
 
 def label_section(
-    named: dict[str, LabelQuality], baseline: SegmentationScores, tolerance: float
+    named: dict[str, LabelQuality], baseline: SegmentationScores, tolerance: float, matcher: str
 ) -> Section:
     """Return the table of several sets of labels, with segments of equal length."""
     headers = ["labels", "precision", "recall", "F1", "over-segmentation", "R-value", "PNMI",
@@ -105,7 +105,7 @@ def label_section(
         for name, one in named.items()
     ]  # fmt: skip
     rows.append([EQUAL_LENGTH, *_percent(baseline), "", "", ""])
-    title = f"Boundaries of labels against phones, %, tolerance {1000 * tolerance:g} ms"
+    title = f"Boundaries of labels against phones, %, {1000 * tolerance:g} ms, {matcher}"
     return Section(title, headers, rows)
 
 

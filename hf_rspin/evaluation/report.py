@@ -98,6 +98,7 @@ def evaluation_report(
     about: Mapping[str, Any] | None = None,
     cells: Sequence[Cell] = (),
     first: Section | None = None,
+    reference: str | None = None,
 ) -> Report:
     """Put everything measured into a report: what changed, figures, training curves, all tables.
 
@@ -111,10 +112,11 @@ def evaluation_report(
         about: of the cells, for the captions; see `context`.
         cells: the finished cells, whose details some probes draw.
         first: table on top.
+        reference: the encoder that sentences compare with; default the first.
     """
     report = Report(title, " ".join(summary.split()))
     where = f" {context(about, table)}" if about else ""
-    for sentence in what_changed(table, metrics):
+    for sentence in what_changed(table, metrics, reference):
         report.add_text(sentence)
     if first is not None:
         report.add_heading(first.title)

@@ -63,7 +63,8 @@ def write_results(
     extra = extra or Extra()
     table, about = to_table(cells, reference), about_cells(cells)
     left_out = [*left_out, *extra.left_out]
-    sentences = [*what_changed(table), *([context(about, table)] if cells else []), *left_out]
+    said = [context(about, table)] if cells else []
+    sentences = [*what_changed(table, METRICS, reference), *said, *left_out]
     first = overview(table, adaptation_hours(cells))
     shown = [*([first] if first else []), *sections(table), *extra.sections]
     tables = [section.to_markdown() for section in shown]
@@ -73,7 +74,7 @@ def write_results(
     write_text(output / "results.md", text + "\n")
     report = evaluation_report(
         table, extra.title, extra.summary, left_out, about=about, cells=cells,
-        first=first,
+        first=first, reference=reference,
     )  # fmt: skip
     for drawing in extra.drawings:
         report.add_heading(drawing.title)

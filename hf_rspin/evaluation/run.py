@@ -27,6 +27,8 @@ from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
 
 logger = logging.getLogger(__name__)
 
+SUPERB_HIDDEN_SIZE = 1024  # of the LSTMs of ASR, in R-Spin too
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -146,14 +148,21 @@ def _probes(
 ) -> list[Probe]:
     if arguments.seeds < 1:
         raise ValueError(f"got --seeds {arguments.seeds}; expected how many, 1 or more.")
-    shared = {
+    shared: dict[str, dict[str, Any]] = {
         "cka": {"max_utterances": arguments.cka_utterances},
         "pr": {"device": arguments.device},
         "asr": {"device": arguments.device, "hidden_size": arguments.asr_hidden_size},
         "sid": {"device": arguments.device, "learn_from": arguments.speakers_from},
         "units": {"num_units": arguments.num_units, "standardize": arguments.standardize_units},
     }
-    return make_probes(arguments.probes, settings, range(arguments.seeds), {**shared, **special})
+    merged = {name: {**shared.get(name, {}), **special.get(name, {})}
+              for name in {*shared, *special}}  # fmt: skip
+    if arguments.recipe:
+        for name in ("pr", "asr", "sid"):
+            merged[name]["arguments"] = ProbeArguments.recipe(arguments.recipe, name)
+        merged["asr"]["hidden_size"] = SUPERB_HIDDEN_SIZE
+    seeds = range(settings.seed, settings.seed + arguments.seeds)
+    return make_probes(arguments.probes, settings, seeds, merged)
 
 
 def _conditions(

@@ -17,8 +17,10 @@ MOST_NAMES = 5  # in a caption; more are in the legend or the first column
 BETTER, WORSE, EQUAL = "Better", "Worse", "No difference found"
 
 
-def what_changed(table: pd.DataFrame, metrics: Sequence[Metric] = METRICS) -> list[str]:
-    """Return a few sentences per encoder after the first, which it is compared with.
+def what_changed(
+    table: pd.DataFrame, metrics: Sequence[Metric] = METRICS, reference: str | None = None
+) -> list[str]:
+    """Return a few sentences per encoder, which is compared with the reference.
 
     Error rates are compared by their paired test, condition by condition. Numbers per layer that
     have a better direction are compared by their mean over layers, on clean speech and over all
@@ -27,22 +29,26 @@ def what_changed(table: pd.DataFrame, metrics: Sequence[Metric] = METRICS) -> li
     Args:
         table: of `to_table`.
         metrics: what may be said.
+        reference: the encoder to compare with; default the first.
 
     Returns:
         Nothing where there is one encoder only.
     """
     table = with_labels(over_seeds(table))
     names = list(dict.fromkeys(table["encoder"]))
+    before = reference or (names[0] if names else "")
     sentences = []
-    for name in names[1:]:
+    for name in names:
+        if name == before:
+            continue
         found: dict[str, list[str]] = {BETTER: [], WORSE: [], EQUAL: []}
         for metric in metrics:
-            tested = _tested(table, metric, names[0], name)
-            for outcome, text in tested or _untested(table, metric, names[0], name):
+            tested = _tested(table, metric, before, name)
+            for outcome, text in tested or _untested(table, metric, before, name):
                 found[outcome].append(text)
         parts = [f"{outcome}: {'; '.join(texts)}." for outcome, texts in found.items() if texts]
         if parts:
-            sentences.append(f"{name} against {names[0]}. {' '.join(parts)}")
+            sentences.append(f"{name} against {before}. {' '.join(parts)}")
     return sentences
 
 
@@ -50,6 +56,8 @@ def _tested(
     table: pd.DataFrame, metric: Metric, before: str, after: str
 ) -> list[tuple[str, str]]:
     """Return a text per outcome: the metric, and its differences in the conditions."""
+    if metric.better is None:
+        return []
     paired = table[
         (table["metric"] == metric.name + DIFFERENCE) & (table["encoder"] == after)
         & (table["reference"] == before)
@@ -84,7 +92,8 @@ def _untested(
         old, new = (float(one[one["label"].isin(shared)]["value"].mean()) for one in both)
         rose = (new > old) == (metric.better == "higher")
         outcome = EQUAL if abs(new - old) < UNTESTED else BETTER if rose else WORSE
-        text = f"{short}, {where}, mean of layers: {metric.text(old)} to {metric.text(new)}"
+        text = f"{short}, {where}, mean of layers, not tested: "
+        text += f"{metric.text(old)} to {metric.text(new)}"
         found.append((outcome, text))
     return found
 

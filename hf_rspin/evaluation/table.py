@@ -22,7 +22,7 @@ COLUMNS = (
 DIFFERENCE = "_difference"  # ends the metric of a paired comparison with `reference`
 METRICS: list[Metric] = [metric for probe in PROBES.values() for metric in probe.metrics]
 NOTHING = "–"
-_ACCURACIES = {metric.name for metric in METRICS if metric.better == "higher"}
+_ACCURACIES = {metric.name for metric in METRICS if metric.counts == "correct"}
 
 
 def to_table(cells: Sequence[Cell], reference: str | None = None) -> pd.DataFrame:
@@ -166,7 +166,7 @@ def sections(table: pd.DataFrame, metrics: Sequence[Metric] = METRICS) -> list[S
     return found
 
 
-_PAIRED = " [95 % paired interval], * p < 0.05"
+_PAIRED = " [95 % paired interval], * p < 0.05 of this test alone"
 
 
 def _title(part: pd.DataFrame, metric: Metric) -> str:

@@ -177,7 +177,8 @@ def test_without_labels_what_needs_none_is_measured(corpora, tmp_path, caplog, e
 
 def test_figures_that_are_known(tmp_path):
     train, test = loud_and_soft(tmp_path, "a"), loud_and_soft(tmp_path, "bb")
-    made = [CkaProbe(), SpeakerIdentification("train"), UnitProbe(6), GeometryProbe()]
+    speakers = SpeakerIdentification("train", all_layers=False)
+    made = [CkaProbe(), speakers, UnitProbe(6), GeometryProbe()]
     evaluation = Evaluation(
         tmp_path / "out", test, [GaussianNoise(-10), GaussianNoise(200, name="none")], made,
         train, torch.float32, num_workers=2, progress=False,

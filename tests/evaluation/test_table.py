@@ -6,6 +6,7 @@ import pytest
 from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.overview import overview
 from hf_rspin.evaluation.probes import PROBES, Probe, Row, layer_rows
+from hf_rspin.evaluation.summary import context, what_changed
 from hf_rspin.evaluation.table import (
     COLUMNS,
     METRICS,
@@ -138,3 +139,51 @@ def test_the_overview_has_a_column_per_task_and_condition():
         ["a", "–", "30.0 *", "60.0 *", "50.0"], ["b", "8,200", "40.0", "–", "25.0 *"],
     ]  # fmt: skip
     assert overview(to_table([layers("a", "clean", "pnmi", [0.5])])) is None
+
+
+def speakers(encoder, errors):
+    return Cell(encoder, "sid", "clean", None, {"settings": {}},
+                [Row("sid_accuracy", 1 - np.mean(errors))],
+                {"errors": errors, "lengths": [1] * len(errors)})  # fmt: skip
+
+
+def test_the_difference_of_an_accuracy_is_one_of_accuracies():
+    table = to_table([speakers("a", [1] * 30 + [0] * 10), speakers("b", [0] * 30 + [1] * 10)])
+    difference = table[table["metric"] == "sid_accuracy_difference"].iloc[0]
+    assert difference["value"] == pytest.approx(0.5) and 0 < difference["low"]
+    assert what_changed(table) == []  # whether to know the speaker is better depends on the use
+
+
+def test_sentences_say_what_the_tests_say_and_of_which_encoder():
+    cells = [phones("a", "clean", [3] * 40), phones("a", "noise", [6] * 40),
+             phones("b", "clean", [4] * 40), phones("b", "noise", [4] * 40),
+             phones("c", "clean", [3] * 40), phones("c", "noise", [6, 4] * 20),
+             layers("a", "noise", "cka_debiased", [0.5, 0.7]),
+             layers("b", "noise", "cka_debiased", [0.6, 0.8])]  # fmt: skip
+    first, second = what_changed(to_table(cells))
+    assert first.startswith("b against a. Better: phone error rate, points: noise -20.0; CKA, ")
+    assert "not tested: 0.600 to 0.700" in first
+    assert "Worse: phone error rate, points: clean +10.0." in first
+    assert "No difference found: phone error rate, points: clean +0.0." in second
+    other = what_changed(to_table(cells, "b"), reference="b")
+    assert [text.split(".")[0] for text in other] == ["a against b", "c against b"]
+    assert "Better: phone error rate, points: clean -10.0" in other[0]
+
+
+def test_few_speakers_show_no_difference():
+    def cell(encoder, errors):
+        made = phones(encoder, "clean", errors)
+        return Cell(**{**vars(made), "details": {**made.details, "groups": list("sssrrr")}})
+
+    table = to_table([cell("a", [6] * 6), cell("b", [2] * 6)])
+    difference = table[table["metric"] == "phone_error_rate_difference"].iloc[0]
+    assert difference["value"] == pytest.approx(-0.4) and difference["p_value"] == 0.5
+    assert "No difference found" in what_changed(table)[0]
+
+
+def test_captions_say_corpus_utterances_ratio_seeds_encoders_and_date():
+    table = to_table([phones("a", "noise", [3] * 4, 0.0), phones("b", "noise", [3] * 4, -5.0)])
+    about = {"corpus": "speech", "num_test": 4, "date": "2026-01-01"}
+    assert context(about, table) == (
+        "Corpus speech; 4 test utterances; SNR -5, 0 dB; one seed; encoders a, b; 2026-01-01."
+    )

@@ -25,7 +25,8 @@ class Interval:
 class PairedDifference:
     """Rate of the second system minus rate of the first: negative means the second is better.
 
-    `p_value` is two-sided: twice the share of resamples on the other side of zero, at most 1.
+    `p_value` is two-sided: twice the share of resamples on the other side of zero, at most 1; of n
+    speakers (or utterances) at least 2^(1-n), what a test of signs can reach: five are too few.
     """
 
     value: float
@@ -93,7 +94,8 @@ def paired_difference(
     columns = _grouped(groups, first.errors, second.errors, first.lengths)
     low, high, found = _bootstrap(columns, difference, confidence, num_resamples, seed)
     smaller = min((found <= 0).mean(), (found >= 0).mean()) if len(found) else 0.5
-    p_value = max(min(1.0, 2 * smaller), 1 / num_resamples)
+    least = max(1 / num_resamples, 2.0 ** (1 - len(columns[0])))  # as in a test of signs
+    p_value = max(min(1.0, 2 * smaller), least)
     return PairedDifference(second.rate - first.rate, low, high, float(p_value))
 
 

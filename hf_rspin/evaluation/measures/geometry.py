@@ -25,7 +25,12 @@ def alignment(x: Tensor, y: Tensor) -> float:
 
 
 def uniformity(frames: Tensor) -> float:
-    """Return log mean exp(-2 |x - y|^2) over pairs of `frames` (frames, dim) on the unit sphere."""
+    """Return log mean exp(-2 |x - y|^2) over pairs of `frames` (frames, dim) on the unit sphere.
+
+    Raises:
+        ValueError: fewer than two frames.
+    """
+    _check(frames, 2)
     units, count = normalize(frames.double(), dim=-1), len(frames)
     potential = torch.exp(-4 * (1 - units @ units.T))  # |x - y|^2 = 2 - 2 x.y
     others = potential.sum() - potential.diagonal().sum()
@@ -33,10 +38,22 @@ def uniformity(frames: Tensor) -> float:
 
 
 def effective_rank(frames: Tensor) -> float:
-    """Return exp of the entropy of the singular values of centred `frames`; 0 if all are equal."""
+    """Return exp of the entropy of the singular values of centred `frames`; 0 if all are equal.
+
+    Raises:
+        ValueError: no frame.
+    """
+    _check(frames, 1)
     centred = (frames - frames.mean(0)).double()  # (frames, dim)
     # Of the smaller Gram matrix: several times faster than a singular value decomposition.
     gram = centred.T @ centred if len(centred) > centred.shape[1] else centred @ centred.T
     values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     shares = values[values > 0] / values.sum()
     return float(torch.exp(-(shares * shares.log()).sum())) if len(shares) else 0.0
+
+
+def _check(frames: Tensor, least: int) -> None:
+    if frames.ndim != 2 or len(frames) < least:
+        raise ValueError(
+            f"got frames {tuple(frames.shape)}; expected (frames, dim) with {least} frames or more."
+        )

@@ -86,7 +86,7 @@ def make_probes(
         known = {field.name for field in fields(kind)} if name in wanted else set()
         given = dict((special or {}).get(name, {}))
         if "arguments" in known:
-            given["arguments"] = arguments or ProbeArguments()
+            given.setdefault("arguments", arguments or ProbeArguments())
         for seed in seeds[: None if kind.seeded else 1] if name in wanted else ():
             made.append(kind(**given, **({"seed": seed} if "seed" in known else {})))
     return made

@@ -97,15 +97,14 @@ class CleanFeatures:
     def of_train(self, chosen: EvaluationSet) -> tuple[FeatureStore, list[int]]:
         """Return features of some training utterances, and the places of these among them.
 
-        Valid until the next call, which may write others in their place: use it in `fit` alone.
-
         Args:
             chosen: some of `train`, in its order.
         """
         if len(chosen) == len(self.train) or "train_store" in self.__dict__:
             return self.train_store, _places(chosen, self.train)
         # nothing else needed all of them so far
-        return self._store(chosen, "part of train"), list(range(len(chosen)))
+        part = f"part of train {chosen.fingerprint()}"  # several probes may ask for the same
+        return self._store(chosen, part), list(range(len(chosen)))
 
     def counted(self, read: WaveformReader) -> WaveformReader:
         """Return `read`, which then counts what it gives to the encoder."""

@@ -55,7 +55,7 @@ class SpeakerIdentification(Probe):
             "How often SUPERB's probe (a weighted sum of all layers, two linear layers, a mean "
             "over time) names the speaker of an utterance; it was trained on clean speech of the "
             "same speakers. Lower: less of the speaker is left anywhere in the encoder.",
-            percent=True, digits=1,
+            percent=True, digits=1, counts="correct",
         ),
         Metric(
             "speaker_accuracy", "Speakers: who speaks, read from each layer", "speaker accuracy, %",

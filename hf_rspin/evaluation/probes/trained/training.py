@@ -117,7 +117,8 @@ def _train(
     evaluations: int,
 ) -> Run:
     """Train at one learning rate."""
-    with torch.random.fork_rng(devices=[]):  # nobody else's draws depend on ours
+    device = torch.device(task.device)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):  # ours alone
         torch.manual_seed(arguments.seed)
         return Trainer(make().to(task.device), task, arguments, rate, num_updates).run(evaluations)
 
