@@ -12,7 +12,13 @@ from hf_rspin.cost import RunCost
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.device import check_device
 from hf_rspin.evaluation.arguments import EvaluationScriptArguments
-from hf_rspin.evaluation.conditions import CLEAN, SYNTHETIC, Distortion, make_conditions
+from hf_rspin.evaluation.conditions import (
+    CLEAN,
+    SYNTHETIC,
+    Distortion,
+    check_names,
+    make_conditions,
+)
 from hf_rspin.evaluation.evaluate import Evaluation
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.features import load_features, needs_no_model
@@ -100,6 +106,7 @@ def prepare(
     encoders = name_encoders(arguments)
     check_device(arguments.device)
     probes = _probes(arguments, settings, special or {})
+    check_names(arguments.conditions)  # before minutes of reading
     if arguments.reference is not None and arguments.reference not in encoders:
         raise ValueError(
             f"got --reference {arguments.reference!r}; expected one of {', '.join(encoders)}."

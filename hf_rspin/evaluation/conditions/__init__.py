@@ -22,6 +22,7 @@ from hf_rspin.evaluation.conditions.registry import (
     ALIASES,
     CONDITIONS,
     SYNTHETIC,
+    check_names,
     make_conditions,
 )
 from hf_rspin.evaluation.conditions.rooms import Reverberation, synthesize_rirs
@@ -48,6 +49,7 @@ __all__ = [
     "Reverberation",
     "SpeechPool",
     "Telephone",
+    "check_names",
     "condition_fingerprint",
     "make_conditions",
     "synthesize_rirs",

@@ -156,6 +156,19 @@ def make_conditions(
     return conditions
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Refuse a name that is no condition's.
+
+    Raises:
+        ValueError: the first of them.
+    """
+    for name in names:
+        if name not in (*CONDITIONS, *ALIASES):
+            raise ValueError(
+                f"got the condition {name!r}, expected some of {', '.join(CONDITIONS)}."
+            )
+
+
 def _check(wanted: Sequence[str], ratios: Sequence[float], material: Material) -> None:
     """Refuse what cannot be made, before anything is read."""
     lacking: dict[str, str] = {}
@@ -167,11 +180,8 @@ def _check(wanted: Sequence[str], ratios: Sequence[float], material: Material) -
     if material.rooms is None and material.simulated_rooms < 1:
         lacking["reverb"] = "a folder of room responses, or simulated rooms"
     possible = ", ".join(name for name in CONDITIONS if name not in lacking)
+    check_names(wanted)
     for name in wanted:
-        if name not in CONDITIONS:
-            raise ValueError(
-                f"got the condition {name!r}, expected some of {', '.join(CONDITIONS)}."
-            )
         if name in lacking:
             raise ValueError(
                 f"the condition {name} needs {lacking[name]}: give that, or choose among "

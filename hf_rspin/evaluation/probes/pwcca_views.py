@@ -63,11 +63,19 @@ def embedding_view(test: EvaluationSet, store: FeatureStore, seed: int, table: s
         store: its features.
         seed: of the tokens.
         table: see `read_embeddings`.
+
+    Raises:
+        ValueError: the table has none of the words.
     """
     tokens = words_of(test)
     vectors = read_embeddings(table, {token.label for token in tokens})
     words = most_frequent([token for token in tokens if token.label in vectors], NUM_WORDS)
     tokens = _drawn(tokens, words, seed)
+    if not tokens:
+        raise ValueError(
+            f"none of the words of the test utterances is in {table}; expected lines of a word and "
+            "its numbers, or an .npz of vectors by word, in the same case as the word times."
+        )
     places = places_of(tokens, range(len(test)), store, frame_factor(test, store), middle=False)
     targets = np.array([vectors[token.label] for token in tokens]).reshape(len(tokens), -1)
     return View(places, targets, np.array([token.label for token in tokens]))
