@@ -115,8 +115,9 @@ class Cell:
         """Write `<probe>-<condition>-<hash of the key>.json` at once."""
         readable = re.sub(r"\W+", "_", f"{self.probe}-{self.condition}")[:60]
         content = asdict(self)
-        for row in content["rows"]:  # JSON has no nan
-            row |= {name: None for name, x in row.items() if isinstance(x, float) and x != x}
+        for row in content["rows"]:  # JSON has no nan and no infinity
+            numbers = {name: x for name, x in row.items() if isinstance(x, float)}
+            row |= {name: None for name, x in numbers.items() if not math.isfinite(x)}
         write_json(folder / f"{readable}-{digest([self.encoder, self.key])}.json", content)
 
 

@@ -22,6 +22,9 @@ from hf_rspin.units.mfcc import log_mel, mfcc
 from hf_rspin.units.windows import chunked_inference
 from hf_rspin.utils import tensor_hash
 
+# of a config: says nothing of hidden states, or changes where a folder lies and who saved it
+UNRELATED = {"_name_or_path", "transformers_version", "architectures", "auto_map", "dtype",
+             "torch_dtype", "id2label", "label2id", "use_cache"}  # fmt: skip
 logger = logging.getLogger(__name__)
 
 LOG_MEL, MFCC = "log-mel", "mfcc"
@@ -109,7 +112,7 @@ class PretrainedEncoderFeatures:
 
     def fingerprint(self) -> str:
         """Hash the weights, the precision and the normalisation."""
-        form = f"normalize {self.normalize} bf16 {self.bf16}"
+        form = f"normalize {self.normalize} bf16 {self.bf16} {_shape_of(self.model)}"
         return tensor_hash([(form, torch.empty(0)), *self.model.state_dict().items()])
 
 
@@ -137,7 +140,7 @@ class WhisperFeatures:
 
     def fingerprint(self) -> str:
         """Hash the weights and the precision."""
-        form = f"whisper bf16 {self.encoder.bf16}"
+        form = f"whisper bf16 {self.encoder.bf16} {_shape_of(self.encoder.model)}"
         return tensor_hash([(form, torch.empty(0)), *self.encoder.model.state_dict().items()])
 
 
@@ -230,6 +233,12 @@ def load_features(
 def needs_no_model(path: str) -> bool:
     """Say whether `load_features` computes `path` from the audio alone."""
     return path.partition(":")[0] in (LOG_MEL, MFCC)
+
+
+def _shape_of(model: PreTrainedModel) -> str:
+    """Return what of a config decides hidden states, beside the weights, as text."""
+    config = model.config.to_dict()
+    return repr(sorted((k, v) for k, v in config.items() if k not in UNRELATED and v is not None))
 
 
 def model_of(encoder_features: EncoderFeatures) -> torch.nn.Module | None:

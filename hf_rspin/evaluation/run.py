@@ -72,7 +72,7 @@ def run_evaluation(
     evaluation, text = plan.evaluation, ""
     part = f"{arguments.shard}_of_{arguments.num_shards}" if arguments.num_shards > 1 else ""
     for name, conditions in plan.conditions.items():
-        with exit_on_user_error((*WHILE_RUNNING, "FeatureError", "NoSpaceError")):
+        with exit_on_user_error((*WHILE_RUNNING, "FeatureError", "NoSpaceError", "OSError")):
             encoder = load_features(
                 plan.encoders[name], name, arguments.bf16, arguments.device
             )
@@ -161,6 +161,7 @@ def _probes(
         "asr": {"device": arguments.device, "hidden_size": arguments.asr_hidden_size},
         "sid": {"device": arguments.device, "learn_from": arguments.speakers_from},
         "units": {"num_units": arguments.num_units, "standardize": arguments.standardize_units},
+        "segmentation": {"num_units": arguments.num_units},
     }
     merged = {name: {**shared.get(name, {}), **special.get(name, {})}
               for name in {*shared, *special}}  # fmt: skip

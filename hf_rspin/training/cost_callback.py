@@ -86,6 +86,11 @@ class CostCallback(ResumedCallback):
         if self._meter is not None and not {"loss", "train_runtime"}.isdisjoint(logs or {}):
             self._gather(args)
 
+    def on_step_end(self, args: TrainingArguments, state, control, **kwargs) -> None:
+        """Bring the processes together before a checkpoint keeps the totals."""
+        if self._meter is not None and control.should_save:
+            self._gather(args)
+
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control, model=None, **kwargs
     ) -> None:

@@ -200,3 +200,14 @@ def test_normalised_weights_account_for_the_size_of_layers():
     layers = WeightedLayerSum(2)
     found = layers.normalized_weights(torch.tensor([1.0, 3.0]))
     torch.testing.assert_close(found, torch.tensor([0.25, 0.75]))
+
+
+def test_the_fingerprint_knows_the_shape_beside_the_weights(encoder):
+    def fingerprint(**changes):
+        model = HubertModel(HubertConfig(**{**encoder.config.to_dict(), **changes}))
+        model.load_state_dict(encoder.state_dict())
+        return PretrainedEncoderFeatures(model, "x").fingerprint()
+
+    known = fingerprint()
+    assert fingerprint() == known == fingerprint(transformers_version="1", architectures=["X"])
+    assert len({known, fingerprint(num_attention_heads=4), fingerprint(hidden_act="relu")}) == 3

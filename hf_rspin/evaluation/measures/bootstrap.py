@@ -119,6 +119,9 @@ def _bootstrap(
     """Return low, high and the statistic of each resample; nan and nothing for a single unit."""
     from scipy.stats import bootstrap
 
+    # A unit without a reference token has no rate: a resample of such units alone is none either.
+    rated = np.asarray(columns[-1]) > 0  # lengths come last
+    columns = [column[rated] for column in columns]
     if len(columns[0]) < 2:
         return float("nan"), float("nan"), np.empty(0)
     found = bootstrap(

@@ -32,6 +32,8 @@ def uniformity(frames: Tensor) -> float:
     """
     _check(frames, 2)
     units, count = normalize(frames.double(), dim=-1), len(frames)
+    if not frames.any():
+        return 0.0  # all at one place, which has no direction
     potential = torch.exp(-4 * (1 - units @ units.T))  # |x - y|^2 = 2 - 2 x.y
     others = potential.sum() - potential.diagonal().sum()
     return float(torch.log(others / (count * (count - 1))))

@@ -60,7 +60,7 @@ ALIASES = {"phones": "pr", "speakers": "sid"}  # of earlier versions
 def make_probes(
     names: Sequence[str],
     arguments: ProbeArguments | None = None,
-    seeds: Iterable[int] = (0,),
+    seeds: Iterable[int] | None = None,
     special: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Probe]:
     """Return the probes of the given names, in the order of tables.
@@ -68,7 +68,8 @@ def make_probes(
     Args:
         names: some of `PROBES`; `ALIASES` are understood.
         arguments: of those that are trained.
-        seeds: those that learn come once per seed, the others with the first.
+        seeds: those that learn come once per seed, the others with the first; default that of
+            `arguments`.
         special: settings of some probes, by their name.
 
     Raises:
@@ -77,7 +78,9 @@ def make_probes(
     Example:
         >>> make_probes(["pr", "cka"], ProbeArguments(learning_rate=5e-3), range(3))
     """
-    wanted, seeds = {ALIASES.get(name, name) for name in names}, list(seeds)
+    wanted, seeds = {ALIASES.get(name, name) for name in names}, list(seeds or ())
+    arguments = arguments or ProbeArguments()
+    seeds = seeds or [arguments.seed]
     unknown = sorted(wanted - set(PROBES))
     if unknown:
         raise ValueError(f"got --probes {unknown[0]}; expected some of {', '.join(PROBES)}.")
@@ -86,7 +89,7 @@ def make_probes(
         known = {field.name for field in fields(kind)} if name in wanted else set()
         given = dict((special or {}).get(name, {}))
         if "arguments" in known:
-            given.setdefault("arguments", arguments or ProbeArguments())
+            given.setdefault("arguments", arguments)
         for seed in seeds[: None if kind.seeded else 1] if name in wanted else ():
             made.append(kind(**given, **({"seed": seed} if "seed" in known else {})))
     return made

@@ -87,3 +87,12 @@ def test_one_utterance_has_a_rate_but_no_interval():
     assert found.value == 0.3 and np.isnan([found.low, found.high]).all()
     gap = paired_difference(counts, ErrorCounts(np.array([5]), np.array([10])))
     assert gap.value == pytest.approx(0.2) and np.isnan(gap.low) and gap.p_value == 1
+
+
+def test_speakers_without_a_reference_token_leave_the_interval_finite():
+    counts = ErrorCounts(np.array([1, 2, 3, 1]), np.array([4, 5, 6, 0]))
+    found = bootstrap_interval(counts, list("aabc"))
+    assert np.isfinite([found.low, found.high]).all() and found.value == pytest.approx(7 / 15)
+    assert found.low <= 6 / 15 <= found.high  # c has no rate of its own
+    alone = bootstrap_interval(ErrorCounts(np.array([1, 0]), np.array([4, 0])), list("ab"))
+    assert np.isnan([alone.low, alone.high]).all()
