@@ -15,7 +15,7 @@ from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
 from hf_rspin.cost import forward_flops
 from hf_rspin.models.encoder import check_frame_rate, states_of_frames
-from hf_rspin.models.folders import wants_normalized
+from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
 from hf_rspin.units.mfcc import log_mel, mfcc
@@ -207,8 +207,8 @@ def load_features(
     """Return what gives the features of `path`.
 
     Args:
-        path: a model folder or Hub id, of Whisper too, whose encoder is used; "log-mel" (or
-            "log-mel:3": frames stacked either side), or "mfcc".
+        path: a model folder or Hub id, of Whisper too, whose encoder is used; "bundled"; "log-mel"
+            (or "log-mel:3": frames stacked either side), or "mfcc".
         name: how tables call it; default the folder.
         bf16: autocast the encoder to bfloat16.
         device: of the encoder.
@@ -216,7 +216,7 @@ def load_features(
     Raises:
         ValueError: the context of "log-mel:context" is not a whole number.
     """
-    path = str(path)
+    path = resolve_encoder(path) if str(path) == "bundled" else str(path)
     kind, _, context = path.partition(":")
     if kind not in (LOG_MEL, MFCC):
         if not is_adapter(path) and is_whisper(PreTrainedConfig.get_config_dict(path)[0]):

@@ -117,8 +117,9 @@ def prepare(
     else:
         test, has_splits = read_test(arguments)
         train = read_train(arguments) if has_splits else None
-    conditions = _conditions(arguments, test)
-    about = {"corpus": Path(arguments.corpus).name, "device": arguments.device}
+    conditions = _conditions(arguments, test, train)
+    name = Path(arguments.corpus).name + (" (held-out training speakers)" if arguments.dev else "")
+    about = {"corpus": name, "device": arguments.device}
     evaluation = Evaluation(
         arguments.output_dir, test, conditions, probes, train,
         num_workers=arguments.num_workers, about=about, keep_features=arguments.keep_features,
@@ -174,7 +175,7 @@ def _probes(
 
 
 def _conditions(
-    arguments: EvaluationScriptArguments, test: EvaluationSet
+    arguments: EvaluationScriptArguments, test: EvaluationSet, train: EvaluationSet | None
 ) -> list[Distortion]:
     """Build the conditions asked for, or those that the given folders allow."""
     names: Sequence[str] = arguments.conditions
@@ -189,8 +190,9 @@ def _conditions(
         names, arguments.snr, noise=arguments.noise, rooms=arguments.rooms,
         seen_split=split_name(arguments.seen_split),
         unseen_split=split_name(arguments.unseen_split),
-        simulated_rooms=arguments.simulated_rooms, babble_pool=test,
-        severities=arguments.severities,
+        simulated_rooms=arguments.simulated_rooms, severities=arguments.severities,
+        babble_pool=train if arguments.dev else test,  # few speakers are held out
+        speakers=dict(zip(test.ids, test.speakers or (), strict=False)),
     )  # fmt: skip
 
 

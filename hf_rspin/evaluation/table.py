@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,8 @@ def to_table(cells: Sequence[Cell], reference: str | None = None) -> pd.DataFram
     Returns:
         Columns `COLUMNS`: `layer` is 0 for the encoder input and missing where a number is of no
         layer, `low` and `high` are a 95 % interval, `p_value` and `reference` are there for
-        differences only, which compare the errors of every utterance, averaged over seeds.
+        differences only, which compare the errors of every utterance, averaged over seeds; where
+        seeds disagree on the sign, `p_value` is 1.
 
     Raises:
         ValueError: the reference is not among the encoders.
@@ -82,9 +83,18 @@ def _differences(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]]) -> lis
             counts = [_counts(some, metric in _ACCURACIES) for some in (first, second)]
             difference = paired_difference(*counts, groups)
             numbers = {"metric": metric + DIFFERENCE, "reference": before}
+            if not _agree(found[before], found[after], seeds):
+                difference = replace(difference, p_value=1.0)
             common = _common(second[0]) | ({"seed": None} if len(seeds) > 1 else {})
             lines.append(common | numbers | asdict(difference))
     return lines
+
+
+def _agree(before: dict, after: dict, seeds: Sequence) -> bool:
+    """Say whether the difference has the same sign with every seed."""
+    errors = [[sum(some[seed].details["errors"]) for seed in seeds] for some in (before, after)]
+    signs = {np.sign(new - old) for old, new in zip(*errors, strict=True)}
+    return len(seeds) == 1 or len(signs) == 1
 
 
 def _counts(cells: Sequence[Cell], correct: bool) -> ErrorCounts:

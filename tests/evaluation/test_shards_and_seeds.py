@@ -17,6 +17,7 @@ from hf_rspin.evaluation import (
     UnitProbe,
     to_table,
 )
+from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.conditions import Clean
 from hf_rspin.evaluation.probes import Metric, Row
 from hf_rspin.evaluation.shards import label, shard_of
@@ -123,8 +124,6 @@ def test_kept_features_serve_probes_that_come_later(corpora, tmp_path):
 
 
 def test_every_pair_of_encoders_is_compared_on_errors_averaged_over_seeds(tmp_path):
-    from hf_rspin.evaluation.cells import Cell
-
     def cell(encoder, errors, seed):
         rows = [Row("phone_error_rate", sum(errors) / 40)]
         return Cell(encoder, "pr", "clean", None, {"settings": {"seed": seed}}, rows,
@@ -142,6 +141,21 @@ def test_every_pair_of_encoders_is_compared_on_errors_averaged_over_seeds(tmp_pa
     assert any("every pair" in title for title in titles)
     rows = next(s for s in sections(table) if s.title.startswith("Phones")).rows
     assert rows[0][1].startswith("50.0 ± 14.1")
+
+
+def test_seeds_that_disagree_show_no_difference():
+    def cell(encoder, errors, seed):
+        rows = [Row("phone_error_rate", errors / 10)]
+        return Cell(encoder, "pr", "clean", None, {"settings": {"seed": seed}}, rows,
+                    {"errors": [errors] * 30, "lengths": [10] * 30})  # fmt: skip
+
+    def p_value(*second):
+        cells = [cell("a", 5, 0), cell("a", 5, 1), *(cell("b", e, s) for s, e in enumerate(second))]
+        table = to_table(cells)
+        return table.loc[table["metric"] == "phone_error_rate_difference", "p_value"].iloc[0]
+
+    assert p_value(3, 4) < 0.05
+    assert p_value(1, 6) == 1.0
 
 
 def test_probes_that_are_equal_are_refused(corpora, tmp_path):

@@ -15,6 +15,7 @@ def alignment(x: Tensor, y: Tensor) -> float:
     Raises:
         ValueError: the two do not pair, or there is no frame.
     """
+    x, y = torch.as_tensor(x), torch.as_tensor(y)
     if x.ndim != 2 or x.shape != y.shape or len(x) == 0:
         raise ValueError(
             f"got x {tuple(x.shape)} and y {tuple(y.shape)}; expected (frames, dim), both alike, "
@@ -30,6 +31,7 @@ def uniformity(frames: Tensor) -> float:
     Raises:
         ValueError: fewer than two frames.
     """
+    frames = torch.as_tensor(frames)
     _check(frames, 2)
     units, count = normalize(frames.double(), dim=-1), len(frames)
     if not frames.any():
@@ -45,6 +47,7 @@ def effective_rank(frames: Tensor) -> float:
     Raises:
         ValueError: no frame.
     """
+    frames = torch.as_tensor(frames)
     _check(frames, 1)
     centred = (frames - frames.mean(0)).double()  # (frames, dim)
     # Of the smaller Gram matrix: several times faster than a singular value decomposition.

@@ -11,7 +11,7 @@ from hf_rspin.evaluation.conditions import Distortion
 from hf_rspin.evaluation.measures.similarity import LinearCKA
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
 
-_CAPTION = """Similarity (debiased linear CKA) of the features of distorted speech to those of the
+_CAPTION = """Similarity ({kind} linear CKA) of the features of distorted speech to those of the
 same clean speech, frame by frame; 1: the distortion changed nothing but scale and rotation. Higher
 is more robust, but only if the features still tell phones apart: constant ones would be robust
 too."""
@@ -29,10 +29,11 @@ class CkaProbe(Probe):
     name = "cka"
     on_clean = False
     metrics = (
-        Metric("cka_debiased", "Noise and rooms: similarity to clean speech", "CKA", _CAPTION,
-               better="higher"),
+        Metric("cka_debiased", "Noise and rooms: similarity to clean speech", "CKA",
+               _CAPTION.format(kind="debiased"), better="higher"),
         Metric(
-            "cka", "CKA with clean speech, usual (biased) estimator", "CKA (biased)", _CAPTION,
+            "cka", "CKA with clean speech, usual (biased) estimator", "CKA (biased)",
+            _CAPTION.format(kind="biased"),
             plotted=False, in_summary=False,
         ),
     )  # fmt: skip
