@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from hf_rspin.audio import AudioError
 from hf_rspin.cost import CostMeter
-from hf_rspin.evaluation.cells import Cell, Metric, digest
+from hf_rspin.evaluation.cells import Cell, digest
 from hf_rspin.evaluation.conditions import CLEAN, Clean, Distortion, condition_fingerprint
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import (
@@ -104,11 +104,6 @@ class Evaluation:
         }  # fmt: skip
         self._order: list[str] = list(encoders)
         self._failed: set[Probe] = set()
-
-    @property
-    def metrics(self) -> list[Metric]:
-        """What the numbers are."""
-        return [metric for probe in self.probes for metric in probe.metrics]
 
     def check_encoder(self, name: str, fingerprint: str) -> None:
         """Refuse two encoders of one name.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
 from hf_rspin.data.phone_times import SILENCE
+from hf_rspin.evaluation.boundaries import boundary_times, phone_starts
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.measures.segmentation import (
     SegmentationScores,
@@ -62,15 +62,16 @@ def label_quality(
     Raises:
         ValueError: no aligned utterance has labels, or the labels have other lengths.
     """
-    found = [(ours, phones) for ours, phones, _ in _aligned(labels, utterances)]
-    boundaries = [(unit_boundaries(phones), unit_boundaries(ours)) for ours, phones in found]
-    reference, predicted = zip(*boundaries, strict=True)
+    aligned = _aligned(labels, utterances)
+    found = [(ours, phones) for ours, phones, _ in aligned]
+    reference = [starts for *_, starts in aligned]
+    predicted = [boundary_times(unit_boundaries(ours), 1) for ours, _ in found]
     names = sorted({phone for _, phones in found for phone in phones} - {SILENCE})
     index = {SILENCE: -1} | {name: i for i, name in enumerate(names)}
     numbered = [np.array([index[phone] for phone in phones]) for _, phones in found]
     starts = [ours[np.concatenate([[0], unit_boundaries(ours)])] for ours, _ in found]
     return LabelQuality(
-        segmentation_scores(reference, predicted, _in_frames(tolerance), matcher),
+        segmentation_scores(reference, predicted, tolerance, matcher),
         unit_quality(numbered, [ours for ours, _ in found]).pnmi,
         np.bincount(np.concatenate(starts), minlength=labels.num_labels),
         len(found),
@@ -84,13 +85,13 @@ def equal_length_quality(
     matcher: str = "one_to_one",
 ) -> SegmentationScores:
     """Score segments of equal length, as many as there are phones: the baseline of Table 4."""
-    phones = [row for _, row, _ in _aligned(labels, utterances)]
-    reference = [unit_boundaries(row) for row in phones]
+    aligned = _aligned(labels, utterances)
+    reference = [starts for *_, starts in aligned]
     predicted = [
-        equal_length_boundaries(len(row), len(true))
-        for row, true in zip(phones, reference, strict=True)
+        boundary_times(equal_length_boundaries(len(row), min(len(starts), len(row) - 1)), 1)
+        for _, row, starts in aligned
     ]
-    return segmentation_scores(reference, predicted, _in_frames(tolerance), matcher)
+    return segmentation_scores(reference, predicted, tolerance, matcher)
 
 
 def label_section(
@@ -111,8 +112,11 @@ def label_section(
 
 def _aligned(
     labels: FrameLabels, utterances: EvaluationSet
-) -> list[tuple[np.ndarray, np.ndarray, str]]:
-    """Return labels and phones (frames,) of every aligned utterance that has labels, and its id."""
+) -> list[tuple[np.ndarray, np.ndarray, list[float]]]:
+    """Return labels and phones (frames,) of every aligned utterance that has labels.
+
+    The third are the starts of its phones in seconds, see `phone_starts`.
+    """
     if utterances.alignments is None:
         raise ValueError(
             "the recordings have no phone times; labels cannot be compared with phones: see "
@@ -129,24 +133,23 @@ def _aligned(
         )
     part = utterances.select(chosen)
     found = []
-    for name, phones in zip(part.ids, part.phones_of_frames(), strict=True):
+    texts = part.alignments or []
+    for name, phones, text in zip(part.ids, part.phones_of_frames(), texts, strict=True):
         ours = labels[name]
         if len(ours) != len(phones):
             raise ValueError(
                 f"{name} has {len(ours)} labels and {len(phones)} frames; make the labels again "
                 "from these recordings."
             )
-        found.append((ours, np.array(phones), name))
+        end = float(boundary_times([len(phones)], 1)[0])
+        starts = [start for start in phone_starts(text) if start < end]
+        found.append((ours, np.array(phones), starts))
     return found
 
 
 def _percent(scores: SegmentationScores) -> list[str]:
     names = ("precision", "recall", "f1", "over_segmentation", "r_value")
     return [f"{100 * getattr(scores, name):.1f}" for name in names]
-
-
-def _in_frames(seconds: float) -> float:
-    return seconds * SAMPLING_RATE / FRAME_SHIFT
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE
 from hf_rspin.data.phone_times import Segment, parse_alignment
+from hf_rspin.evaluation.boundaries import boundary_times, phone_starts
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.measures.bootstrap import NUM_RESAMPLES
@@ -28,7 +28,8 @@ from hf_rspin.evaluation.probes.excerpts import frame_factor
 from hf_rspin.evaluation.probes.units import fit_units, one_per_encoder
 
 if TYPE_CHECKING:
-    from hf_rspin.evaluation.cells import Cell
+    from hf_rspin.evaluation.boundaries import boundary_times, phone_starts
+from hf_rspin.evaluation.cells import Cell
 
 EXAMPLE_SECONDS, EXAMPLE_POINTS = 2.5, 4000
 _HOW = (
@@ -96,7 +97,7 @@ class SegmentationProbe(Probe):
     def reason_to_skip(self, test: EvaluationSet, train: EvaluationSet | None) -> str | None:
         """Name the missing alignments."""
         test.check_alignments()
-        if test.alignments is None or not any(map(_inner_starts, test.alignments)):
+        if test.alignments is None or not any(map(phone_starts, test.alignments)):
             return "Segmentation is left out: the recordings have no aligned phones."
         return None
 
@@ -110,10 +111,10 @@ class SegmentationProbe(Probe):
         self._test, clean = features.test, features.test_store
         self._factor = frame_factor(self._test, clean)
         self._lengths = clean.lengths
-        self._ends = [_times([frames], self._factor)[0] for frames in clean.lengths]
+        self._ends = [boundary_times([frames], self._factor)[0] for frames in clean.lengths]
         texts = {index: text for index, text in enumerate(self._test.alignments) if text}
         self._phones = {
-            i: [t for t in _inner_starts(text) if t < self._ends[i]] for i, text in texts.items()
+            i: [t for t in phone_starts(text) if t < self._ends[i]] for i, text in texts.items()
         }
 
     def begin(self, condition: Distortion) -> None:
@@ -126,7 +127,7 @@ class SegmentationProbe(Probe):
         if index in self._phones:
             pairs = zip(self._kmeans, features, strict=True)
             units = [kmeans.predict(layer.numpy()) for kmeans, layer in pairs]
-            self._found[index] = [_times(unit_boundaries(u), self._factor) for u in units]
+            self._found[index] = [boundary_times(unit_boundaries(u), self._factor) for u in units]
 
     def rows(self) -> list[Row]:
         """Return the scores of each layer; of clean speech also those of equal segments."""
@@ -145,7 +146,7 @@ class SegmentationProbe(Probe):
             equal_length_boundaries(self._lengths[i], min(len(starts), self._lengths[i] - 1))
             for i, starts in self._phones.items()
         ]
-        scores, low, high = self._scored([_times(cut, self._factor) for cut in cuts])
+        scores, low, high = self._scored([boundary_times(cut, self._factor) for cut in cuts])
         return [
             Row(f"boundary_{name}_equal_length", getattr(scores, name), None, getattr(low, name),
                 getattr(high, name))
@@ -206,23 +207,6 @@ class SegmentationProbe(Probe):
             "change in the layer (the number after the encoder) whose boundaries are best."
         )
         return [Drawing("Boundaries of phones and of units: an example", figure, caption)]
-
-
-def _inner_starts(alignment: str) -> list[float]:
-    """Return the starts after the beginning, each once, in seconds; what has no length has none."""
-    segments = [part for part in parse_alignment(alignment, math.inf) if part.end > part.start]
-    return [part.start for part in segments if part.start > 0]
-
-
-def _times(boundaries: Sequence[int] | np.ndarray, factor: int) -> np.ndarray:
-    """Return when the frames of these numbers begin to be nearer than those before, in seconds.
-
-    Args:
-        boundaries: frames of the encoder.
-        factor: how many frames of 20 ms one is; it stands for the middle one, see `labels_at`.
-    """
-    middle = np.asarray(boundaries) * factor + factor // 2 - factor / 2  # frames of 20 ms
-    return (middle * FRAME_SHIFT + FRAME_WINDOW / 2) / SAMPLING_RATE
 
 
 def _interval(
