@@ -45,6 +45,15 @@ _MODULES = {
         "RSpinWavLMModel",
         "load_encoder",
     ),
+    "hf_rspin.models.backbones": (
+        "MRHubertConfig",
+        "MRHubertForCTC",
+        "MRHubertModel",
+        "SummaryMixing",
+        "SummaryMixingHubertConfig",
+        "SummaryMixingHubertModel",
+        "convert_attention",
+    ),
     "hf_rspin.resources": ("encoder_folder", "load_sample"),
     "hf_rspin.training": (
         "LaserTrainer",

@@ -15,7 +15,7 @@ from transformers import (
 )
 from transformers.utils import cached_file
 
-from hf_rspin.models import LaserModel, RSpinModel
+from hf_rspin.models import LaserModel, RSpinLaserModel, RSpinModel
 from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.models.loading import load_encoder, plain_config
 from hf_rspin.publishing.card_file import CARD, is_untouched, place_card, sign, unsigned
@@ -82,7 +82,7 @@ def plain_encoder(model: PreTrainedModel) -> PreTrainedModel:
 def _load(source: str) -> PreTrainedModel:
     """Load a model as what it was saved as, in the dtype of its files."""
     content, _ = PreTrainedConfig.get_config_dict(source)
-    for model_class in (RSpinModel, LaserModel):
+    for model_class in (RSpinLaserModel, RSpinModel, LaserModel):
         if model_class.fields.head_field in content:
             return model_class.from_pretrained(source, dtype="auto")
     return load_encoder(source, dtype="auto")

@@ -15,8 +15,9 @@ from hf_rspin.hub.official_names import Names, shown
 from hf_rspin.hub.official_settings import OPTION, Settings
 from hf_rspin.hub.official_shapes import shape_fields
 from hf_rspin.hub.stored_tensors import StoredTensor
-from hf_rspin.models.configuration import SpinFields, config_class
+from hf_rspin.models.configuration import config_class
 from hf_rspin.models.encoder import reads_normalized
+from hf_rspin.models.spin_fields import SpinFields
 
 STANDARD_KERNELS, STANDARD_STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
 HEAD_SIZE = 64  # of all published models

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from hf_rspin.models.configuration import HEAD_FIELDS, HeadFields, config_class
+from hf_rspin.models.configuration import HeadFields, config_class, fields_of_heads
 from hf_rspin.models.encoder import (
     build_encoder,
     default_feature_extractor,
@@ -26,8 +26,10 @@ from hf_rspin.models.encoder import (
     lower_modules,
     norm_is_last,
     norm_of,
+    upper_modules,
 )
 from hf_rspin.models.loading import HUB_OPTIONS, check_weights, quiet_loading
+from hf_rspin.models.own_types import model_class_of, own_code
 
 EXTRACTOR = "preprocessor_config.json"
 UPLOAD_OPTIONS = ("repo_id", "commit_message", "private", "token", "revision", "create_pr")
@@ -60,7 +62,7 @@ class EncoderWithHeads(PreTrainedModel):
 
     def __init__(self, config: PreTrainedConfig):
         config = self.with_fields(config)
-        encoder_class = MODEL_MAPPING[_plain_config_class(type(config))]
+        encoder_class = model_class_of(type(config))
         for name in _OF_ENCODER:
             setattr(self, name, getattr(encoder_class, name, None))
         super().__init__(config)
@@ -95,7 +97,9 @@ class EncoderWithHeads(PreTrainedModel):
         if isinstance(config, cls.fields) and not changes:
             return config
         content = config if isinstance(config, dict) else config.to_dict()
-        wanted = cls.config_class or config_class(cls.fields, content.get("model_type"))
+        wanted = cls.config_class
+        if wanted is None or not issubclass(wanted, cls.fields):  # see `publishing.code`
+            wanted = config_class(cls.fields, content.get("model_type"))
         return wanted.from_dict(content, **changes)
 
     @classmethod
@@ -190,8 +194,8 @@ class EncoderWithHeads(PreTrainedModel):
         frames where no frame is masked.
         """
         layers, highest = layers_of(self.base_model), self.highest_layer_read()
-        for layer in layers[highest:]:
-            layer.requires_grad_(False)
+        for module in upper_modules(self.base_model, highest):
+            module.requires_grad_(False)
         norm = norm_of(self.base_model)
         if norm is not None and highest < len(layers) and norm_is_last(self.config):
             norm.requires_grad_(False)
@@ -228,7 +232,10 @@ class EncoderWithHeads(PreTrainedModel):
             return
         keeps = publishing and publishing.has_own_extractor(folder, default_feature_extractor)
         home = self._class_of_the_package() if publishing else None
-        with _clean(self.config, home and publishing.code_reference(home)):
+        auto_map, own = own_code(self.config)
+        if home is not None:
+            auto_map["AutoModel"] = publishing.code_reference(home)
+        with _clean(self.config, auto_map):
             super().save_pretrained(folder, is_main_process, **kwargs)
         if not is_main_process:
             return
@@ -236,8 +243,8 @@ class EncoderWithHeads(PreTrainedModel):
             default_feature_extractor(self.config).save_pretrained(folder)
         if publishing is None:
             return
-        if home is not None:
-            publishing.save_code(home, folder)
+        if home is not None or own is not None:
+            publishing.save_code(home or own, folder, own)
         publishing.save_companions(folder, self.config, self.acoustic_pieces, self.card_info)
         if push_to_hub:
             upload_options.setdefault("repo_id", folder.name)
@@ -266,10 +273,6 @@ class EncoderWithHeads(PreTrainedModel):
         return next((c for c in type(self).__mro__ if "_travels" in vars(c)), None)
 
 
-def _plain_config_class(config_class: type[PreTrainedConfig]) -> type[PreTrainedConfig]:
-    return next(part for part in config_class.__mro__ if part in MODEL_MAPPING)
-
-
 def _publishing() -> ModuleType | None:
     """Return what writes code and cards; None where this file came from the Hub, without it."""
     try:
@@ -279,18 +282,18 @@ def _publishing() -> ModuleType | None:
 
 
 @contextlib.contextmanager
-def _clean(config: PreTrainedConfig, code: str | None) -> Iterator[None]:
+def _clean(config: PreTrainedConfig, auto_map: dict[str, str]) -> Iterator[None]:
     """Keep out of a config, while it is saved, what belongs to another folder.
 
     That is the `auto_map` that it was loaded with, and the fields of another model's heads. The
     `auto_map` that is saved does not outlive the saving: a plain encoder that is made of the same
     config would announce code that it does not bring.
     """
-    foreign = HEAD_FIELDS - set(type(config).__dataclass_fields__)
+    foreign = fields_of_heads() - set(type(config).__dataclass_fields__)
     for name in {*foreign, "auto_map"} & vars(config).keys():
         delattr(config, name)
-    if code is not None:
-        config.auto_map = {"AutoModel": code}
+    if auto_map:
+        config.auto_map = auto_map
     try:
         yield
     finally:

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
+from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 from transformers.utils import ModelOutput
 
 from hf_rspin.models.attention import choose_attention
+from hf_rspin.models.own_types import model_class_of
 
 SAMPLING_RATE = 16_000
 FRAME_SHIFT, FRAME_WINDOW = 320, 400  # samples; what labels, units and windows count in
@@ -29,6 +30,8 @@ class EncoderFamily:
         title: its name in text.
         layers: path of the list of transformer layers in the encoder.
         lower: paths of the modules that run before the layers; those that are absent are skipped.
+        blocks: path of a stack with modules between its layers, which tells of them itself:
+            `modules_below` and `modules_above` a layer.
         norm: path of the encoder's layer norm; None if there is none.
         norm_is_last: whether that norm comes after all layers; None: as `do_stable_layer_norm`.
         attention: names of the linear layers of attention, which LoRA adapts.
@@ -45,6 +48,7 @@ class EncoderFamily:
     lower: tuple[str, ...] = (
         "feature_extractor", "feature_projection", "encoder.pos_conv_embed", "encoder.dropout",
     )  # fmt: skip
+    blocks: str | None = None
     norm: str | None = "encoder.layer_norm"
     norm_is_last: bool | None = None
     attention: tuple[str, ...] = _ATTENTION
@@ -90,6 +94,11 @@ FAMILIES = {
         splits=False,
         mixes_padding=True,
     ),
+    "summary-mixing-hubert": EncoderFamily(
+        "HuBERT with SummaryMixing",
+        attention=("local_in", "local_out", "summary_in", "summary_out", "combine"),
+    ),
+    "mr-hubert": EncoderFamily("MR-HuBERT", blocks="encoder", norm=None, splits=False),
 }  # fmt: skip
 
 
@@ -111,8 +120,7 @@ def family_of(config: PreTrainedConfig | str | None) -> EncoderFamily:
 def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """Return a plain encoder of the config's family, with an attention that LoRA can adapt."""
     family_of(config)  # refuses one that is not known
-    plain = next(c for c in type(config).__mro__ if c in MODEL_MAPPING)
-    return choose_attention(MODEL_MAPPING[plain](config))
+    return choose_attention(model_class_of(type(config))(config))
 
 
 def layers_of(encoder: PreTrainedModel) -> nn.ModuleList:
@@ -125,9 +133,22 @@ def lower_modules(encoder: PreTrainedModel, num_layers: int) -> list[nn.Module]:
     family, layers = family_of(encoder.config), layers_of(encoder)
     modules = [module for path in family.lower if (module := _module(encoder, path)) is not None]
     modules += layers[:num_layers]
+    if family.blocks:
+        modules += encoder.get_submodule(family.blocks).modules_below(num_layers)
     if family.norm and (not norm_is_last(encoder.config) or num_layers == len(layers)):
         modules.append(encoder.get_submodule(family.norm))
     return modules
+
+
+def upper_modules(encoder: PreTrainedModel, num_layers: int) -> list[nn.Module]:
+    """Return the layers from `num_layers` on, and what lies between and behind them in blocks.
+
+    None of these takes part in the state that has gone through `num_layers` layers.
+    """
+    blocks = family_of(encoder.config).blocks
+    if blocks:
+        return encoder.get_submodule(blocks).modules_above(num_layers)
+    return [*layers_of(encoder)[num_layers:]]
 
 
 def norm_of(encoder: PreTrainedModel) -> nn.Module | None:
@@ -170,7 +191,8 @@ def reads_normalized(config: PreTrainedConfig) -> bool:
 
 def averages_over_time(config: PreTrainedConfig) -> bool:
     """Return whether the convolutions hold a group norm, which counts padding."""
-    return getattr(config, "feat_extract_norm", None) == "group"
+    leaves_padding_out = getattr(config, "masked_group_norm", False)  # as MR-HuBERT can
+    return getattr(config, "feat_extract_norm", None) == "group" and not leaves_padding_out
 
 
 def mixes_padding(config: PreTrainedConfig) -> bool:
@@ -181,7 +203,8 @@ def mixes_padding(config: PreTrainedConfig) -> bool:
     """
     family = FAMILIES.get(config.model_type)
     has_batch_norm = getattr(config, "conv_pos_batch_norm", False)
-    return family is None or family.mixes_padding or has_batch_norm
+    has_time_norm = not getattr(config, "masked_group_norm", True)  # of MR-HuBERT
+    return family is None or family.mixes_padding or has_batch_norm or has_time_norm
 
 
 def default_feature_extractor(config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
@@ -255,6 +278,14 @@ def spread_over_frames(states: Tensor, frames: int, config: PreTrainedConfig) ->
     return nn.functional.pad(states, (0, 0, 0, frames - states.shape[1]))
 
 
+def num_hidden_states(config: PreTrainedConfig) -> int:
+    """Return how many hidden states an encoder has: its input, and one behind every layer.
+
+    MR-HuBERT has more in another feature set than the default one.
+    """
+    return getattr(config, "num_hidden_states", config.num_hidden_layers + 1)
+
+
 def states_of_frames(output: ModelOutput, config: PreTrainedConfig) -> list[Tensor]:
     """Return all hidden states (batch, frames, hidden) at the rate of the output, itself the last.
 
@@ -262,6 +293,8 @@ def states_of_frames(output: ModelOutput, config: PreTrainedConfig) -> list[Tens
         output: of a plain encoder, with `hidden_states`.
         config: of the encoder.
     """
+    if getattr(config, "feature_set", "default") != "default":
+        return list(output.hidden_states)  # of MR-HuBERT, where the last is another state
     frames = output.last_hidden_state.shape[1]
     inner = [spread_over_frames(state, frames, config) for state in output.hidden_states[:-1]]
     return [*inner, output.last_hidden_state]

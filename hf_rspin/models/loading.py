@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.models.attention import choose_attention
-from hf_rspin.models.configuration import HEAD_FIELDS, without_foreign_code
+from hf_rspin.models.configuration import fields_of_heads, without_foreign_code
 from hf_rspin.models.encoder import family_of
 
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder",
@@ -100,7 +100,7 @@ def plain_config(content: dict[str, Any]) -> PreTrainedConfig:
     family_of(content.get("model_type"))  # refuses one that is not known
     config_class = CONFIG_MAPPING[content["model_type"]]
     own = config_class.__dataclass_fields__
-    foreign = {*HEAD_FIELDS, "apply_spec_augment"} - {*own}
+    foreign = {*fields_of_heads(), "apply_spec_augment"} - {*own}
     for name in [*foreign, "auto_map", "architectures"]:
         content.pop(name, None)
     return config_class.from_dict(content)

@@ -1,8 +1,10 @@
 """Models with heads named after their encoder, for code that was written for one family."""
 
-from hf_rspin.models.configuration import LaserFields, SpinFields, config_class
+from hf_rspin.models.configuration import config_class
+from hf_rspin.models.laser_fields import LaserFields
 from hf_rspin.models.modeling_laser import LaserModel
 from hf_rspin.models.modeling_spin import RSpinModel
+from hf_rspin.models.spin_fields import SpinFields
 
 
 class RSpinHubertModel(RSpinModel):

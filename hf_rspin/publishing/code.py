@@ -22,7 +22,9 @@ def code_reference(model_class: type) -> str:
     return f"{_flat(model_class.__module__)}.{model_class.__name__}"
 
 
-def save_code(model_class: type, folder: str | Path) -> list[str]:
+def save_code(
+    model_class: type, folder: str | Path, encoder_class: type | None = None
+) -> list[str]:
     """Write the module of a class and all modules of ours that it needs; return their names.
 
     Files that an earlier saving left there and nothing needs any more are removed.
@@ -30,15 +32,24 @@ def save_code(model_class: type, folder: str | Path) -> list[str]:
     Args:
         model_class: a class of this package.
         folder: of the saved model.
+        encoder_class: of the encoder inside, where that is one of ours.
     """
     texts: dict[str, str] = {}
     waiting = [model_class.__module__]
+    waiting += [encoder_class.__module__] if encoder_class else []
     while waiting:
         module = waiting.pop()
         if f"{_flat(module)}.py" in texts:
             continue
         texts[f"{_flat(module)}.py"], needed = _flattened(module)
         waiting += needed
+    if encoder_class not in (None, model_class):  # nothing else there imports it
+        config, module = encoder_class.config_class.__name__, _flat(encoder_class.__module__)
+        # AutoModel wants to see the class of the config that it loaded
+        texts[f"{_flat(model_class.__module__)}.py"] += (
+            f"\n\nfrom .{module} import {config}  # noqa: E402\n\n"
+            f"{model_class.__name__}.config_class = {config}\n"
+        )
     for path in Path(folder).glob("*.py"):
         if path.name not in texts and path.read_text(encoding="utf-8").startswith(MARK):
             path.unlink()

@@ -22,20 +22,29 @@ PAPERS = {
     "R-Spin": "[arXiv 2311.09117](https://arxiv.org/abs/2311.09117)",
     "Distillation": "the loss of DistilHuBERT, [arXiv 2110.01900]"
     "(https://arxiv.org/abs/2110.01900)",
+    "Masked prediction": "as HuBERT, [arXiv 2106.07447](https://arxiv.org/abs/2106.07447)",
     "Unit distillation": "as DiceHuBERT, [arXiv 2507.02911](https://arxiv.org/abs/2507.02911)",
+    "Elastic distillation": "as LightHuBERT, [arXiv 2203.15610](https://arxiv.org/abs/2203.15610)",
 }
 GOALS = {
     "Spin": "two views of an utterance, one in another voice, get the same discrete codes",
     "R-Spin": "two noisy views of an utterance, one in another voice, get the same discrete codes, "
     "and tell the acoustic piece of every frame",
+    "R-Spin-LASER": "two noisy views of an utterance, one in another voice, get the same discrete "
+    "codes, and the same sequence of features, aligned by soft-DTW",
     "LASER": "two views of an utterance at different speed and pitch get the same sequence of "
     "features, aligned by soft-DTW",
     "SCORE": "an utterance at another speed and pitch keeps the sequence of features that a frozen "
     "copy of the encoder gives, aligned by soft-DTW",
     "Distillation": "a student predicts what frozen teachers make of the same speech",
+    "Masked prediction": "the cluster of frames that are hidden from it is told",
     "Unit distillation": "a student tells the k-means units of a frozen teacher",
+    "Elastic distillation": "an encoder, or a random part of its width and depth in every forward, "
+    "predicts the mean of a frozen teacher's last layers at masked speech",
 }
-BUNDLED_CODE = ("Spin", "R-Spin", "LASER", "SCORE")  # their folders bring the code of their heads
+# their folders bring the code of their heads
+BUNDLED_CODE = ("Spin", "R-Spin", "R-Spin-LASER", "LASER", "SCORE")
+WITH_CODES = ("Spin", "R-Spin", "R-Spin-LASER")  # their models give units
 
 
 @dataclass
@@ -58,8 +67,8 @@ class ModelCardInfo:
         software: names and versions.
         normalized: whether waveforms are normalised; by default as the feature extractor does.
         adapter: "lora" or "read", where only an adapter is saved.
-        method: Spin, R-Spin, LASER, SCORE, Distillation or Unit distillation, of an encoder that
-            is saved without its heads.
+        method: Spin, R-Spin, R-Spin-LASER, LASER, SCORE, Distillation or Unit distillation, of an
+            encoder that is saved without its heads.
         results: measured values; their `dataset_split` is "train" for those of the training log.
         limits: where the model was not tested, and what not to use it for.
         tags: beside those of encoder and method.
@@ -163,7 +172,7 @@ def _use(config: PreTrainedConfig, facts: ModelCardInfo, has_pieces: bool) -> st
         code = _CTC_CODE
     else:
         code = _ENCODER_CODE + (_HEADS_CODE if method_of(config) in BUNDLED_CODE else "")
-        code += _UNITS_CODE if method_of(config) in ("Spin", "R-Spin") else ""
+        code += _UNITS_CODE if method_of(config) in WITH_CODES else ""
     rate = SAMPLING_RATE / math.prod(config.conv_stride)
     shape = f"(batch, frames, {config.hidden_size}), {rate:g} frames per second"
     text += f"```python\n{code.replace('ADDRESS', ADDRESS).replace('SHAPE', shape)}```"

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from hf_rspin.hub import ModelCardInfo, clean_config, export_plain
-from hf_rspin.models.configuration import HEAD_FIELDS
+from hf_rspin.models.configuration import fields_of_heads
 from hf_rspin.publishing.card_file import is_untouched
 
 from .conftest import HAND_WRITTEN, SIZES, spin_model, tiny_models
@@ -44,7 +44,7 @@ def test_hidden_states_are_equal_and_the_config_is_clean(name, source, tmp_path)
     saved = json.loads((tmp_path / "plain" / "config.json").read_text())
     assert saved["architectures"] == [model_class.__name__] and "auto_map" not in saved
     stock = config_class().to_dict().keys() | {"architectures", "dtype"}
-    assert saved.keys() <= stock and not saved.keys() & HEAD_FIELDS
+    assert saved.keys() <= stock and not saved.keys() & fields_of_heads()
     files = {path.name for path in (tmp_path / "plain").iterdir()}
     assert files == {"README.md", "config.json", "model.safetensors", "preprocessor_config.json"}
 
@@ -72,7 +72,7 @@ def test_a_recogniser_loaded_from_our_folder_gets_a_clean_config(tmp_path):
     assert model.config.auto_map and model.config.codebook_size == 8
     clean = clean_config(model.config)
     assert type(clean) is HubertConfig and clean.vocab_size == 7
-    assert not vars(clean).keys() & {"auto_map", *HEAD_FIELDS} and clean.architectures is None
+    assert not vars(clean).keys() & {"auto_map", *fields_of_heads()} and clean.architectures is None
     assert clean.dtype == model.config.dtype
     assert clean._attn_implementation == model.config._attn_implementation
     assert model.config.codebook_size == 8  # which stays as it is
