@@ -4,8 +4,8 @@
     python training_scripts/convert_checkpoint.py wavlm_rspin_32-40k.pt runs/rspin_32
 
 Official Spin (.ckpt) and R-Spin (.pt) files keep projection and codebook. Plain encoders are made
-of HuBERT, HuBERT-MGR, ContentVec, data2vec and Robust data2vec (fairseq, or converted by s3prl), of
-DistilHuBERT (s3prl) and of WavLM (original). Nothing that a file holds is run.
+of HuBERT, HuBERT-MGR, MR-HuBERT, ContentVec, data2vec and Robust data2vec (fairseq, or converted by
+s3prl), of DistilHuBERT (s3prl) and of WavLM (original). Nothing that a file holds is run.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hf_rspin.adapters.peft_registration import register
 from hf_rspin.adapters.side_network import SideNetwork
+from hf_rspin.models.backbones.mr_hubert_encoder import MRHubertEncoder
 from hf_rspin.utils import option
 
 READ = "READ"
@@ -31,7 +32,8 @@ REDUCTIONS = ("mean", "last")
 class ReadConfig(PeftConfig):
     """How READ is built, for the encoders of `hf_rspin.models.encoder.FAMILIES`.
 
-    In SEW-D it corrects the states between pooling and upsampling, 25 frames per second.
+    In SEW-D it corrects the states between pooling and upsampling, 25 frames per second; in
+    MR-HuBERT the last state, at 50, from layers whose states are repeated to that rate.
 
     Attributes:
         width: size of the recurrent state; 64, 128 and 256 have 0.21M, 0.45M and 0.99M parameters
@@ -135,10 +137,13 @@ class ReadEncoder(nn.Module, BaseTunerLayer):
             for layer in stack
         ]
         try:
-            return layers, self.base_layer(hidden_states, *args, **kwargs)
+            output = self.base_layer(hidden_states, *args, **kwargs)
         finally:
             for handle in handles:
                 handle.remove()
+        if isinstance(self.base_layer, MRHubertEncoder):
+            layers = self.base_layer.at_50_hz(layers)
+        return layers, output
 
     def __getattr__(self, name: str) -> Any:
         """Look up what is not here in the stack, such as its `layers`."""

@@ -12,6 +12,8 @@ from torch import Tensor
 from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.hub.inert_pickle import CheckpointError
+from hf_rspin.hub.mr_hubert_names import is_mr_hubert
+from hf_rspin.hub.mr_hubert_settings import read_mr_hubert
 from hf_rspin.hub.official_content import find_state_dict, is_distilled
 from hf_rspin.hub.official_names import Names, find_names, shown
 from hf_rspin.hub.official_settings import Settings
@@ -64,6 +66,11 @@ class Conversion:
             f"strides {config.conv_stride} ({sources['conv_stride']})",
             f"  waveforms: do_normalize {self.official.do_normalize} ({sources['do_normalize']})",
         ]
+        if "resolution_strides" in sources:
+            lines.append(
+                f"  blocks: {shown(config.block_layers, most=99)} layers at 50 Hz / "
+                f"{shown(config.block_strides, most=99)} ({sources['resolution_strides']})"
+            )
         if hasattr(self.model, "spin_head"):
             layer = "the last layer" if config.spin_layer == -1 else f"layer {config.spin_layer}"
             lines.append(
@@ -92,7 +99,8 @@ def convert_checkpoint(
     With a projection and a codebook (Spin, R-Spin) it becomes an `RSpinModel`, without them a plain
     encoder, in float32: HuBERT, HuBERT-MGR and ContentVec of fairseq and DistilHuBERT of s3prl a
     `HubertModel`, data2vec and Robust data2vec a `Data2VecAudioModel` (of the student, not of its
-    moving average), WavLM a `WavLMModel`. The folder appears whole or not at all.
+    moving average), WavLM a `WavLMModel`, MR-HuBERT of fairseq an `MRHubertModel` without its heads
+    of pre-training. The folder appears whole or not at all.
 
     Args:
         source: file of `torch.save`.
@@ -117,9 +125,14 @@ def convert_checkpoint(
     try:
         with open_torch_file(source) as file:
             stored = find_state_dict(file.content)
-            names = find_names(stored, is_distilled(file.content))
-            settings = Settings.gather(file.content, config, num_attention_heads)
-            official = make_config(stored, names, settings)
+            if is_mr_hubert(stored):
+                names, official = read_mr_hubert(
+                    file.content, stored, config, num_attention_heads
+                )  # fmt: skip
+            else:
+                names = find_names(stored, is_distilled(file.content))
+                settings = Settings.gather(file.content, config, num_attention_heads)
+                official = make_config(stored, names, settings)
             weights = _read_weights(file, stored, names)
     except CheckpointError as error:
         raise CheckpointError(f"{source} cannot be converted: {error}") from error

@@ -75,9 +75,9 @@ def find_names(state_dict: Mapping[str, Any], distilled: bool = False) -> Names:
     others = [name for name in state_dict if name not in encoder]
     method = _find_method(others)
     heads = {} if method is None else _HEADS[method]
-    _check_complete(state_dict, [*encoder, *heads])
+    check_complete(state_dict, [*encoder, *heads])
     others = [name for name in others if name not in heads]
-    _check_foreign([n for n in others if n.startswith(prefix) and layout.is_inside(tails[n])])
+    check_foreign([n for n in others if n.startswith(prefix) and layout.is_inside(tails[n])])
     left_out = [
         name for name in others
         if tails[name].startswith(_LEFT_OUT) or layout.is_pretraining(tails[name])
@@ -135,13 +135,23 @@ def _find_method(names: Iterable[str]) -> str | None:
     return method if names & set(_HEADS[method]) else None
 
 
-def _check_complete(state_dict: Mapping[str, Any], expected: Iterable[str]) -> None:
+def check_complete(state_dict: Mapping[str, Any], expected: Iterable[str]) -> None:
+    """Refuse a checkpoint that lacks weights.
+
+    Raises:
+        CheckpointError: names some of those that are missing.
+    """
     missing = [name for name in expected if name not in state_dict]
     if missing:
         raise CheckpointError(f"{len(missing)} of its weights are missing: {shown(missing)}.")
 
 
-def _check_foreign(names: list[str]) -> None:
+def check_foreign(names: list[str]) -> None:
+    """Refuse weights that an encoder would compute with and that have no place here.
+
+    Raises:
+        CheckpointError: there are any.
+    """
     if names:
         raise CheckpointError(
             f"{len(names)} of its weights would change what the encoder computes and have no place "

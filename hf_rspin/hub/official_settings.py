@@ -27,6 +27,7 @@ FIELDS = {
     "feat_proj_layer_norm": bool, "conv_pos_batch_norm": bool, "add_adapter": bool,
     "projection_size": int, "codebook_size": int, "spin_layer": int, "temperature": float,
     "sinkhorn_epsilon": float, "sinkhorn_iterations": int,
+    "block_layers": tuple, "resolution_strides": tuple,
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from hf_rspin.ctc import (
     load_ctc_model,
 )
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel, RSpinWavLMConfig, RSpinWavLMModel
+from hf_rspin.models.own_types import OWN_TYPES
 
 SIZES = {
     "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,
@@ -42,6 +43,7 @@ ENCODERS = {
     "rspin-hubert": RSpinHubertModel(RSpinHubertConfig(**SIZES, codebook_size=8)),
     "rspin-wavlm": RSpinWavLMModel(RSpinWavLMConfig(**SIZES, codebook_size=8)),
     "sew-d": plain("sew-d", **SEWD),
+    "mr-hubert": plain("mr-hubert"),
     "wav2vec2-conformer": plain("wav2vec2-conformer"),
 }  # fmt: skip
 
@@ -74,7 +76,8 @@ def run_of(encoder, corpus, output, adapter="none", layers=None, **options):
 def check_config(config):
     """Nothing of our heads is announced that is not there."""
     assert config["architectures"][0].endswith("ForCTC")
-    assert not {"auto_map", "spin_layer", "codebook_size", "num_pseudo_labels"} & set(config)
+    assert not {"spin_layer", "codebook_size", "num_pseudo_labels"} & set(config)
+    assert ("auto_map" in config) == (config["model_type"] in OWN_TYPES)  # whose code is there
     assert config["ctc_zero_infinity"] and config["ctc_loss_reduction"] == "mean"
     assert config["vocab_size"] == 6 and config["pad_token_id"] == 0
 
