@@ -82,13 +82,14 @@ def check_heads(loaded, model):
 
 @torch.no_grad()
 def check_plain(folder, family, waveforms, model):
-    """Everybody else gets a plain encoder with equal hidden states, and no custom code."""
+    """Everybody else gets a plain encoder with equal hidden states, and no code of the heads."""
     states = model.base_model(waveforms, output_hidden_states=True).hidden_states
     config = json.loads((folder / "config.json").read_text())
     assert config["model_type"] == family
     plain = AutoModel.from_pretrained(folder).eval()
     own = MODEL_MAPPING[type(plain.config)]
-    assert type(plain) is own and plain.__module__.startswith("transformers.models")
+    homes = ("transformers.models.", "hf_rspin.models.backbones.")
+    assert type(plain) is own and plain.__module__.startswith(homes)
     ctc = AutoModelForCTC.from_pretrained(folder, vocab_size=32).eval()
     for other in (plain, own.from_pretrained(folder).eval(), ctc):
         found = other(waveforms, output_hidden_states=True).hidden_states
