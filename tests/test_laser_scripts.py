@@ -11,6 +11,7 @@ from transformers import HubertConfig, HubertForCTC, HubertModel, WavLMConfig, W
 
 from hf_rspin.models import LaserHubertModel, LaserWavLMModel
 from hf_rspin.resources import sample_folder
+from hf_rspin.views import LATER_SNRS_DB, LATER_SPEEDS
 
 SCRIPTS = Path(__file__).parents[1] / "training_scripts"
 CONFIGS = sorted((SCRIPTS / "configs").glob("laser_*.yaml"))
@@ -84,8 +85,11 @@ def test_configs_name_what_exists_and_say_what_is_published(config, tmp_path):
     if config.stem.endswith("base"):
         assert (training.max_steps, training.warmup_steps) == (3600, 1000)
         assert training.learning_rate == 2e-5 and model.encoder.count("/") == 1
-        count = {"laser_wavlm_base": 7, "score_wavlm_base": 5}.get(config.stem, 3)
-        assert len(views.speeds) == count and views.semitones == 2.0
+        counts = {"laser_wavlm_base": 7, "score_wavlm_base": 5, "laser_noise_hubert_base": 9}
+        assert len(views.speeds) == counts.get(config.stem, 3)
+        assert views.semitones == (0.0 if "noise" in config.stem else 2.0)
+    if "noise" in config.stem:
+        assert (tuple(views.speeds), tuple(views.snrs)) == (LATER_SPEEDS, LATER_SNRS_DB)
     assert yaml.safe_load(config.read_text())["output_dir"] == f"runs/{config.stem}"
 
 

@@ -12,7 +12,7 @@ from transformers.utils import ModelOutput
 from hf_rspin.losses.distillation import distillation_loss
 from hf_rspin.losses.masked_prediction import IGNORED, masked_prediction_loss
 from hf_rspin.models.base import EncoderWithHeads
-from hf_rspin.models.configuration import DistillationFields
+from hf_rspin.models.distillation_fields import DistillationFields
 from hf_rspin.models.encoder import frame_mask, num_output_frames, states_of_frames
 from hf_rspin.models.heads import DistillationHead, UnitHead
 from hf_rspin.models.view_encoding import check_waveforms

@@ -11,10 +11,10 @@ from transformers.utils import ModelOutput
 
 from hf_rspin.losses.distributed import rank, world_size
 from hf_rspin.losses.frame_similarity import pairwise_cosine
-from hf_rspin.losses.laser import laser_loss
-from hf_rspin.models.configuration import LaserFields
 from hf_rspin.models.encoder import family_of, num_valid_frames
 from hf_rspin.models.heads import LaserHead, SpinProjection
+from hf_rspin.models.laser_fields import LaserFields
+from hf_rspin.models.laser_parts import laser_parts
 from hf_rspin.models.lower_layers import EncoderInTwoParts
 from hf_rspin.models.view_encoding import check_waveforms
 
@@ -31,6 +31,7 @@ class LaserOutput(ModelOutput):
         attentions: likewise.
         projections: (batch, frames, dim) unit vectors of the first view; no gradient with two.
         soft_dtw_divergence: over the frames of both views where the config says so.
+        frame_distance: instead of that divergence, where the config aligns frames.
         idm_clean, idm_perturbed: Contrastive-IDM of each view, before it is weighted.
         frame_cosine: mean cosine of all pairs of frames of a view; near 1 in collapse.
         frame_cosine_spread: standard deviation of those cosines.
@@ -46,6 +47,7 @@ class LaserOutput(ModelOutput):
     idm_perturbed: Tensor | None = None
     frame_cosine: Tensor | None = None
     frame_cosine_spread: Tensor | None = None
+    frame_distance: Tensor | None = None
 
 
 class LaserModel(EncoderInTwoParts):
@@ -155,7 +157,7 @@ class LaserModel(EncoderInTwoParts):
             for encoder, view, known in zip(encoders, views, given, strict=True)
         ]
         projections = [self.laser_head(state) for state in states]
-        parts = self._loss(projections, lengths)
+        parts = laser_parts(self.config, projections, lengths)
         with torch.no_grad():
             cosines = [pairwise_cosine(z, n) for z, n in zip(projections, lengths, strict=True)]
             mean, spread = (torch.cat(values).nanmean() for values in zip(*cosines, strict=True))
@@ -166,20 +168,6 @@ class LaserModel(EncoderInTwoParts):
             "frame_cosine": mean,
             "frame_cosine_spread": spread,
         }
-
-    def _loss(self, projections: list[Tensor], lengths: list[Tensor | None]) -> dict[str, Tensor]:
-        config = self.config
-        parts = laser_loss(
-            *projections,
-            *lengths,
-            gamma=config.soft_dtw_gamma,
-            alpha=config.idm_weight,
-            sigma=config.idm_sigma,
-            margin=config.idm_margin,
-            length_normalization=config.length_normalization,
-        )._asdict()
-        loss = parts.pop("loss")
-        return {"loss": loss, **{name: value.detach().mean() for name, value in parts.items()}}
 
     def _encoders(self) -> tuple[PreTrainedModel, PreTrainedModel]:
         """Return what encodes the first and what encodes the second view."""

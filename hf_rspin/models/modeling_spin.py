@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,32 @@ from transformers.utils import ModelOutput
 
 from hf_rspin.losses.pseudo_labels import label_loss
 from hf_rspin.losses.spin import spin_loss
+from hf_rspin.losses.variance_invariance_covariance import (
+    covariance_loss,
+    invariance_loss,
+    variance_loss,
+)
 from hf_rspin.models.base import EncoderWithHeads
-from hf_rspin.models.configuration import SpinFields
 from hf_rspin.models.encoder import frame_mask, num_output_frames
 from hf_rspin.models.heads import Codebook, SpinHead, SpinProjection
+from hf_rspin.models.spin_fields import SpinFields
 from hf_rspin.models.view_encoding import EncoderOutput, check_waveforms, encode, encode_two
 
 logger = logging.getLogger(__name__)
+
+# the second codebook's fields of `RSpinOutput`, by those of the first
+SECOND_CODEBOOK = {
+    "spin_loss": "auxiliary_codebook_loss",
+    "accuracy": "auxiliary_codebook_accuracy",
+    "code_perplexity": "auxiliary_code_perplexity",
+    "probability_perplexity": "auxiliary_probability_perplexity",
+}
+# losses of two (valid frames, hidden), by field of `RSpinOutput`
+VIEW_LOSSES = {
+    "variance": variance_loss,
+    "invariance": invariance_loss,
+    "covariance": covariance_loss,
+}
 
 
 @dataclass
@@ -27,7 +46,7 @@ class RSpinOutput(ModelOutput):
     """What a forward returns; frames at 50 Hz, scalars over the frames of all ranks.
 
     Attributes:
-        loss: Equation 3, the weighted sum of the parts; two views only.
+        loss: Equation 3, the sum of the parts weighted by `config.loss_weights`; two views only.
         last_hidden_state: (batch, frames, hidden) of the clean view.
         hidden_states: of the clean view, as the plain encoder returns them, when asked for.
         attentions: of the clean view, when asked for.
@@ -38,6 +57,11 @@ class RSpinOutput(ModelOutput):
             `SpinLossOutput`; None where the Spin loss is off.
         auxiliary_loss, auxiliary_accuracy: see `LabelLossOutput`, over both views; None where
             the auxiliary loss is off.
+        auxiliary_codebook_loss, auxiliary_codebook_accuracy, auxiliary_code_perplexity,
+            auxiliary_probability_perplexity: see `SpinLossOutput`, of the second codebook; None
+            where there is none.
+        variance, invariance, covariance: see `losses.variance_invariance_covariance`; None where
+            they are off.
     """
 
     loss: Tensor | None = None
@@ -53,6 +77,25 @@ class RSpinOutput(ModelOutput):
     code_perplexity: Tensor | None = None
     probability_perplexity: Tensor | None = None
     num_frames: Tensor | None = None
+    auxiliary_codebook_loss: Tensor | None = None
+    auxiliary_codebook_accuracy: Tensor | None = None
+    auxiliary_code_perplexity: Tensor | None = None
+    auxiliary_probability_perplexity: Tensor | None = None
+    variance: Tensor | None = None
+    invariance: Tensor | None = None
+    covariance: Tensor | None = None
+
+
+class ValidFrames(NamedTuple):
+    """Which frames are valid in both views; None where all are.
+
+    Attributes:
+        rows: their places in (batch * frames,).
+        counts: (batch,), how many there are in each utterance, the first ones.
+    """
+
+    rows: Tensor | None
+    counts: Tensor | None
 
 
 class RSpinModel(EncoderWithHeads):
@@ -60,7 +103,7 @@ class RSpinModel(EncoderWithHeads):
 
     Without `num_pseudo_labels` there is no auxiliary head: that is plain Spin. One view gives
     features and units, two views the losses of Equation 3 of R-Spin. Units of a codebook that was
-    never trained are None.
+    never trained are None. With `auxiliary_codebook_size` a second codebook trains too (DC-Spin).
 
     Example:
         >>> model = RSpinModel.from_pretrained("microsoft/wavlm-base", codebook_size=32)
@@ -73,30 +116,38 @@ class RSpinModel(EncoderWithHeads):
 
     _travels = True
     fields = SpinFields
-    head_names = ("spin_head.", "auxiliary_head.")
+    head_names = ("spin_head.", "auxiliary_head.", "auxiliary_codebook_head.")
+    output_class: ClassVar[type[RSpinOutput]] = RSpinOutput
     _warned = False
 
     def _build_heads(self, config: PreTrainedConfig) -> None:
-        self.spin_head = SpinHead(config.hidden_size, config.projection_size, config.codebook_size)
-        self.auxiliary_head = None
+        sizes = config.hidden_size, config.projection_size
+        self.spin_head = SpinHead(*sizes, config.codebook_size)
+        self.auxiliary_head = self.auxiliary_codebook_head = None
         if config.num_pseudo_labels is not None:
             self.auxiliary_head = nn.Linear(config.hidden_size, config.num_pseudo_labels)
+        if config.auxiliary_codebook_size is not None:
+            self.auxiliary_codebook_head = SpinHead(*sizes, config.auxiliary_codebook_size)
 
     def release_unused_parameters(self) -> None:
         """Ask no gradient of what takes no part in the loss, which DDP would wait for."""
-        if self.config.spin_loss_weight == 0:
-            self.spin_head.requires_grad_(False)
-        if self.auxiliary_head is not None and self.config.auxiliary_loss_weight == 0:
-            self.auxiliary_head.requires_grad_(False)
+        heads = {
+            "spin_loss": self.spin_head,
+            "auxiliary_loss": self.auxiliary_head,
+            "auxiliary_codebook_loss": self.auxiliary_codebook_head,
+        }
+        for loss, head in heads.items():
+            if head is not None and loss not in self.config.loss_weights:
+                head.requires_grad_(False)
         super().release_unused_parameters()
 
     def highest_layer_read(self) -> int:
         """Return the number of layers below the highest input of a loss that is on."""
-        config, read = self.config, []
-        if config.spin_loss_weight > 0:
-            read.append(config.spin_layer)
-        if self._has_auxiliary_loss():
-            read.append(config.auxiliary_layer)
+        config = self.config
+        read = [
+            config.auxiliary_layer if loss == "auxiliary_loss" else config.spin_layer
+            for loss in config.loss_weights
+        ]
         hidden_states = config.num_hidden_layers + 1
         return max((layer % hidden_states for layer in read), default=config.num_hidden_layers)
 
@@ -132,7 +183,7 @@ class RSpinModel(EncoderWithHeads):
         Raises:
             TypeError: waveforms or labels of another type.
             ValueError: views, masks or labels that do not fit, labels without their head or the
-                other way round, or both losses switched off.
+                other way round, or all losses switched off.
         """
         options = {
             "output_hidden_states": _or(output_hidden_states, self.config.output_hidden_states),
@@ -150,18 +201,18 @@ class RSpinModel(EncoderWithHeads):
                 perturbed_input_values, perturbed_attention_mask, self.config, self.dtype
             )
             self._check_two_views(input_values, perturbed_input_values, labels)
-            rows = self._valid_rows(mask, perturbed_input_values, perturbed_attention_mask)
+            frames = self._valid_frames(mask, perturbed_input_values, perturbed_attention_mask)
             clean, perturbed = encode_two(
                 self.base_model,
                 (input_values, perturbed_input_values),
                 (attention_mask, perturbed_attention_mask),
                 **options,
             )
-            fields = self._losses(clean, perturbed, labels, rows)
+            fields = self._losses(clean, perturbed, labels, frames)
             with torch.no_grad():
                 fields |= self._describe(clean, mask)
         # built at once: fields set later would come last in a tuple, and the loss comes first
-        output = RSpinOutput(**fields)
+        output = self.output_class(**fields)
         return output if _or(return_dict, self.config.return_dict) else output.to_tuple()
 
     def _describe(self, view: EncoderOutput, mask: Tensor | None) -> dict[str, Any]:
@@ -187,57 +238,71 @@ class RSpinModel(EncoderWithHeads):
             )
         self._warned = True
 
-    def _valid_rows(
+    def _valid_frames(
         self, mask: Tensor | None, perturbed: Tensor, perturbed_attention_mask: Tensor | None
-    ) -> Tensor | None:
-        """Index the frames valid in both views in (batch * frames,); None if all are.
+    ) -> ValidFrames:
+        """Find the frames valid in both views.
 
-        Computed before the encoder runs, because finding them waits for the device.
+        Before the encoder runs, because finding them waits for the device.
         """
         other = frame_mask(perturbed, perturbed_attention_mask, self.config)
         masks = [m for m in (mask, other) if m is not None]
-        return torch.stack(masks).all(dim=0).flatten().nonzero()[:, 0] if masks else None
+        if not masks:
+            return ValidFrames(None, None)
+        both = torch.stack(masks).all(dim=0)  # (batch, frames)
+        return ValidFrames(both.flatten().nonzero()[:, 0], both.sum(dim=1))
 
     def _losses(
         self,
         clean: EncoderOutput,
         perturbed: EncoderOutput,
         labels: Tensor | None,
-        rows: Tensor | None,
+        frames: ValidFrames,
     ) -> dict[str, Any]:
         """Return Equation 3 and its named parts, by field of `RSpinOutput`."""
         if self.training and torch.is_grad_enabled():
             self.config.untrained_heads = False
-        weights = self.config.spin_loss_weight, self.config.auxiliary_loss_weight
-        fields, terms = {}, []
-        if weights[0] > 0:
-            views = [_select(view.spin_input, rows) for view in (clean, perturbed)]
-            fields |= self._spin_loss(*views)
-            terms.append(weights[0] * fields["spin_loss"])
-        if self._has_auxiliary_loss():
-            hidden = [_select(view.auxiliary_input, rows) for view in (clean, perturbed)]
-            scores = self.auxiliary_head(torch.cat(hidden))  # (2 * valid frames, labels)
-            parts = label_loss(scores, _select(labels, rows).repeat(2))
-            fields |= {"auxiliary_loss": parts.loss, "auxiliary_accuracy": parts.accuracy}
-            terms.append(weights[1] * parts.loss)
+        weights = self.config.loss_weights
+        fields = self._parts(clean, perturbed, labels, frames)
+        terms = [weight * fields[name] for name, weight in weights.items()]
         return {"loss": torch.stack(terms).sum(), **fields}
 
-    def _spin_loss(self, clean: Tensor, perturbed: Tensor) -> dict[str, Tensor]:
+    def _parts(
+        self,
+        clean: EncoderOutput,
+        perturbed: EncoderOutput,
+        labels: Tensor | None,
+        frames: ValidFrames,
+    ) -> dict[str, Tensor]:
+        """Return the losses that are on and what is reported beside them."""
+        weights, fields = self.config.loss_weights, {}
+        views = [_select(view.spin_input, frames.rows) for view in (clean, perturbed)]
+        if "spin_loss" in weights:
+            fields |= self._spin_loss(*views, self.spin_head)
+        if "auxiliary_codebook_loss" in weights:
+            parts = self._spin_loss(*views, self.auxiliary_codebook_head)
+            fields |= {other: parts[name] for name, other in SECOND_CODEBOOK.items()}
+        fields |= {name: loss(*views) for name, loss in VIEW_LOSSES.items() if name in weights}
+        if "auxiliary_loss" in weights:
+            hidden = [_select(view.auxiliary_input, frames.rows) for view in (clean, perturbed)]
+            scores = self.auxiliary_head(torch.cat(hidden))  # (2 * valid frames, labels)
+            parts = label_loss(scores, _select(labels, frames.rows).repeat(2))
+            fields |= {"auxiliary_loss": parts.loss, "auxiliary_accuracy": parts.accuracy}
+        return fields
+
+    def _spin_loss(self, clean: Tensor, perturbed: Tensor, head: SpinHead) -> dict[str, Tensor]:
         """Return Equation 1 of two (valid frames, hidden), by field of `RSpinOutput`."""
         config = self.config
         parts = spin_loss(
-            self.spin_head(clean),
-            self.spin_head(perturbed),
-            self.spin_head.codebook.unit_rows(),
+            head(clean),
+            head(perturbed),
+            head.codebook.unit_rows(),
             config.temperature,
             config.sinkhorn_epsilon,
             config.sinkhorn_iterations,
         )
         named = parts._asdict()
         return {"spin_loss": named.pop("loss"), **named}
-
-    def _has_auxiliary_loss(self) -> bool:
-        return self.auxiliary_head is not None and self.config.auxiliary_loss_weight > 0
 
     def _check_two_views(self, clean: Tensor, perturbed: Tensor, labels: Tensor | None) -> None:
         shape = (len(clean), num_output_frames(clean.shape[1], self.config))
@@ -251,7 +316,7 @@ class RSpinModel(EncoderWithHeads):
                 "got labels, but the model has no auxiliary head: set num_pseudo_labels in the "
                 "config, or leave the labels out for plain Spin."
             )
-        if labels is None and self._has_auxiliary_loss():
+        if labels is None and "auxiliary_loss" in self.config.loss_weights:
             raise ValueError(
                 "labels are missing for the auxiliary loss: pass (batch, frames) pseudo-labels, "
                 "or set auxiliary_loss_weight=0."
@@ -263,9 +328,9 @@ class RSpinModel(EncoderWithHeads):
                 f"labels have shape {tuple(labels.shape)}; expected {shape}: one per frame, "
                 "padded with -100."
             )
-        if self.config.spin_loss_weight == 0 and not self._has_auxiliary_loss():
+        if not self.config.loss_weights:
             raise ValueError(
-                "both losses are off; set spin_loss_weight above 0, or num_pseudo_labels and "
+                "all losses are off; set spin_loss_weight above 0, or num_pseudo_labels and "
                 "auxiliary_loss_weight."
             )
 

@@ -175,36 +175,48 @@ class CodebookCollapseCallback(CollapseCallback, ResumedCallback):
 
     Args:
         codebook_size: number of codes of the model.
+        auxiliary_codebook_size: number of codes of its second codebook, None for none.
 
     Attributes:
         peak: highest code perplexity logged so far.
+        auxiliary_peak: that of the second codebook.
     """
 
-    def __init__(self, codebook_size: int):
-        self.codebook_size, self.peak = codebook_size, 0.0
+    def __init__(self, codebook_size: int, auxiliary_codebook_size: int | None = None):
+        self.codebook_size, self.auxiliary_codebook_size = codebook_size, auxiliary_codebook_size
+        self.peak = self.auxiliary_peak = 0.0
 
     def begin(self) -> None:
-        """Forget the peak of an earlier run."""
-        self.peak = 0.0
+        """Forget the peaks of an earlier run."""
+        self.peak = self.auxiliary_peak = 0.0
 
     def attributes(self) -> dict[str, Any]:
-        """Return the highest perplexity."""
-        return {"peak": self.peak}
+        """Return the highest perplexities."""
+        return {"peak": self.peak, "auxiliary_peak": self.auxiliary_peak}
 
     def problem(self, logs: Mapping[str, float], args: TrainingArguments) -> str | None:
-        """Compare the code perplexity with its limits."""
-        perplexity = logs.get("code_perplexity")
-        if perplexity is None:
-            return None
-        self.peak = max(self.peak, perplexity)
-        shares = args.collapse_of_peak * self.peak, args.collapse_of_codebook * self.codebook_size
-        if perplexity >= max(shares):
-            return ""
-        return (
-            f"The codebook is collapsing: code perplexity is {perplexity:.2f} at update {{}} "
-            f"(highest {self.peak:.2f}, {self.codebook_size} codes). Try larger batches, a lower "
-            "learning rate or other noise."
-        )
+        """Compare the code perplexity of each codebook with its limits."""
+        perplexity, other = logs.get("code_perplexity"), logs.get("auxiliary_code_perplexity")
+        problems = []
+        if perplexity is not None:
+            self.peak = max(self.peak, perplexity)
+            problems.append(_fall("codebook", perplexity, self.peak, self.codebook_size, args))
+        if other is not None:
+            self.auxiliary_peak = max(self.auxiliary_peak, other)
+            limits = other, self.auxiliary_peak, self.auxiliary_codebook_size, args
+            problems.append(_fall("second codebook", *limits))
+        return next(filter(None, problems), "") if problems else None
+
+
+def _fall(name: str, perplexity: float, peak: float, codes: int, args: TrainingArguments) -> str:
+    """Describe the collapse of a codebook; "" for none."""
+    if perplexity >= max(args.collapse_of_peak * peak, args.collapse_of_codebook * codes):
+        return ""
+    return (
+        f"The {name} is collapsing: code perplexity is {perplexity:.2f} at update {{}} "
+        f"(highest {peak:.2f}, {codes} codes). Try larger batches, a lower learning rate or other "
+        "noise."
+    )
 
 
 class RepresentationCollapseCallback(CollapseCallback):

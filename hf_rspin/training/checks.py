@@ -19,8 +19,8 @@ from hf_rspin.adapters import adapted_model
 from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.data.checks import check_batches, check_examples, check_labels, raise_problems
 from hf_rspin.data.dataset import TwoViewDataset
-from hf_rspin.models.configuration import SpinFields
 from hf_rspin.models.encoder import num_output_frames
+from hf_rspin.models.spin_fields import SpinFields
 from hf_rspin.training.checkpoints import WEIGHT_FILES, checkpoints, is_torn
 from hf_rspin.training.speech_run import SpeechRun
 from hf_rspin.views import LaserViews, RSpinViews
@@ -185,10 +185,11 @@ def check_two_views(trainer: SpeechRun) -> list[str]:
         logger.warning("frozen_dropout has no effect: nothing is frozen; set num_trainable_layers.")
     seconds = min(args.batch_seconds, float(dataset.durations.sum()))
     frames = num_output_frames(int(seconds * SAMPLING_RATE), model.config)
-    if frames < model.config.codebook_size:
+    codes = max(model.config.codebook_size, model.config.auxiliary_codebook_size or 0)
+    if frames < codes:
         logger.warning(
             "A batch of %g s has about %d frames for %d codes: codes cannot be used evenly; raise "
-            "batch_seconds.", args.batch_seconds, frames, model.config.codebook_size,
+            "batch_seconds.", args.batch_seconds, frames, codes,
         )  # fmt: skip
     return problems
 
@@ -211,11 +212,10 @@ def _check_classes(dataset: TwoViewDataset) -> list[str]:
 
 def check_losses(config: SpinFields) -> list[str]:
     """Return why a model with this config has nothing to learn."""
-    has_labels = config.num_pseudo_labels is not None and config.auxiliary_loss_weight > 0
-    if config.spin_loss_weight > 0 or has_labels:
+    if config.loss_weights:
         return []
     return [
-        "Both losses are off: set spin_loss_weight above 0, or give pseudo-labels and set "
+        "All losses are off: set spin_loss_weight above 0, or give pseudo-labels and set "
         "auxiliary_loss_weight above 0."
     ]
 
@@ -237,6 +237,11 @@ def check_pairs(trainer: SpeechRun) -> list[str]:
             "noise or augmentations: leave out one of them."
         )
     config = adapted_model(trainer.model).config
+    if config.alignment == "frames" and set(dataset.views.speeds) != {1.0}:
+        problems.append(
+            f"alignment frames compares frames one by one, but speeds are "
+            f"{list(dataset.views.speeds)}: set speeds to 1.0, or align by soft_dtw."
+        )
     if config.apply_spec_augment and config.mask_time_prob > 0 and args.num_trainable_layers:
         logger.warning("apply_spec_augment has no effect where lower layers are frozen.")
     cropped = int(np.sum(dataset.full_durations > dataset.max_seconds))

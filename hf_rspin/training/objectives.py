@@ -48,7 +48,9 @@ class TwoViewTrainer(SpeechTrainer):
         **kwargs: Any,
     ):
         processing_class = _prepare(model, args, processing_class)
-        self.collapse_callback = CodebookCollapseCallback(model.config.codebook_size)
+        self.collapse_callback = CodebookCollapseCallback(
+            model.config.codebook_size, model.config.auxiliary_codebook_size
+        )
         kwargs.setdefault("checks", (check_two_views,))
         kwargs |= _two_view_options(model, args, processing_class, kwargs)
         if args.lr_scheduler_type == "linear":

@@ -65,6 +65,10 @@ def make_inputs():
         "projection_size": 8,
         "codebook_size": 6,
         "num_pseudo_labels": 5,
+        "auxiliary_codebook_size": 9,
+        "variance_weight": 0.5,
+        "invariance_weight": 2.0,
+        "covariance_weight": 3.0,
         "hidden_dropout": 0.0,
         "attention_dropout": 0.0,
         "feat_proj_dropout": 0.0,
@@ -83,6 +87,17 @@ def test_spin_loss_of_unequal_shares(runs, case):
     torch.testing.assert_close(first["codebook"], one["codebook"])
     for name in ("clean", "perturbed"):
         torch.testing.assert_close(torch.cat([first[name], second[name]]), one[name])
+
+
+@pytest.mark.parametrize("case", range(len(CUTS)))
+def test_statistics_of_unequal_shares(runs, case):
+    one, first, second = (run["statistics"][case] for run in runs)
+    assert all(loss > 0 for loss in one["losses"])
+    for rank in (first, second):
+        torch.testing.assert_close(rank["losses"], one["losses"])
+    for view in range(2):
+        both = torch.cat([first["gradients"][view], second["gradients"][view]])
+        torch.testing.assert_close(both, one["gradients"][view])
 
 
 def test_model_under_ddp(runs):

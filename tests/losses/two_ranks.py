@@ -1,4 +1,4 @@
-"""Run as a process of a gloo group: the Spin loss, and a model under DDP, on a share of frames.
+"""Run as a process of a gloo group: losses, and a model under DDP, on a share of the frames.
 
 Usage: two_ranks.py RANK WORLD_SIZE RENDEZVOUS_FILE INPUTS OUTPUT
 """
@@ -11,7 +11,13 @@ from torch.nn.functional import normalize
 from torch.nn.parallel import DistributedDataParallel
 from transformers import HubertConfig
 
-from hf_rspin.losses import laser_loss, spin_loss
+from hf_rspin.losses import (
+    covariance_loss,
+    invariance_loss,
+    laser_loss,
+    spin_loss,
+    variance_loss,
+)
 from hf_rspin.models import LaserModel, RSpinHubertConfig, RSpinHubertModel
 
 
@@ -23,6 +29,7 @@ def main(rank: int, world_size: int, rendezvous: str, inputs: str, output: str) 
         )
     data = torch.load(inputs, weights_only=True)
     results = {"losses": [losses(data, cut, rank, world_size) for cut in data["cuts"]]}
+    results["statistics"] = [statistics(data, cut, rank, world_size) for cut in data["cuts"]]
     results["model"] = model_step(data, rank, world_size)
     results["laser"] = laser_step(data, rank, world_size)
     results["coins"] = coins(data)
@@ -51,6 +58,17 @@ def losses(data: dict, cut: int, rank: int, world_size: int) -> dict:
     }
 
 
+def statistics(data: dict, cut: int, rank: int, world_size: int) -> dict:
+    """Variance, invariance and covariance of the same shares."""
+    share = slice(None) if world_size == 1 else (slice(cut), slice(cut, None))[rank]
+    views = [data[name][share].clone().requires_grad_() for name in ("clean", "perturbed")]
+    # wide dimensions have no hinge
+    found = [variance_loss(*views, gamma=2.0), invariance_loss(*views), covariance_loss(*views)]
+    sum(found).backward()
+    return {"losses": [loss.detach() for loss in found],
+            "gradients": [view.grad / world_size for view in views]}  # fmt: skip
+
+
 def model_step(data: dict, rank: int, world_size: int) -> dict:
     """One utterance on rank 0 and two, with padding, on rank 1; all three on a single process."""
     torch.manual_seed(0)
@@ -62,6 +80,7 @@ def model_step(data: dict, rank: int, world_size: int) -> dict:
     output.loss.backward()
     figures = ("loss", "spin_loss", "auxiliary_loss", "accuracy", "auxiliary_accuracy")
     figures += ("code_perplexity", "probability_perplexity", "num_frames")
+    figures += ("auxiliary_codebook_loss", "variance", "invariance", "covariance")
     gradients = {
         name: parameter.grad
         for name, parameter in model.named_parameters()

@@ -117,7 +117,7 @@ def test_each_loss_can_be_switched_off():
          "views have .*crop both alike"),
         ({}, {"perturbed_input_values": None}, "got labels with one view only"),
         ({"num_pseudo_labels": None}, {"labels": torch.zeros(2, 12)}, "has no auxiliary head"),
-        ({"spin_loss_weight": 0, "auxiliary_loss_weight": 0}, {}, "both losses are off"),
+        ({"spin_loss_weight": 0, "auxiliary_loss_weight": 0}, {}, "all losses are off"),
     ],
 )
 def test_refuses_inputs_that_do_not_fit(options, change, message):
@@ -207,7 +207,7 @@ def test_frames_that_are_valid_in_one_view_only_take_no_part():
             .flatten(0, 1)
             for prefix in ("", "perturbed_")
         ]
-        wanted = model._spin_loss(*states)["spin_loss"]
+        wanted = model._spin_loss(*states, model.spin_head)["spin_loss"]
         torch.testing.assert_close(output.spin_loss, wanted)
         scores = model.auxiliary_head(torch.cat(states))
         wanted = cross_entropy(scores, cut["labels"].flatten().repeat(2))
