@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 
 import torch
-from transformers import HubertModel
+from transformers import PreTrainedModel
 
 from hf_rspin.audio import SAMPLING_RATE
 
+SHORTEST = 80  # samples of a filter that tells bands apart
 PHASES = 4  # GELU keeps half a wave: with four phases the energy of a tone passes at any instant
 
 
@@ -55,14 +56,30 @@ def _mel(hertz: float) -> float:
 
 
 @torch.no_grad()
-def start_as_filterbank(encoder: HubertModel, generator: torch.Generator | None = None) -> None:
+def start_as_filterbank(encoder: PreTrainedModel, generator: torch.Generator | None = None) -> None:
     """Set the first two convolutions of `encoder` to a filter bank and its pooling, in place.
 
     Every output of the second convolution is a random mixture of band energies under one Hann
     window.
+
+    Args:
+        encoder: of any family.
+        generator: of the mixture.
+
+    Raises:
+        ValueError: the first convolution is too short, or its channels are no multiple of four.
     """
     first, second = (layer.conv for layer in encoder.feature_extractor.conv_layers[:2])
+    if first.kernel_size[0] < SHORTEST:
+        raise ValueError(
+            f"a filter bank takes a first convolution of at least {SHORTEST} samples (5 ms), but "
+            f"conv_kernel begins with {first.kernel_size[0]}: give --encoder conv_kernel "
+            "[160, 16, 1] and conv_stride [16, 20, 1], or leave --filterbank out."
+        )
     first.weight.copy_(gabor_filters(first.out_channels, first.kernel_size[0]))
+    for one in (first, second):
+        if one.bias is not None:
+            one.bias.zero_()
     window = torch.hann_window(second.kernel_size[0] + 2)[1:-1]
     window = window / window.sum()
     bands = second.in_channels // PHASES

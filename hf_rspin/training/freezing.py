@@ -1,4 +1,4 @@
-"""Which layers train: everything, or the top ones above a frozen prefix."""
+"""Which layers train: everything, or the top ones above a frozen prefix; and how much."""
 
 from __future__ import annotations
 
@@ -42,3 +42,19 @@ def freeze_lower_layers(model: PreTrainedModel, num_trainable_layers: int | None
         for module in lower_modules(encoder, frozen) if num_trainable_layers else [encoder]:
             module.requires_grad_(False)
     return frozen
+
+
+def scale_gradient(model: PreTrainedModel, scale: float) -> None:
+    """Multiply the gradients of the convolutions: published encoders learn them at a tenth.
+
+    Args:
+        model: a plain encoder, or one with heads.
+        scale: 0 freezes them.
+    """
+    if scale == 1:
+        return
+    for parameter in model.base_model.feature_extractor.parameters():
+        if scale == 0:
+            parameter.requires_grad_(False)
+        else:
+            parameter.register_hook(lambda gradient: gradient * scale)

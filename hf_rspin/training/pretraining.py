@@ -1,82 +1,19 @@
-"""HuBERT pre-training from scratch: predict the cluster of masked frames (arXiv 2106.07447).
+"""Batches of pre-training: crops of one length, the labels of their frames, and masks.
 
-transformers has the encoder but no pre-training objective. One training item is one whole batch,
-a function of (seed, update) alone, so a run that was killed goes on exactly where it stopped.
+One training item is one whole batch, a function of (seed, update) alone, so a run that was killed
+goes on exactly where it stopped.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import Dataset
-from transformers import HubertConfig, HubertModel, HubertPreTrainedModel
-from transformers import initialization as init
-from transformers.utils import ModelOutput
 
-from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE, num_frames
+from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE, normalize_waveforms, num_frames
 from hf_rspin.data import SkippedFiles
 from hf_rspin.data.collator import BatchInfo
-from hf_rspin.losses.masked_prediction import masked_prediction_loss
 from hf_rspin.training.crop_plan import CropPlan
-
-
-@dataclass
-class MaskedPredictionOutput(ModelOutput):
-    """Loss and accuracy over the masked frames."""
-
-    loss: torch.Tensor | None = None
-    masked_accuracy: torch.Tensor | None = None
-
-
-class HubertForMaskedPrediction(HubertPreTrainedModel):
-    """HuBERT with the pre-training head: cosine to one embedding per cluster, divided by 0.1.
-
-    Args:
-        config: an encoder config; `apply_spec_augment` must be true (it switches masking on), and
-            `num_clusters`, `final_dim` and `unmasked_weight` are read from it. The last is the
-            weight of the same loss at frames that are not masked: 0 in the published recipe,
-            while a run of few updates leaves its first plateau much sooner with it.
-    """
-
-    def __init__(self, config: HubertConfig):
-        super().__init__(config)
-        self.hubert = HubertModel(config)
-        self.final_proj = nn.Linear(config.hidden_size, config.final_dim)
-        self.label_embeddings = nn.Embedding(config.num_clusters, config.final_dim)
-        self.post_init()
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, nn.Embedding):
-            # Only directions matter; short vectors turn faster under Adam.
-            init.normal_(module.weight, std=0.05)
-
-    def forward(
-        self, input_values: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
-    ) -> MaskedPredictionOutput:
-        """Return the loss over masked frames, plus the weighted one over the others.
-
-        Args:
-            input_values: (batch, samples) at 16 kHz, no padding.
-            mask: (batch, frames) bool, true where the frame is hidden from the encoder.
-            labels: (batch, frames) cluster of each frame.
-        """
-        hidden = self.hubert(input_values, mask_time_indices=mask).last_hidden_state
-        loss, accuracy = self._predict(hidden[mask], labels[mask])
-        if self.config.unmasked_weight > 0:
-            unmasked_loss, _ = self._predict(hidden[~mask], labels[~mask])
-            loss = loss + self.config.unmasked_weight * unmasked_loss
-        return MaskedPredictionOutput(loss=loss, masked_accuracy=accuracy)
-
-    def _predict(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return cross-entropy and accuracy of frames (frames, hidden)."""
-        predicted = self.final_proj(hidden)  # (frames, final_dim)
-        found = masked_prediction_loss(predicted, self.label_embeddings.weight, targets)
-        return found.loss, found.accuracy
 
 
 def draw_mask(
@@ -109,6 +46,7 @@ class PretrainingBatches(Dataset):
         crop_seconds: longest crop in seconds.
         mask_span: frames that one mask covers.
         mask_start: share of the frames that open a mask; times the span, about the share masked.
+        do_normalize: feed waveforms of mean 0 and variance 1.
     """
 
     def __init__(
@@ -121,6 +59,7 @@ class PretrainingBatches(Dataset):
         seed: int = 0,
         mask_span: int = 10,
         mask_start: float = 0.08,
+        do_normalize: bool = False,
     ):
         for index, (waveform, label) in enumerate(zip(waveforms, labels, strict=True)):
             if num_frames(len(waveform)) != len(label):
@@ -134,6 +73,7 @@ class PretrainingBatches(Dataset):
         self.skipped = SkippedFiles()
         self.seed = seed
         self.mask_span, self.mask_start = mask_span, mask_start
+        self.do_normalize = do_normalize
         self.plan = CropPlan(self.full_durations, batch_seconds, crop_seconds, seed)
 
     def __len__(self) -> int:
@@ -151,11 +91,13 @@ class PretrainingBatches(Dataset):
             start = first * FRAME_SHIFT
             audio[row] = self.waveforms[index][start : start + crop_samples]
             labels[row] = self.labels[index][first : first + frames]
+        audio = audio / 32768.0
+        if self.do_normalize:
+            audio = np.stack([normalize_waveforms(row) for row in audio])
+        mask = draw_mask(len(members), frames, generator, self.mask_start, self.mask_span)
         return {
-            "input_values": torch.from_numpy(audio / 32768.0),
-            "mask": torch.from_numpy(
-                draw_mask(len(members), frames, generator, self.mask_start, self.mask_span)
-            ),
+            "input_values": torch.from_numpy(audio),
+            "mask_time_indices": torch.from_numpy(mask),
             "labels": torch.from_numpy(labels),
         }
 

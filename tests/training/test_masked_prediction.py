@@ -1,0 +1,298 @@
+"""`train.py --objective masked_prediction`: families, starts, shared labels, what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from safetensors.torch import load_file
+from transformers import AutoModel
+
+from hf_rspin.audio import num_frames
+from hf_rspin.models import load_encoder
+from hf_rspin.models.folders import encoder_folder
+from hf_rspin.models.own_types import config_class_of, model_class_of
+from hf_rspin.training.masked_prediction import read_corpora
+from hf_rspin.training.masked_prediction_arguments import MaskedPredictionArguments
+from hf_rspin.training.masked_prediction_labels import shared_labels
+from hf_rspin.training.masked_prediction_network import build_network, encoder_config
+from hf_rspin.units import FrameLabels
+
+CONFIGS = Path(__file__).parents[2] / "training_scripts" / "configs"
+TINY = {
+    "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "conv_dim": [8, 8, 8],
+    "conv_kernel": [160, 16, 1], "conv_stride": [16, 20, 1], "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2, "layerdrop": 0.0, "hidden_dropout": 0.1,
+}  # fmt: skip
+MULTI = {"model_type": "mr-hubert", "block_layers": [1, 1, 1]}
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    """Six utterances of noise, one of them of another split."""
+    folder = tmp_path_factory.mktemp("speech")
+    generator = np.random.default_rng(0)
+    rows = ["file_name,split"]
+    for number in range(6):
+        samples = int(generator.integers(20000, 30000))
+        soundfile.write(folder / f"{number}.wav", 0.1 * generator.normal(size=samples), RATE)
+        rows.append(f"{number}.wav,{'test' if number == 5 else 'train'}")
+    (folder / "metadata.csv").write_text("\n".join(rows))
+    return folder
+
+
+def options(speech, output, encoder, **changes):
+    fields = {name: value for name, value in (TINY | encoder).items() if value is not None}
+    given = {
+        "corpora": speech, "output_dir": output, "encoder": json.dumps(fields),
+        "num_clusters": 6, "max_steps": 4, "batch_seconds": 4, "crop_seconds": 1.5,
+        "use_cpu": "true", "logging_steps": 1, "save_steps": 2, "learning_rate": 1e-3,
+        "report_to": "none", "disable_tqdm": "true", **changes,
+    }  # fmt: skip
+    found = ["--objective", "masked_prediction"]
+    for name, value in given.items():
+        found += [] if value is None else [f"--{name}", str(value)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory, speech):
+    """The folder of frame labels by id, as make_pseudo_labels.py writes them; seven classes."""
+    generator = np.random.default_rng(1)
+    sequences = {
+        str(n): generator.integers(0, 7, num_frames(soundfile.info(speech / f"{n}.wav").frames))
+        for n in range(6)
+    }
+    folder = tmp_path_factory.mktemp("labels") / "units"
+    FrameLabels.from_sequences(sequences, 7).save(folder)
+    return folder
+
+
+def equal_weights(first, second):
+    one, other = (load_file(folder / "encoder" / "model.safetensors") for folder in (first, second))
+    assert one.keys() == other.keys()
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [{"model_type": "wavlm", "num_hidden_layers": 2},
+     {"model_type": "sew-d", "num_hidden_layers": 1, "layerdrop": None},
+     {"num_hidden_layers": 1, "feat_extract_norm": "layer", "conv_bias": True}],
+    ids=["wavlm", "sew-d", "hubert"],
+)  # fmt: skip
+def test_a_run_leaves_a_plain_encoder_of_its_family(encoder, main, speech, labelled, tmp_path):
+    main("train", *options(speech, tmp_path, encoder, labels=labelled, filterbank="true",
+                           max_steps=2, unmasked_weight=0.5))  # fmt: skip
+    model, report = AutoModel.from_pretrained(tmp_path / "encoder", output_loading_info=True)
+    family = encoder.get("model_type", "hubert")
+    assert type(model) is model_class_of(config_class_of(family))
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    content = json.loads((tmp_path / "encoder" / "config.json").read_text())
+    assert content["dtype"] == "float32" and content["apply_spec_augment"] is False
+    assert not {"num_frame_labels", "unmasked_weight", "final_dim"} & content.keys()
+    stored = load_file(tmp_path / "encoder" / "model.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.bfloat16}
+    extractor = json.loads((tmp_path / "encoder" / "preprocessor_config.json").read_text())
+    assert extractor["do_normalize"] is ("feat_extract_norm" in encoder)
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert [entry["step"] for entry in history] == [1, 2] and "loss_low" not in history[0]
+    assert model(torch.randn(1, 8000)).last_hidden_state.isfinite().all()
+
+
+@pytest.fixture(scope="module")
+def multi(tmp_path_factory, speech):
+    """The output of a run of MR-HuBERT that made its own labels, of MFCC."""
+    import importlib.util
+    import sys
+
+    script = CONFIGS.parent / "train.py"
+    spec = importlib.util.spec_from_file_location("train_of_multi", script)
+    module = sys.modules["train_of_multi"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folder = tmp_path_factory.mktemp("multi") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        given = options(speech, folder, MULTI, feature_gradient_scale=0.1, feature_penalty=10)
+        patch.setattr(sys, "argv", ["train", *given])
+        module.main()
+    return folder
+
+
+def test_every_resolution_of_mr_hubert_is_logged(multi):
+    for entry in json.loads((multi / "history.json").read_text()):
+        parts = sum(entry[name] for name in ("loss_low", "loss_high", "feature_penalty"))
+        assert entry["loss"] == pytest.approx(parts, rel=1e-4)
+        assert 0 <= entry["accuracy_low"] <= 1 and 0 <= entry["masked_accuracy"] <= 1
+    model = load_encoder(multi / "encoder")
+    assert model.config.model_type == "mr-hubert"
+    assert list((multi / "encoder").glob("*.py"))  # its code travels
+    assert len(model(torch.randn(1, 8000)).resolution_outputs) == 2
+
+
+def test_a_run_of_mr_hubert_goes_on_exactly(multi, main, speech, tmp_path):
+    again = Path(shutil.copytree(multi, tmp_path / "run"))
+    shutil.rmtree(again / "checkpoint-4")
+    shutil.rmtree(again / "encoder")
+    given = {"feature_gradient_scale": 0.1, "feature_penalty": 10}
+    main("train", *options(speech, again, MULTI, **given))
+    assert equal_weights(multi, again)
+    # dropouts draw, and weights move: other seeds and other shares of the gradient differ
+    main("train", *options(speech, tmp_path / "other", MULTI, labels=multi, feature_penalty=10))
+    assert not equal_weights(multi, tmp_path / "other")
+
+
+def test_another_run_takes_the_labels_of_one(multi, main, speech, tmp_path):
+    given = {"feature_gradient_scale": 0.1, "feature_penalty": 10, "num_clusters": None}
+    main("train", *options(speech, tmp_path, MULTI, labels=multi, **given))
+    assert equal_weights(multi, tmp_path) and not (tmp_path / "labels.npz").exists()
+
+
+def arguments(speech=None, **changes):
+    given = {"corpora": [str(speech)], "encoder": TINY | {"num_hidden_layers": 1}}
+    return MaskedPredictionArguments(**given | changes)
+
+
+def test_labels_are_found_by_the_ids_of_utterances(speech, labelled):
+    waveforms = read_corpora(arguments(speech))
+    assert list(waveforms) == ["0", "1", "2", "3", "4"]
+    found, number = shared_labels(labelled, waveforms)
+    stored = FrameLabels.load(labelled)
+    assert number == 7
+    for name, own in zip(waveforms, found, strict=True):
+        np.testing.assert_array_equal(own, stored[name])
+
+
+def test_labels_of_other_audio_are_refused(speech, labelled, multi, tmp_path):
+    waveforms = read_corpora(arguments(speech))
+    with pytest.raises(ValueError, match=r"holds no labels; expected the output folder of another"):
+        shared_labels(tmp_path, waveforms)
+    with pytest.raises(ValueError, match="holds no labels of 1 of 6 utterances, such as 'new'"):
+        shared_labels(labelled, waveforms | {"new": waveforms["0"]})
+    with pytest.raises(ValueError, match="holds labels of 5 utterances, but the corpora have 6"):
+        shared_labels(multi, waveforms | {"new": waveforms["0"]})
+    for folder in (labelled, multi):
+        with pytest.raises(ValueError, match="labels where utterance '1' has 49 frames"):
+            shared_labels(folder, waveforms | {"1": waveforms["1"][:16000]})
+    (tmp_path / "labels.npz").write_bytes((multi / "labels.npz").read_bytes()[:300])
+    with pytest.raises(ValueError, match=r"labels.npz is damaged .*: make the labels again"):
+        shared_labels(tmp_path, waveforms)
+
+
+@pytest.mark.parametrize("family", ["hubert", "wavlm", "mr-hubert"])
+def test_convolutions_come_from_another_encoder(family):
+    shape = {name: getattr(load_encoder(encoder_folder()).config, name)
+             for name in ("conv_dim", "conv_kernel", "conv_stride")}  # fmt: skip
+    encoder = TINY | shape | {"model_type": family, "num_hidden_layers": 3}
+    source = load_encoder(encoder_folder()).state_dict()
+    for size in (16, 256):  # the projection of the second fits too
+        given = arguments(encoder=encoder | {"hidden_size": size}, initial_convolutions="bundled")
+        for name, value in build_network(given, 5).base_model.state_dict().items():
+            copied = name.startswith("feature_extractor.") or (
+                size == 256 and name.startswith("feature_projection.")
+            )
+            same = name in source and torch.equal(source[name], value)
+            assert same or not copied, name
+            assert not same or copied or name.endswith(("bias", "norm.weight")), name
+    with pytest.raises(ValueError, match=r"convolutions of bundled do not fit: .* is .* there and"):
+        build_network(arguments(encoder=TINY, initial_convolutions="bundled"), 5)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.1])
+def test_the_gradient_of_the_convolutions_is_scaled(scale):
+    gradients = {}
+    for factor in (1.0, scale):
+        torch.manual_seed(0)
+        encoder = TINY | MULTI | {"hidden_dropout": 0.0}
+        model = build_network(arguments(encoder=encoder, feature_gradient_scale=factor), 5)
+        torch.manual_seed(1)
+        mask, labels = torch.rand(2, 24) < 0.5, torch.randint(0, 5, (2, 24))
+        model.eval()(torch.randn(2, 8000), mask_time_indices=mask, labels=labels).loss.backward()
+        gradients[factor] = {n: p.grad for n, p in model.base_model.named_parameters()}
+    for name, whole in gradients[1.0].items():
+        found = gradients[scale][name]
+        if not name.startswith("feature_extractor."):
+            torch.testing.assert_close(found, whole)
+        elif scale == 0:
+            assert found is None
+        else:
+            torch.testing.assert_close(found, scale * whole)
+
+
+def test_a_run_starts_from_an_encoder_and_its_heads_too(tmp_path):
+    torch.manual_seed(0)
+    first = build_network(arguments(), 5)
+    first.save_pretrained(tmp_path / "run")
+    again = build_network(arguments(initial_model=str(tmp_path / "run")), 5)
+    assert all(torch.equal(v, again.state_dict()[n]) for n, v in first.state_dict().items())
+    start = {"initial_model": str(tmp_path / "run")}
+    other = build_network(arguments(**start, encoder=None), 9)
+    assert other.label_heads[0].label_embeddings.weight.shape == (9, 256)
+    assert other.config.untrained_heads and other.config.hidden_dropout == 0.1
+    with pytest.raises(ValueError, match="--encoder asks for hidden_size 32, but .* has 16: leave"):
+        build_network(arguments(**start, encoder={"hidden_size": 32}), 5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [({"labels": "a", "teacher": "b"}, "got --labels and --teacher; give one"),
+     ({"filterbank": "true", "initial_convolutions": "bundled"},
+      "got --filterbank and --initial_convolutions: each says"),
+     ({"labels": "missing"}, "missing holds no labels; expected the output folder"),
+     ({"feature_gradient_scale": -1}, "feature_gradient_scale is -1; expected a finite"),
+     ({"mask_span": 0}, "mask_span 0; expected a share"),
+     ({"encoder": "[1]"}, r"--encoder is \[1\]; expected a mapping"),
+     ({"encoder": '{"model_type": "bert"}'}, "got a 'bert' model; expected an encoder"),
+     ({"encoder": '{"hidden_sise": 3}'}, "--encoder names hidden_sise, which is no field"),
+     ({"encoder": '{"conv_stride": [5,2,2,2,2,2,1]}'}, "frame of 400 samples every 160"),
+     ({"encoder": '{"num_hidden_layers": 1}', "filterbank": "true"},
+      "filter bank takes a first convolution of at least 80 samples"),
+     ({"encoder": '{"model_type": "mr-hubert", "block_layers": [1, 1]}'}, "block_layers are"),
+     ({"teacher": "bundled", "teacher_layer": 7}, "layer is 7; this encoder has")],
+)  # fmt: skip
+def test_what_cannot_work_is_said_in_one_sentence(changes, text, main, speech, tmp_path):
+    given = [part for name, value in changes.items() for part in (f"--{name}", str(value))]
+    with pytest.raises(SystemExit, match=text):
+        main("train", *options(speech, tmp_path / "run", {}), *given)
+    assert not (tmp_path / "run" / "labels.npz").exists()
+
+
+def test_labels_of_a_layer_are_those_of_the_whole_teacher(speech, main, tmp_path):
+    main("train", *options(speech, tmp_path, {"num_hidden_layers": 1}, teacher="bundled",
+                           teacher_layer=2, max_steps=1))  # fmt: skip
+    waveforms = read_corpora(arguments(speech))
+    found, _ = shared_labels(tmp_path, waveforms)
+    from hf_rspin.units import KMeans, layer_features
+
+    features = layer_features(load_encoder(encoder_folder()), 2)
+    kmeans = KMeans.from_pretrained(tmp_path / "kmeans")
+    for waveform, own in zip(waveforms.values(), found, strict=True):
+        states = features(waveform.astype(np.float32) / 32768).astype(np.float16)
+        np.testing.assert_array_equal(kmeans.predict(states.astype(np.float32)), own)
+
+
+def test_the_four_of_the_question_differ_in_the_encoder_alone():
+    files = {name: yaml.safe_load((CONFIGS / "mrhubert_question" / f"{name}.yaml").read_text())
+             for name in ("hubert", "mrhubert", "b4a", "b5a")}  # fmt: skip
+    rest = [{k: v for k, v in one.items() if k not in ("encoder", "output_dir")}
+            for one in files.values()]  # fmt: skip
+    assert all(one == rest[0] for one in rest)
+    sizes = {}
+    for name, one in files.items():
+        config = encoder_config(one["encoder"])
+        model = model_class_of(type(config))(config)
+        # sampling modules, and a norm for every block instead of one for all
+        own = [("sampling",), ("encoder.norms.", "encoder.layer_norm.")]
+        between, norms = (
+            sum(p.numel() for n, p in model.named_parameters() if any(part in n for part in parts))
+            for parts in own
+        )
+        sizes[name] = model.num_parameters() - between - norms
+        assert (between > 0) == (name != "hubert") and 0 < norms < 2000
+    assert len(set(sizes.values())) == 1 and 5e6 < sizes["hubert"] < 6e6
+    predictions = {name: one["encoder"].get("num_predictions") for name, one in files.items()}
+    assert predictions == {"hubert": None, "mrhubert": None, "b4a": 1, "b5a": None}
