@@ -26,6 +26,7 @@ from hf_rspin.models.folders import feature_extractor_of
 from hf_rspin.training.checkpoints import ADAPTER_FOLDER, WEIGHT_FILES
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.run import leave_process_group, resume_training, save_history
+from hf_rspin.training.selection import keep_selection, select_rows
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,9 @@ def build_fine_tune(
     skipped = SkippedFiles(corpus.strict)
     splits = load_splits(corpus, skipped)
     target, train = splits.rules.target, splits.train
+    chosen, selection = select_rows(corpus, train.corpus, training, skipped=skipped)
+    if selection is not None:
+        train.select(chosen)
     tokenizer = build_tokenizer(train.transcripts, target)
     labels = tokenizer(train.transcripts).input_ids
     frames = sum(train.corpus["duration"]) * SAMPLING_RATE / FRAME_SHIFT
@@ -75,6 +79,7 @@ def build_fine_tune(
         target=target,
     )
     trainer.run_arguments = (corpus, model, adapter)
+    keep_selection(trainer, selection)
     return CtcFineTune(trainer, splits)
 
 

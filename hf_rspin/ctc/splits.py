@@ -33,6 +33,11 @@ class TrainSplit:
     transcripts: list[str]
     left_out: dict[str, int] = field(default_factory=dict)
 
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep some rows."""
+        self.corpus = self.corpus.select(rows)
+        self.transcripts = [self.transcripts[row] for row in rows]
+
     def leave_out(self, bad: Sequence[bool], reason: str) -> None:
         """Drop rows, and say which.
 
@@ -49,9 +54,7 @@ class TrainSplit:
             "%d of %d training utterances %s and are left out: %s%s",
             len(dropped), len(bad), reason, ", ".join(names), more,
         )  # fmt: skip
-        kept = np.flatnonzero(~np.asarray(bad, dtype=bool))
-        self.corpus = self.corpus.select(kept)
-        self.transcripts = [self.transcripts[i] for i in kept]
+        self.select(np.flatnonzero(~np.asarray(bad, dtype=bool)))
         self.left_out[reason] = len(dropped)
 
 

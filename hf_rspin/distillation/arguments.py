@@ -6,13 +6,14 @@ import json
 from dataclasses import dataclass
 
 from hf_rspin.training.arguments import NoiseArguments
+from hf_rspin.training.selection_arguments import SelectionArguments
 from hf_rspin.utils import option
 
 DTYPES = ("float32", "bfloat16")
 
 
 @dataclass
-class DistillationArguments(NoiseArguments):
+class DistillationArguments(NoiseArguments, SelectionArguments):
     """Which teachers and which student, on what."""
 
     teacher: list[str] = option(
@@ -71,6 +72,7 @@ class DistillationArguments(NoiseArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        SelectionArguments.__post_init__(self)
         given = self.student_config
         if isinstance(given, str):
             try:

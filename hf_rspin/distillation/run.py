@@ -29,11 +29,13 @@ from hf_rspin.models.folders import (
 from hf_rspin.models.modeling_distillation import DistillationModel
 from hf_rspin.publishing import save_companions
 from hf_rspin.training.arguments import split_name
+from hf_rspin.training.freezing import scale_gradient
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import corpus_key, weights_key
 from hf_rspin.training.run import leave_process_group, resume_training, save_history
 from hf_rspin.training.run_card import info_of_run
 from hf_rspin.training.sampling import ReadyBatches
+from hf_rspin.training.selection import keep_selection, select_rows
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import DistillationTrainingArguments
 from hf_rspin.units import FrameLabels
@@ -66,6 +68,12 @@ def build_distillation(
     given = weights_key(model.base_model)
     logger.info("%.2fM parameters in the student", model.base_model.num_parameters() / 1e6)
     normalize, noise = _normalizes(arguments, model), input_noise(arguments)
+    start, layer = start_of_student(arguments)
+    chosen, selection = select_rows(
+        arguments, corpus, training, labels=labels, start=start, start_layer=layer,
+        min_seconds=arguments.min_seconds, skipped=skipped,
+    )  # fmt: skip
+    corpus = corpus if selection is None else corpus.select(chosen)
     place = arguments.teacher_cache or Path(training.output_dir) / "teachers"
     with training.main_process_first(desc="teachers"):
         caches = [
@@ -99,7 +107,8 @@ def build_distillation(
         provenance=_provenance(arguments, caches, labels, given),
     )
     trainer.run_arguments = (arguments,)
-    trainer.card_info = card_of_student(arguments, batches)
+    trainer.card_info = card_of_student(arguments, batches, selection)
+    keep_selection(trainer, selection)
     return trainer
 
 
@@ -166,15 +175,11 @@ def build_model(
     return build_student(arguments.student, arguments.teacher[0], changes, fields)
 
 
-def scale_gradient(model: DistillationModel, scale: float) -> None:
-    """Multiply the gradients of the convolutions: published encoders learn them at a tenth."""
-    if scale == 1:
-        return
-    for parameter in model.base_model.feature_extractor.parameters():
-        if scale == 0:
-            parameter.requires_grad_(False)
-        else:
-            parameter.register_hook(lambda gradient: gradient * scale)
+def start_of_student(arguments: DistillationArguments) -> tuple[str | None, int]:
+    """Return the encoder whose hidden state the student begins with; None for random weights."""
+    if arguments.student.startswith("copy:"):
+        return arguments.teacher[0], int(arguments.student.removeprefix("copy:"))
+    return None if arguments.student.endswith((".yaml", ".yml")) else arguments.student, -1
 
 
 def input_noise(arguments: DistillationArguments) -> InputNoise | None:

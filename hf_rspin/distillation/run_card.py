@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hf_rspin.data.selection.budget import Selection
 from hf_rspin.distillation.arguments import DistillationArguments
 from hf_rspin.distillation.batches import DistillationBatches
 from hf_rspin.models.folders import is_bundled
@@ -11,13 +12,15 @@ from hf_rspin.training.run_card import portable
 
 
 def card_of_student(
-    arguments: DistillationArguments, batches: DistillationBatches
+    arguments: DistillationArguments,
+    batches: DistillationBatches,
+    selection: Selection | None = None,
 ) -> ModelCardInfo:
     """Return what is known before training; see `info_of_run` for the rest."""
     return ModelCardInfo(
         method="Distillation" if arguments.distillation_weight > 0 else "Unit distillation",
         started_from=_start(arguments),
-        training_data=_training_data(arguments, batches),
+        training_data=_training_data(arguments, batches, selection),
     )
 
 
@@ -37,7 +40,9 @@ def _named(encoder: str) -> str:
     return f"the encoder {portable(encoder)}"
 
 
-def _training_data(arguments: DistillationArguments, batches: DistillationBatches) -> str:
+def _training_data(
+    arguments: DistillationArguments, batches: DistillationBatches, selection: Selection | None
+) -> str:
     """Return a table of corpora and noise."""
     names = ", ".join(str(portable(name)) for name in arguments.corpora)
     split = split_name(arguments.corpus_split)
@@ -47,6 +52,8 @@ def _training_data(arguments: DistillationArguments, batches: DistillationBatche
         names += f", without the splits {', '.join(arguments.exclude_splits)}"
     hours = float(batches.full_durations.sum()) / 3600
     amount = f"{len(batches.full_durations):,} utterances, {hours:.3g} h"
+    if selection is not None:
+        amount += f"; kept {selection}"
     rows = ["| corpora | hours, speakers | licence |", "| :-- | :-- | :-- |"]
     rows.append(f"| {names} | {amount}, speakers {NOT_RECORDED} | {NOT_RECORDED} |")
     if arguments.noise:

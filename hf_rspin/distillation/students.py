@@ -10,12 +10,13 @@ import torch
 import yaml
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
 
-from hf_rspin.models.configuration import DistillationFields
+from hf_rspin.models.distillation_fields import DistillationFields
 from hf_rspin.models.encoder import build_encoder, check_frame_rate, family_of, norm_of
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import load_encoder, plain_config
 from hf_rspin.models.modeling_distillation import DistillationModel
 from hf_rspin.training.filterbank import start_as_filterbank
+from hf_rspin.utils import read_json, write_json
 
 COPY = re.compile(r"copy:(\d+)")
 FILTERBANK = "filterbank"  # key of a student's YAML: start as a mel filter bank
@@ -81,6 +82,11 @@ def _copy(teacher: str, count: int, changes: dict[str, Any]) -> PreTrainedModel:
     layers = source.config.num_hidden_layers
     if not 1 <= count <= layers:
         raise ValueError(f"student is copy:{count}; expected 1 to {layers}, the teacher's layers.")
+    if family_of(source.config).blocks and count < layers:
+        raise ValueError(
+            f"student copy:{count} takes the first layers, but those of {teacher} form blocks that "
+            "go down to a low resolution and up again: give --student a YAML file or a folder."
+        )
     _check_known(changes, source.config.model_type)
     content = source.config.to_dict() | {"num_hidden_layers": count} | changes
     encoder = build_encoder(plain_config(content))
@@ -170,7 +176,8 @@ def save_student(model: DistillationModel, folder: str | Path, dtype: torch.dtyp
     encoder.config = student_config(model)
     encoder.to(dtype).save_pretrained(folder)
     encoder.config.dtype = "float32"  # saving sets it to that of the weights
-    encoder.config.save_pretrained(folder)
+    file = Path(folder) / "config.json"  # may also name the code of an encoder of ours
+    write_json(file, read_json(file) | {"dtype": "float32"}, indent=2)
 
 
 def student_config(model: DistillationModel) -> PreTrainedConfig:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from hf_rspin.models.encoder import check_frame_rate, states_of_frames
+from hf_rspin.models.encoder import check_frame_rate, num_hidden_states, states_of_frames
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
@@ -50,7 +50,7 @@ class EncoderTeacher:
     def __init__(self, model: PreTrainedModel, normalize: bool = False, bf16: bool = True):
         check_frame_rate(model.config)
         self.model, self.normalize, self.bf16 = model.eval().requires_grad_(False), normalize, bf16
-        self.num_layers = model.config.num_hidden_layers + 1
+        self.num_layers = num_hidden_states(model.config)
         self.dim = model.config.hidden_size
         self.provenance = {
             "teacher": model.config.model_type, "teacher_weights": _weights(model),

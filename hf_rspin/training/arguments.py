@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from hf_rspin.training.selection_arguments import SelectionArguments
 from hf_rspin.utils import option
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ class CorpusArguments:
             speaker_column=self.speaker_column,
             segment_seconds=self.segment_seconds or None,
         )
+
+
+@dataclass
+class TrainingCorpusArguments(SelectionArguments, CorpusArguments):
+    """Which utterances to train on."""
 
 
 @dataclass
@@ -272,6 +278,13 @@ class ModelArguments(EncoderArguments):
     spin_loss_weight: float | None = option(None, "0 switches it off")
     auxiliary_loss_weight: float | None = option(None, "lambda of Eq. 3")
     temperature: float | None = option(None, "temperature of codes")
+    auxiliary_codebook_size: int | None = option(
+        None, "codes of a second, larger codebook (DC-Spin: 4096); units are of the first"
+    )
+    auxiliary_codebook_weight: float | None = option(None, "weight of its loss")
+    variance_weight: float | None = option(None, "of the variance term of VICReg (there 25)")
+    invariance_weight: float | None = option(None, "of the invariance term (25)")
+    covariance_weight: float | None = option(None, "of the covariance term (1)")
 
     def build(self, num_pseudo_labels: int | None = None) -> PreTrainedModel:
         """Load the encoder with heads, in float32; fresh heads where the folder has none.
@@ -285,6 +298,35 @@ class ModelArguments(EncoderArguments):
         if num_pseudo_labels is not None:
             changes["num_pseudo_labels"] = num_pseudo_labels
         return build_rspin(self.encoder, changes)
+
+
+@dataclass
+class RSpinLaserModelArguments(ModelArguments):
+    """Which encoder, and its heads; what is not given keeps the config's value."""
+
+    laser_weight: float | None = option(None, "weight of LASER's loss beside R-Spin's")
+    soft_dtw_gamma: float | None = option(None, "smoothing of soft-DTW")
+    idm_weight: float | None = option(None, "alpha of LASER's regulariser; 0 switches it off")
+    idm_margin: float | None = option(None, "margin of the regulariser")
+    idm_sigma: int | None = option(None, "frames that attract")
+    length_normalization: bool | None = option(
+        None, "divide the divergence by the frames of both views"
+    )
+    alignment: str | None = option(None, "soft_dtw, or frames: one by one, without other speeds")
+
+    def build(self, num_pseudo_labels: int | None = None) -> PreTrainedModel:
+        """Load the encoder with heads, in float32; fresh heads where the folder has none.
+
+        Raises:
+            ValueError: see `build_model`.
+        """
+        from hf_rspin.models import RSpinLaserModel
+        from hf_rspin.training.builders import build_model
+
+        changes = self.changes()
+        if num_pseudo_labels is not None:
+            changes["num_pseudo_labels"] = num_pseudo_labels
+        return build_model(self.encoder, RSpinLaserModel, lambda model_type: changes)
 
 
 @dataclass
@@ -314,6 +356,7 @@ class LaserModelArguments(EncoderArguments):
     length_normalization: bool | None = option(
         None, "divide the divergence by the frames of both views"
     )
+    alignment: str | None = option(None, "soft_dtw, or frames: one by one, without other speeds")
 
     def __post_init__(self) -> None:
         super().__post_init__()

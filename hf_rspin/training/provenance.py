@@ -37,6 +37,7 @@ EXEMPT = (
     "teacher_cache", "saved_dtype", "encoder", "encoder_config", "method", "corpus",
     "corpus_split", "corpora", "noise",
     "noise_split", "pseudo_labels", "teacher", "initial_model", "strict", "test_split",
+    "hours", "select", "selection_labels", "selection_model", "selection_layer", "selection_cache",
 )  # fmt: skip
 NO_CONFIG = (
     "_name_or_path", "transformers_version", "architectures", "auto_map", "dtype", "torch_dtype",
@@ -94,6 +95,8 @@ def _telling(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         names = [name for name in names if name not in (*ADAPTER, "lora_dropout")]
     if "corpus" in names:
         names = [name for name in names if name != "audio"]
+    if "selection" in names:  # says in words why the corpus differs
+        names = [name for name in names if name not in ("corpus", "audio", "labels")]
     # options of the scripts say in a word what their views show at length
     said = any(name in VIEW_OPTIONS for name in names)
     return [name for name in names if not (said and name == "views")]

@@ -18,11 +18,11 @@ from hf_rspin.adapters.read import READ
 from hf_rspin.data import SkippedFiles
 from hf_rspin.publishing.card_file import CARD
 from hf_rspin.training.arguments import (
-    CorpusArguments,
     LaserModelArguments,
     LaserViewArguments,
     ModelArguments,
     RSpinArguments,
+    TrainingCorpusArguments,
     ViewArguments,
 )
 from hf_rspin.training.builders import build_training_set, pieces_of_labels
@@ -31,6 +31,7 @@ from hf_rspin.training.objectives import LaserTrainer, TwoViewTrainer
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import corpus_key
 from hf_rspin.training.run_card import describe_hardware
+from hf_rspin.training.selection import keep_selection, select_rows
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import LaserTrainingArguments, TwoViewTrainingArguments
 from hf_rspin.units import FrameLabels
@@ -46,7 +47,7 @@ NO_NOISE = (
 
 
 def build_spin(
-    corpus: CorpusArguments,
+    corpus: TrainingCorpusArguments,
     views: ViewArguments,
     model: ModelArguments,
     adapter: AdapterArguments,
@@ -60,7 +61,7 @@ def build_spin(
 
 
 def build_rspin(
-    corpus: CorpusArguments,
+    corpus: TrainingCorpusArguments,
     views: ViewArguments,
     model: ModelArguments,
     adapter: AdapterArguments,
@@ -82,7 +83,7 @@ def build_rspin(
 
 
 def build_laser(
-    corpus: CorpusArguments,
+    corpus: TrainingCorpusArguments,
     views: LaserViewArguments,
     model: LaserModelArguments,
     adapter: AdapterArguments,
@@ -106,6 +107,11 @@ def _build(
     skipped = SkippedFiles(corpus.strict)
     rows = corpus.load(skipped)
     labels = FrameLabels.load(pseudo_labels) if pseudo_labels else None
+    chosen, selection = select_rows(
+        corpus, rows, training, labels=labels, start=model.encoder,
+        min_seconds=corpus.min_seconds, skipped=skipped,
+    )  # fmt: skip
+    rows = rows if selection is None else rows.select(chosen)
     dataset = build_training_set(
         rows, views.build(rows), labels, seed=training.seed, min_seconds=corpus.min_seconds,
         max_seconds=corpus.max_seconds, strict=corpus.strict, skipped=skipped,
@@ -116,6 +122,7 @@ def _build(
     network = adapter.wrap(network, num_trainable_layers=training.num_trainable_layers)
     trainer = trainer_class(network, training, dataset, provenance=noise_key(views))
     trainer.run_arguments = arguments
+    keep_selection(trainer, selection)
     return trainer
 
 

@@ -200,6 +200,8 @@ def _training_data(trainer: SpeechRun, values: Mapping[str, Any]) -> str | None:
     if dataset is not None:
         hours = float(dataset.full_durations.sum()) / 3600
         amount = f"{len(dataset):,} utterances, {hours:.3g} h"
+        if "selection" in trainer.provenance:
+            amount += f"; kept {trainer.provenance['selection']}"
         name = _split(corpus, values.get("corpus_split")) or f"name {NOT_RECORDED}"
         rows.append(f"| {name} | {amount}, speakers {NOT_RECORDED} | {NOT_RECORDED} |")
     if noise:
@@ -241,7 +243,7 @@ def _evaluated(trainer: SpeechRun) -> list[EvalResult]:
 
 def _counts(part: Any, name: str) -> bool:
     if not isinstance(part, TrainingArguments):
-        return name != "strict"
+        return name not in ("strict", "selection_cache")
     if name in {field.name for field in fields(TrainingArguments)}:
         return name in REPORTED_ARGUMENTS
     return name not in UNREPORTED_ARGUMENTS and not name.startswith("collapse_")

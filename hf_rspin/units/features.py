@@ -9,7 +9,12 @@ import numpy as np
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_rspin.models.encoder import check_frame_rate, num_output_frames, spread_over_frames
+from hf_rspin.models.encoder import (
+    check_frame_rate,
+    num_hidden_states,
+    num_output_frames,
+    spread_over_frames,
+)
 from hf_rspin.models.whisper_encoder import WhisperFrames
 from hf_rspin.units.mfcc import mfcc
 from hf_rspin.units.recordings import can_pad, encode_recordings
@@ -46,7 +51,7 @@ class LayerFeatures:
 
     def __post_init__(self) -> None:
         check_frame_rate(self.model.config)
-        layers = self.model.config.num_hidden_layers
+        layers = num_hidden_states(self.model.config) - 1
         if not -layers - 1 <= self.layer <= layers:
             raise ValueError(
                 f"layer is {self.layer}; this encoder has hidden_states 0 to {layers}."

@@ -46,7 +46,7 @@ def view_distance(first, second, frames):
     return (first - second).square().sum(dim=-1)[valid].mean()
 
 
-# models/configuration.py
+# models/distance_fields.py
 
 
 @dataclass(kw_only=True)

@@ -57,7 +57,7 @@ def test_one_process_on_several_gpus_is_refused(tiny, audio, tmp_path):
 
 def test_a_model_without_a_loss_is_refused(tiny, audio, tmp_path):
     dataset, args = tiny.tiny_dataset(audio), tiny.tiny_arguments(tmp_path)
-    refuse(tiny.tiny_model(spin_loss_weight=0.0), args, dataset, "Both losses are off")
+    refuse(tiny.tiny_model(spin_loss_weight=0.0), args, dataset, "All losses are off")
 
 
 def test_every_problem_is_listed_at_once(tiny, audio, tmp_path):
