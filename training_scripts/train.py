@@ -50,7 +50,7 @@ class Objective:
 def _two_views(
     kind: str, views: str, model: str, *more: str, build: str
 ) -> Objective:
-    names = ("CorpusArguments", views, model)
+    names = ("TrainingCorpusArguments", views, model)
     arguments = [f"{TRAINING}.arguments:{name}" for name in names]
     return Objective(
         (*arguments, ADAPTER, *(f"{TRAINING}.arguments:{name}" for name in more)),
@@ -64,6 +64,10 @@ OBJECTIVES = {
     "spin": _two_views("TwoView", "ViewArguments", "ModelArguments", build="build_spin"),
     "rspin": _two_views(
         "TwoView", "ViewArguments", "ModelArguments", "RSpinArguments", build="build_rspin"
+    ),
+    "rspin_laser": _two_views(
+        "TwoView", "ViewArguments", "RSpinLaserModelArguments", "RSpinArguments",
+        build="build_rspin",
     ),
     "laser": _two_views("Laser", "LaserViewArguments", "LaserModelArguments", build="build_laser"),
     "score": _two_views("Laser", "LaserViewArguments", "LaserModelArguments", build="build_laser"),
@@ -80,6 +84,13 @@ OBJECTIVES = {
         f"{TRAINING}.training_arguments:DistillationTrainingArguments",
         "hf_rspin.distillation.run:build_distillation",
         "hf_rspin.distillation.run:run_distillation",
+    ),
+    "elastic": Objective(
+        ("hf_rspin.elastic.arguments:ElasticArguments",),
+        f"{TRAINING}.optimization:DistillationOptions",
+        f"{TRAINING}.training_arguments:DistillationTrainingArguments",
+        "hf_rspin.elastic.run:build_elastic",
+        "hf_rspin.elastic.run:run_elastic",
     ),
     "ctc": Objective(
         ("hf_rspin.ctc.arguments:CtcCorpusArguments", "hf_rspin.ctc.arguments:CtcModelArguments",
