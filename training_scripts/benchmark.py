@@ -5,6 +5,8 @@
     python training_scripts/benchmark.py soft_dtw            soft-DTW
     python training_scripts/benchmark.py adapters --bf16     steps with and without adapters
     python training_scripts/benchmark.py acoustic_pieces     acoustic pieces at scale
+    python training_scripts/benchmark.py efficiency          encoders and ways of training
+    python training_scripts/benchmark.py scaling             attention and its kin, by length
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from importlib import import_module
 
 from hf_rspin.device import use_large_allocations
 
-PARTS = ("speed", "attention", "soft_dtw", "adapters", "acoustic_pieces")
+PARTS = ("speed", "attention", "soft_dtw", "adapters", "acoustic_pieces", "efficiency", "scaling")
 
 
 def main() -> None:

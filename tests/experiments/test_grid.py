@@ -1,0 +1,150 @@
+"""Grids expand into cells, run once, survive kills and failures, and divide into shards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "training_scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from experiments.grid import expand, read_grid  # noqa: E402
+from experiments.run import main  # noqa: E402
+
+# writes what it was told, and fails where its folder holds a file `break`
+STEP = textwrap.dedent(
+    """
+    import argparse, json, pathlib, sys
+    parser = argparse.ArgumentParser()
+    for name in ("--output_dir", "--seed", "--read", "--rate"):
+        parser.add_argument(name, nargs="*")
+    given = vars(parser.parse_args())
+    folder = pathlib.Path(given["output_dir"][0])
+    if (folder / "break").exists():
+        sys.exit("broken")
+    given["runs"] = 1 + len(list(folder.glob("out*.json")))
+    (folder / f"out{given['runs']}.json").write_text(json.dumps(given))
+    """
+)
+GRID = """
+seeds: [0, 1]
+cells:
+  second:
+    needs: [first]
+    command: {step} --read {{first}}
+  first:
+    seeds: [0]
+    command: {step}
+  varied:
+    like: second
+    vary: {{option: rate, values: [0.5, 1]}}
+    seeds: [1]
+  table:
+    needs: [second]
+    seeds: none
+    command: {step} --read {{second}} {{corpus}}
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    (tmp_path / "step.py").write_text(STEP)
+    (tmp_path / "grid.yaml").write_text(GRID.format(step=tmp_path / "step.py"))
+    return tmp_path / "grid.yaml"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the script in this process; return how it ended, "" where well, and what it printed."""
+
+    def run(grid: Path, *options: object) -> tuple[str, str]:
+        command = ["run.py", grid, "--set", "corpus=speech", "--folder", grid.parent / "out"]
+        monkeypatch.setattr(sys, "argv", list(map(str, [*command, *options])))
+        ended = ""
+        try:
+            main()
+        except SystemExit as error:
+            ended = str(error.code)
+        return ended, capsys.readouterr().out
+
+    return run
+
+
+def outputs(grid: Path) -> dict[str, dict]:
+    files = (grid.parent / "out").glob("*/out1.json")
+    return {file.parent.name: json.loads(file.read_text()) for file in files}
+
+
+def test_cells_come_after_what_they_need_and_fill_in_folders(grid):
+    cells = expand(read_grid(grid), grid.parent / "out", {"corpus": "speech"})
+    names = [cell.folder.name for cell in cells]
+    assert names == [
+        "first-seed0", "second-seed0", "second-seed1", "varied-0.5-seed1", "varied-1-seed1",
+        "table",
+    ]  # fmt: skip
+    by_name = {cell.folder.name: cell for cell in cells}
+    # the one seed of what is needed serves all; without a seed, all seeds are named
+    assert by_name["second-seed1"].command[-1].endswith("first-seed0")
+    assert [Path(word).name for word in by_name["table"].command[-3:]] == [
+        "second-seed0", "second-seed1", "speech",
+    ]  # fmt: skip
+    assert by_name["varied-0.5-seed1"].command[-2:] == ("--rate", "0.5")
+
+
+def test_everything_runs_once(grid, run):
+    assert run(grid)[0] == ""
+    found = outputs(grid)
+    assert len(found) == 6
+    assert found["second-seed1"]["seed"] == ["1"]
+    about = json.loads((grid.parent / "out" / "varied-1-seed1" / "cell.json").read_text())
+    assert about["seed"] == 1 and about["revision"] and about["seconds"] >= 0
+    assert "6 cells, 6 finished" in run(grid)[1]
+    assert not list((grid.parent / "out").glob("*/out2.json"))
+
+
+def test_a_failed_cell_stops_what_needs_it_and_is_tried_again(grid, run):
+    broken = grid.parent / "out" / "second-seed0" / "break"
+    broken.parent.mkdir(parents=True)
+    broken.touch()
+    ended, _ = run(grid)
+    assert "second failed" in ended and "table failed" in ended
+    assert set(outputs(grid)) == {
+        "first-seed0", "second-seed1", "varied-0.5-seed1", "varied-1-seed1",
+    }  # fmt: skip
+    broken.unlink()
+    assert run(grid)[0] == ""
+    assert len(outputs(grid)) == 6
+
+
+def test_two_shards_wait_for_each_other(grid):
+    command = [sys.executable, SCRIPTS / "experiments" / "run.py", grid, "--set", "corpus=speech"]
+    command += ["--folder", grid.parent / "out", "--num_shards", 2]
+    both = [subprocess.Popen([*map(str, command), "--shard", str(i)]) for i in range(2)]
+    assert [one.wait(timeout=300) for one in both] == [0, 0]
+    assert len(outputs(grid)) == 6
+    assert not list((grid.parent / "out").glob("*/out2.json"))
+
+
+def test_another_command_in_a_finished_folder_is_refused(grid, run):
+    assert run(grid, "--only", "first")[0] == ""
+    other = "seeds: [0]\n    options: --rate 3\n    command: "
+    grid.write_text(grid.read_text().replace("seeds: [0]\n    command: ", other))
+    assert "another command" in run(grid, "--only", "first")[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("needs: [first]", "needs: [nothing]"), "second needs nothing"),
+        (("{corpus}", "{noise}"), "speaks of {noise}"),
+        (("vary:", "varies:"), "unknown fields varies"),
+    ],
+)
+def test_wrong_grids_are_refused(grid, run, change, expected):
+    grid.write_text(grid.read_text().replace(*change))
+    assert expected in run(grid, "--dry_run", "true")[0]

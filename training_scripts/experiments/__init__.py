@@ -1,0 +1,1 @@
+"""Grids of runs and evaluations that repeat the papers' tables."""
