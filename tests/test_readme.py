@@ -186,6 +186,7 @@ def test_every_option_of_a_config_exists_and_is_accepted(name, classes):
     if name == "sample.yaml":
         return  # the sentences of make_sample.py, no options; test_sample measures what it made
     kind = "rspin" if name.startswith("adapter") else re.split("[_.]", name)[0]
+    kind = "rspin_laser" if name.startswith("rspin_laser") else kind
     files = [str(SCRIPTS / "configs" / name)]
     if name in ("adapter_lora.yaml", "adapter_read.yaml", "rspin_small_telephone.yaml"):
         files.insert(0, str(SCRIPTS / "configs" / "rspin_small.yaml"))

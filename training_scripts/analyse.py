@@ -1,16 +1,29 @@
 """Analyse encoders layer by layer, frame labels against phones, and what runs cost.
 
-    python training_scripts/analyse.py --encoders encoder_folder rspin_folder --corpus speech \
+    python training_scripts/analyse.py \\
+        --encoders encoder_folder rspin_folder --corpus speech \\
         --what cka sid units segmentation pwcca mi tsne weights alignment
-    python training_scripts/analyse.py --corpus speech --labels runs/labels/units runs/labels/pieces
+
+    python training_scripts/analyse.py --corpus speech \\
+        --labels runs/labels/units runs/labels/pieces
+
     python training_scripts/analyse.py --what cost --runs runs/spin runs/rspin
 
-`--what` is some of: cka (similarity of distorted and clean frames), sid (speakers per layer), units
-(what k-means units say of phones), segmentation (boundaries of units against those of phones),
-pwcca (canonical correlation with phones, words, log-mel, word vectors), mi (mutual information with
-phones and words), sts (spoken sentence similarity, needs --sts), tsne (frames on a plane), weights
-(layers that the phone probe reads), alignment (alignment, uniformity, effective rank), cost
-(Table 5). Corpus, conditions, resuming and output are those of evaluate.py; times of phones and
+`--what` is some of:
+
+    cka           similarity of distorted and clean frames
+    sid           speakers per layer
+    units         what k-means units say of phones
+    segmentation  boundaries of units against those of phones
+    pwcca         canonical correlation with phones, words, log-mel, word vectors
+    mi            mutual information with phones and words
+    sts           spoken sentence similarity, needs --sts
+    tsne          frames on a plane
+    weights       layers that the phone probe reads
+    alignment     alignment, uniformity, effective rank
+    cost          Table 5 of R-Spin for training runs, needs --runs
+
+Corpus, conditions, resuming and output are those of evaluate.py; times of phones and
 words come from the corpus, see align_phones.py.
 """
 

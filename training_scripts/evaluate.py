@@ -1,9 +1,17 @@
 """Compare encoders on one corpus, clean and distorted: phones, words, speakers, units, similarity.
 
-    python training_scripts/evaluate.py training_scripts/configs/evaluate_small.yaml \
-        --encoders log-mel encoder_folder rspin_folder --corpus speech --noise noise --rooms rooms \
-        --probes pr sid abx units cka --conditions clean gaussian noise_unseen reverb telephone \
+    python training_scripts/evaluate.py training_scripts/configs/evaluate_small.yaml \\
+        --encoders log-mel encoder_folder rspin_folder \\
+        --corpus speech --noise noise --rooms rooms \\
+        --probes pr sid abx units cka \\
+        --conditions clean gaussian noise_unseen reverb telephone \\
         --snr 10 0 -10 --seeds 3
+
+A first look, minutes on a CPU:
+
+    python training_scripts/evaluate.py --encoders bundled mfcc --corpus speech \\
+        --probes linear_phones units --conditions clean gaussian \\
+        --test_utterances 100 --train_utterances 200
 
 A plain folder of audio is enough for what needs no label. `metadata.csv` with `split` (train,
 test), `speaker`, `phones`, `text` adds the rest, and times of phones and words, which may lie

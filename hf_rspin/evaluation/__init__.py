@@ -22,6 +22,7 @@ from hf_rspin.evaluation.features import (
     WhisperFeatures,
     load_features,
 )
+from hf_rspin.evaluation.long_table import over_seeds, to_table
 from hf_rspin.evaluation.measures.abx import abx_error
 from hf_rspin.evaluation.measures.cross_validated_pwcca import cross_validated_pwcca
 from hf_rspin.evaluation.measures.geometry import alignment, effective_rank, uniformity
@@ -68,7 +69,6 @@ from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.evaluation.probes.trained.folder import load_probe
 from hf_rspin.evaluation.probes.trained.layer_sum import WeightedLayerSum
 from hf_rspin.evaluation.splits import hold_out_speakers, split_within_speakers
-from hf_rspin.evaluation.table import over_seeds, to_table
 
 __all__ = [
     "CONDITIONS",

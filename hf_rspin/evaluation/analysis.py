@@ -16,6 +16,7 @@ from hf_rspin.evaluation.label_quality import (
     label_quality,
     label_section,
 )
+from hf_rspin.evaluation.nearest import did_you_mean
 from hf_rspin.evaluation.plots import plot_unit_use
 from hf_rspin.evaluation.probes.base import Drawing
 from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
@@ -88,7 +89,9 @@ def _check(arguments: AnalysisArguments) -> None:
         raise ValueError("analyse.py takes --what, not --probes; evaluate.py takes those.")
     for name in arguments.what:
         if name not in (*WHAT, COST):
-            raise ValueError(f"got --what {name}; expected some of {', '.join([*WHAT, COST])}.")
+            choices = [*WHAT, COST]
+            hint = did_you_mean(name, choices)
+            raise ValueError(f"got --what {name}; expected some of {', '.join(choices)}{hint}")
     if not (arguments.encoders or arguments.labels or (COST in arguments.what and arguments.runs)):
         raise ValueError(
             "nothing to analyse: give --encoders and --corpus, --labels and --corpus, or --what "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from hf_rspin.evaluation.conditions import CONDITIONS, severities_in_words
+from hf_rspin.evaluation.probes import PROBES
 from hf_rspin.utils import option
 
 USUAL_PROBES = ["pr", "linear_phones", "cka", "sid", "units", "geometry", "cost"]
@@ -35,15 +37,15 @@ class EvaluationScriptArguments:
     train_utterances: int | None = option(None, "subset; default all")
     test_utterances: int | None = option(None, "subset; default all")
     strip_stress: bool = option(True, "39 phones instead of 69")
-    least_alignment_score: float | None = option(
-        None, "alignments of lower `score` are left out"
-    )
-    probes: list[str] = option(USUAL_PROBES, "what to measure")
+    least_alignment_score: float | None = option(None, "alignments of lower `score` are left out")
+    probes: list[str] = option(USUAL_PROBES, f"what to measure; some of {', '.join(PROBES)}")
     conditions: list[str] = option(
-        [], "of the test audio; default: clean, gaussian, reverb, and noise where it is given"
+        [],
+        f"of the test audio; some of {', '.join(CONDITIONS)}; default: clean, gaussian, "
+        "reverb, and noise where it is given; one that the corpus has too little for is left out",
     )
     snr: list[float] = option([0.0], "SNRs of all conditions with noise, dB")
-    severities: list[int] = option([2], "1 to 4, of codec, telephone, lowpass, clipping ...")
+    severities: list[int] = option([2], f"some of 1 2 3 4, mild to severe; {severities_in_words()}")
     noise: str | None = option(None, "folder of noise recordings, or synthetic")
     seen_split: str = option("test", "split of noise of seen kinds; none: all rows")
     unseen_split: str = option("test_unseen", "split of noise of unseen kinds; none: all rows")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from hf_rspin.utils import write_json
+
+logger = logging.getLogger(__name__)
+
+LAYER_ERRORS = "layer_errors"  # detail of a cell: (layers, utterances), beside `lengths`
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Metric:
         plotted: whether a report draws it.
         in_summary: whether the short table of layers has it.
         better: which way is, where a sentence may say so; None: neither.
+        share: of layers, all of which sum to 1: of a single layer it says nothing.
         counts: what the value is a share of; `details["errors"]` are errors in either case.
     """
 
@@ -42,6 +48,7 @@ class Metric:
     plotted: bool = True
     in_summary: bool = True
     better: Literal["lower", "higher"] | None = None
+    share: bool = False
     counts: Literal["errors", "correct"] = "errors"
 
     def text(self, value: float) -> str:
@@ -119,6 +126,15 @@ class Cell:
             numbers = {name: x for name, x in row.items() if isinstance(x, float)}
             row |= {name: None for name, x in numbers.items() if not math.isfinite(x)}
         write_json(folder / f"{readable}-{digest([self.encoder, self.key])}.json", content)
+
+
+def read_cells(folder: Path) -> Iterator[Cell]:
+    """Yield the cells of a folder by the names of their files; damaged ones are named and left."""
+    for file in sorted(folder.glob("*.json")):
+        try:
+            yield Cell.read(file)
+        except (ValueError, KeyError, TypeError):
+            logger.warning("%s is damaged and counts as not there.", file)
 
 
 def digest(content: Any) -> str:

@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,14 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from hf_rspin.audio import AudioError
 from hf_rspin.cost import CostMeter
-from hf_rspin.evaluation.cells import Cell, digest
-from hf_rspin.evaluation.conditions import CLEAN, Clean, Distortion, condition_fingerprint
+from hf_rspin.evaluation.cells import Cell, digest, read_cells
+from hf_rspin.evaluation.conditions import CLEAN, Clean, Described, Distortion, fingerprints
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.feature_store import (
-    FeatureError,
-    FeatureStore,
-    StoreWriter,
-    open_store,
-    stream_features,
-)
 from hf_rspin.evaluation.features import EncoderFeatures, device_of, gflops_per_second
+from hf_rspin.evaluation.hearing import Hearing
 from hf_rspin.evaluation.probes import CleanFeatures, Probe
 from hf_rspin.evaluation.shards import label
-from hf_rspin.utils import NoSpaceError, check_space
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +48,8 @@ class Evaluation:
         encoders: their names in the order of tables; others follow as they are run.
 
     Raises:
-        ValueError: a probe (with equal settings) or condition comes twice, or labels are wrong.
+        ValueError: a probe (with equal settings) or condition comes twice, labels are wrong, or
+            none of the conditions can be made; where one cannot, `left_out` says why.
 
     Example:
         >>> evaluation = Evaluation("runs/eval", test, [GaussianNoise(0.0)], [CkaProbe()])
@@ -80,21 +73,33 @@ class Evaluation:
     ) -> None:
         self.folder, self.test, self.train = Path(folder), test, train
         self.about, self.keep_features = dict(about or {}), keep_features
-        self.conditions = [Clean(), *(c for c in conditions if c.name != CLEAN)]
         self.dtype, self.num_workers, self.progress = dtype, num_workers, progress
-        reasons = {probe: probe.reason_to_skip(test, train) for probe in probes}
-        self.probes = [probe for probe, reason in reasons.items() if reason is None]
-        sentences = [*reasons.values(), *(probe.remark(test) for probe in self.probes)]
-        self.left_out = [sentence for sentence in sentences if sentence is not None]
+        distortions = [c for c in conditions if c.name != CLEAN]
+        _check_different("condition", [(c.name, c.snr_db) for c in distortions])
+        found, impossible = fingerprints([Clean(), *distortions])
+        self.conditions, self._prints = ([pair[side] for pair in found] for side in (0, 1))
+        self.left_out = [*impossible, *self._choose(probes)]
         for reason in self.left_out:
             logger.info(reason)
+        self._keys = self._make_keys()
+        self._order: list[str] = list(encoders)
+
+    def _choose(self, probes: Sequence[Probe]) -> list[str]:
+        """Keep the probes that the utterances have labels for; return what is to be said."""
         settings = [json.dumps(probe.settings(), sort_keys=True) for probe in probes]
         _check_different("probe", [(p.name, s) for p, s in zip(probes, settings, strict=True)])
-        _check_different("condition", [(c.name, c.snr_db) for c in self.conditions])
-        data: dict[str, Any] = {} if dtype == torch.float16 else {"dtype": str(dtype)}
-        data |= {"test": test.fingerprint(), "train": train.fingerprint() if train else None}
-        self._prints = [condition_fingerprint(condition) for condition in self.conditions]
-        self._keys = {  # (probe, place of the condition) -> all of a cell's key but the encoder
+        reasons = {probe: probe.reason_to_skip(self.test, self.train) for probe in probes}
+        self.probes = [probe for probe, reason in reasons.items() if reason is None]
+        said = [*reasons.values(), *(probe.remark(self.test) for probe in self.probes)]
+        said += [part.remark() for part in (self.test, self.train) if part is not None]
+        return [sentence for sentence in said if sentence is not None]
+
+    def _make_keys(self) -> dict[tuple[Probe, int], dict[str, Any]]:
+        """Return all of a cell's key but the encoder, by probe and place of the condition."""
+        data: dict[str, Any] = {} if self.dtype == torch.float16 else {"dtype": str(self.dtype)}
+        train = self.train.fingerprint() if self.train else None
+        data |= {"test": self.test.fingerprint(), "train": train}
+        return {
             (probe, place): {
                 "probe": probe.name, "settings": json.loads(json.dumps(probe.settings())),
                 "condition": self._prints[place], **data,
@@ -102,8 +107,6 @@ class Evaluation:
             for probe in self.probes for place, condition in enumerate(self.conditions)
             if probe.measures(condition.name)
         }  # fmt: skip
-        self._order: list[str] = list(encoders)
-        self._failed: set[Probe] = set()
 
     def check_encoder(self, name: str, fingerprint: str) -> None:
         """Refuse two encoders of one name.
@@ -139,7 +142,7 @@ class Evaluation:
         Raises:
             ValueError: see `check_encoder`; or the disk has no room for the features.
         """
-        self._failed, self._name = set(), encoder_features.name
+        hearing = Hearing(encoder_features.name)
         fingerprint = encoder_features.fingerprint()
         self.check_encoder(encoder_features.name, fingerprint)
         self._order = [*dict.fromkeys([*self._order, encoder_features.name])]
@@ -162,13 +165,15 @@ class Evaluation:
                 with CostMeter(device_of(encoder_features)) as meter:
                     for probe in to_fit:  # part of what the first condition costs
                         bar.set_postfix_str(f"{probe.name} learns")
-                        self._do(probe, probe.fit, features, self._state(probe, fingerprint))
+                        hearing.do(probe, probe.fit, features, self._state(probe, fingerprint))
                     to_fit = []
-                    bar.set_postfix_str(self.conditions[place].name)
-                    self._run_condition(features, place, wanted)
+                    condition, name = self.conditions[place], self._prints[place]
+                    bar.set_postfix_str(condition.name)
+                    hearing.measure(features, condition, name, wanted, self.keep_features)
                 cost = asdict(meter.cost(features.take_hours(), gflops))
                 known = {**self.about, **(about or {}), "cost": cost}
-                self._write(encoder_features.name, fingerprint, place, wanted, known)
+                self._write(hearing, fingerprint, place, wanted, known)
+        self.left_out += hearing.left_out
         del features
         if not self.keep_features:
             shutil.rmtree(folder, ignore_errors=True)
@@ -180,12 +185,7 @@ class Evaluation:
         """
         wanted = {digest(key): place for place, key in enumerate(self._keys.values())}
         found = []
-        for file in sorted((self.folder / "cells").glob("*.json")):
-            try:
-                cell = Cell.read(file)
-            except (ValueError, KeyError, TypeError):
-                logger.warning("%s is damaged and counts as not there.", file)
-                continue
+        for cell in read_cells(self.folder / "cells"):
             rest = {name: value for name, value in cell.key.items() if name != "encoder"}
             if digest(rest) in wanted:
                 found.append((self._place(cell.encoder), wanted[digest(rest)], cell))
@@ -221,95 +221,21 @@ class Evaluation:
         key = {k: v for k, v in key.items() if k not in unused}
         return self.folder / "probes" / f"{probe.name}-{digest({'encoder': fingerprint, **key})}"
 
-    def _run_condition(
-        self, features: CleanFeatures, place: int, probes: Sequence[Probe]
-    ) -> None:
-        condition = self.conditions[place]
-        for probe in probes:
-            self._do(probe, probe.begin, condition)
-        store = self._hear(features, condition, self._prints[place], probes)
-        for probe in probes:
-            self._do(probe, probe.finish, store)
-        if condition.name != CLEAN and not self.keep_features:
-            folder = store.folder
-            del store
-            shutil.rmtree(folder, ignore_errors=True)
-
     def _write(
-        self, encoder: str, fingerprint: str, place: int, probes: Sequence[Probe], about: dict
+        self, hearing: Hearing, fingerprint: str, place: int, probes: Sequence[Probe], about: dict
     ) -> None:
         """Write the cells of one condition."""
         condition = self.conditions[place]
-        about = {
-            **about, "date": time.strftime("%Y-%m-%d"), "num_test": len(self.test),
-            "num_train": len(self.train) if self.train else 0,
-        }  # fmt: skip
+        described = condition.describe() if isinstance(condition, Described) else ""
+        about = about | ({"condition": described} if described else {})
+        about |= {"date": time.strftime("%Y-%m-%d"), "num_test": len(self.test)}
+        about |= {"num_train": len(self.train) if self.train else 0}
         for probe in probes:
-            rows, details = (self._do(probe, step) for step in (probe.rows, probe.details))
-            if probe in self._failed:
-                continue
-            key = {"encoder": fingerprint, **self._keys[probe, place]}
-            Cell(
-                encoder, probe.name, condition.name, condition.snr_db, key, rows, details, about
-            ).write(self.folder / "cells")
-
-    def _do(self, probe: Probe, step: Callable, *given: Any) -> Any:
-        """Let a probe do a step; one that cannot measure this is left out, and said to be."""
-        if probe in self._failed:
-            return None
-        try:
-            return step(*given)
-        except (AudioError, FeatureError, NoSpaceError):
-            raise  # of all probes
-        except ValueError as error:
-            self._failed.add(probe)
-            sentence = f"{probe.name} of {self._name} is left out: {error}"
-            self.left_out.append(sentence)
-            logger.warning(sentence, exc_info=logger.isEnabledFor(logging.DEBUG))
-            return None
-
-    def _hear(
-        self, features: CleanFeatures, condition: Distortion, name: str, probes: Sequence[Probe]
-    ) -> FeatureStore:
-        """Show the probes every test utterance under a condition; return all of their features."""
-        if condition.name == CLEAN:
-            store = features.test_store
-        else:
-            key = f"{features.key(self.test)} {name}"
-            store = open_store(features.folder / name, key)
-        if store is None:
-            return self._encode(features, condition, features.folder / name, key, probes)
-        for index in range(len(store)):
-            values = store.peek(index)
-            for probe in probes:
-                self._do(probe, probe.update, index, values)
-        if condition.name != CLEAN:
-            features.bar.update(len(store))
-        return store
-
-    def _encode(
-        self,
-        features: CleanFeatures,
-        condition: Distortion,
-        folder: Path,
-        key: str,
-        probes: Sequence[Probe],
-    ) -> FeatureStore:
-        """Distort, encode, keep and show every test utterance."""
-        test = self.test
-        if "test_store" in vars(features):
-            check_space(folder, features.test_store.num_bytes)
-        heard = stream_features(
-            features.encoder_features,
-            features.counted(lambda i: condition(test.read(i), test.ids[i])),
-            len(test), self.num_workers, features.bar,
-        )  # fmt: skip
-        with StoreWriter(folder, key, self.dtype) as writer:
-            for index, values in enumerate(heard):
-                stored = writer.add(values)
-                for probe in probes:
-                    self._do(probe, probe.update, index, stored)
-            return writer.close()
+            rows, details = (hearing.do(probe, step) for step in (probe.rows, probe.details))
+            if probe not in hearing.failed:
+                key = {"encoder": fingerprint, **self._keys[probe, place]}
+                name = (hearing.encoder, probe.name, condition.name, condition.snr_db)
+                Cell(*name, key, rows, details, about).write(self.folder / "cells")
 
 
 def _check_different(what: str, names: Sequence) -> None:

@@ -20,9 +20,14 @@ from hf_rspin.audio import (
     read_audio,
 )
 from hf_rspin.data.fingerprint import audio_key
-from hf_rspin.data.phone_labels import parse_phones, without_stress
+from hf_rspin.data.phone_labels import parse_phones
 from hf_rspin.data.phone_times import SILENCE, frame_phones, parse_alignment
 from hf_rspin.data.tables import as_text
+from hf_rspin.evaluation.alignment_columns import (
+    alignment_without_stress,
+    drop_late,
+    trusted,
+)
 
 
 class AudioRows(Sequence):
@@ -65,6 +70,7 @@ class EvaluationSet:
         keep_waveforms: keep decoded audio in memory (230 MB per hour) for the next condition.
         word_alignments: words with their starts in seconds, as text like `alignments`.
         texts: what is said, as the corpus writes it; "" where that is not known.
+        late: ids whose alignments were dropped, as they go on beyond the audio.
     """
 
     ids: list[str]
@@ -75,6 +81,7 @@ class EvaluationSet:
     keep_waveforms: bool = False
     word_alignments: list[str] | None = None
     texts: list[str] | None = None
+    late: frozenset[str] = frozenset()
     _kept: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -118,14 +125,19 @@ class EvaluationSet:
         speakers = speakers if any(speakers) else None
         alignments = texts("alignment")
         if alignments is not None:
-            alignments = _trusted(alignments, corpus, least_score)
+            alignments = trusted(alignments, corpus, least_score)
         if alignments is not None and strip_stress:
-            alignments = [_without_stress(text) for text in alignments]
+            alignments = [alignment_without_stress(text) for text in alignments]
         words = texts("word_alignment")
         if words is not None:
-            words = _trusted(words, corpus, least_score)
+            words = trusted(words, corpus, least_score)
+        late: set[str] = set()
+        if "duration" in columns:
+            alignments, words = (
+                drop_late(times, ids, corpus["duration"], late) for times in (alignments, words)
+            )
         labels = speakers, phones, alignments, keep_waveforms, words, texts("text")
-        return cls(ids, AudioRows(corpus), *labels)
+        return cls(ids, AudioRows(corpus), *labels, frozenset(late))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -159,7 +171,9 @@ class EvaluationSet:
         audio = audio.select(indices) if isinstance(audio, AudioRows) else pick(audio)
         labels = (pick(column) for column in (self.speakers, self.phones, self.alignments))
         more = (pick(column) for column in (self.word_alignments, self.texts))
-        return EvaluationSet(pick(self.ids), audio, *labels, self.keep_waveforms, *more)
+        ids = pick(self.ids)
+        late = self.late.intersection(ids)
+        return EvaluationSet(ids, audio, *labels, self.keep_waveforms, *more, late)
 
     def frame_labels(self) -> list[np.ndarray] | None:
         """Return a phone index per frame, (frames,) int64 each; None without alignments.
@@ -177,7 +191,23 @@ class EvaluationSet:
         """Return the phone of each frame, "SIL" for none; the audio is read for its length."""
         # What `read` left out may hold the start of the last phone; it makes no further frame.
         lengths = [len(self.read(i)) + FRAME_SHIFT - 1 for i in range(len(self))]
-        return [frame_phones(*row) for row in zip(self.alignments, lengths, strict=True)]
+        return [self._labels(*row) for row in zip(self.ids, self.alignments, lengths, strict=True)]
+
+    @staticmethod
+    def _labels(name: str, alignment: str, num_samples: int) -> list[str]:
+        try:
+            return frame_phones(alignment, num_samples)
+        except ValueError as error:
+            raise ValueError(f"column alignment of {name}: {error}") from error
+
+    def remark(self) -> str | None:
+        """Say in a sentence whose alignments were dropped; None of none."""
+        if not self.late:
+            return None
+        return (
+            f"The alignments of {len(self.late)} of {len(self)} utterances, such as "
+            f"{min(self.late)}, are left out: they go on beyond the audio; check their times."
+        )
 
     def check_alignments(self) -> None:
         """Refuse alignments that cannot be read.
@@ -220,29 +250,3 @@ class EvaluationSet:
             turns[speaker] = turns.get(speaker, -1) + 1
             keyed.append((turns[speaker], place, index))
         return self.select(sorted(index for *_, index in sorted(keyed)[:count]))
-
-
-def _trusted(
-    alignments: list[str], corpus: datasets.Dataset, least_score: float | None
-) -> list[str] | None:
-    """Empty the alignments of low score; None where all are empty.
-
-    Raises:
-        ValueError: a least score is given, and the corpus has none.
-    """
-    if least_score is not None:
-        if "alignment_score" not in corpus.column_names:
-            raise ValueError(
-                f"the least score of alignments is {least_score:g}, but they have no scores; "
-                "expected `score` in alignments.jsonl: leave the least score out."
-            )
-        scores = [math.nan if score is None else score for score in corpus["alignment_score"]]
-        pairs = zip(alignments, scores, strict=True)
-        alignments = [text if score >= least_score else "" for text, score in pairs]
-    return alignments if any(alignments) else None
-
-
-def _without_stress(alignment: str) -> str:
-    """Drop the stress of the phones of an alignment; what is none of one stays for the check."""
-    entries = (entry.partition(":") for entry in alignment.split())
-    return " ".join(start + colon + without_stress(phone) for start, colon, phone in entries)

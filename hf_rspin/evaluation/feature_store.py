@@ -1,12 +1,11 @@
-"""Frozen features, computed once and kept on disk."""
+"""Frozen features on disk: written utterance by utterance, read as they are needed."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,51 +13,10 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap, write_array_header_1_0
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from hf_rspin.evaluation.features import EncoderFeatures
 from hf_rspin.utils import write_json
 
-WaveformReader = Callable[[int], np.ndarray]
 _INDEX, _FEATURES = "index.json", "features.npy"
-
-
-def stream_features(
-    encoder_features: EncoderFeatures,
-    read: WaveformReader,
-    count: int,
-    num_workers: int = 1,
-    bar: tqdm | None = None,
-) -> Iterator[Tensor]:
-    """Yield the features (layers, frames, dim) of examples 0 .. count - 1, in order.
-
-    Args:
-        encoder_features: waveform (samples,) -> (layers, frames, dim).
-        read: index -> waveform (samples,); reading and distorting run in the workers as well.
-        count: number of examples.
-        num_workers: threads; each runs whole utterances, which scales better on a CPU than
-            several threads inside one short utterance.
-        bar: a progress bar, moved on by one per example.
-    """
-
-    def finish(job) -> Tensor:
-        features = job.result()
-        if bar is not None:
-            bar.update()
-        return features
-
-    with ThreadPoolExecutor(num_workers) as pool:
-        pending: deque = deque()
-        try:
-            for index in range(count):
-                pending.append(pool.submit(lambda i: encoder_features(read(i)), index))
-                if len(pending) > num_workers + 1:
-                    yield finish(pending.popleft())
-            while pending:
-                yield finish(pending.popleft())
-        finally:  # an error or a kill: what has not begun need not be waited for
-            for job in pending:
-                job.cancel()
 
 
 class FeatureStore:
@@ -163,7 +121,23 @@ def open_store(folder: str | Path, key: str) -> FeatureStore | None:
 
 
 class FeatureError(ValueError):
-    """An encoder gave what cannot be kept."""
+    """An encoder gave what cannot be kept, or the disk cannot keep it."""
+
+
+@contextlib.contextmanager
+def _written_to(folder: Path) -> Iterator[None]:
+    """Say in a sentence that a folder cannot be written to.
+
+    Raises:
+        FeatureError: the disk is full, or the folder may not be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise FeatureError(
+            f"features cannot be written to {folder} ({error.strerror or error}): free some space, "
+            "or name an output folder that can be written to."
+        ) from error
 
 
 class StoreWriter:
@@ -183,9 +157,10 @@ class StoreWriter:
 
     def __init__(self, folder: str | Path, key: str, dtype: torch.dtype = torch.float16) -> None:
         self.folder, self.key, self.dtype = Path(folder), key, dtype
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / _INDEX).unlink(missing_ok=True)
-        self._file: BinaryIO = open(self.folder / _FEATURES, "wb")
+        with _written_to(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / _INDEX).unlink(missing_ok=True)
+            self._file: BinaryIO = open(self.folder / _FEATURES, "wb")
         self._lengths: list[int] = []
         self._norms: Tensor | float = 0.0
         self._shape: tuple[int, ...] | None = None
@@ -194,14 +169,16 @@ class StoreWriter:
         """Close the file at the end, whatever happens."""
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        # closing writes what is left in memory; where something failed before, that is the reason
+        with _written_to(self.folder) if kind is None else contextlib.suppress(OSError):
+            self._file.close()
 
     def add(self, values: Tensor) -> Tensor:
         """Write the features (layers, frames, dim) of the next utterance; return what is stored.
 
         Raises:
-            FeatureError: a feature is not finite in `dtype`.
+            FeatureError: a feature is not finite in `dtype`, or cannot be written.
         """
         stored = values.transpose(0, 1).to(self.dtype).contiguous()  # (frames, layers, dim)
         if not torch.isfinite(stored).all():
@@ -212,8 +189,10 @@ class StoreWriter:
         if self._shape is None:
             self._shape = tuple(stored.shape[1:])
             self._numpy_dtype = stored.numpy().dtype
-            _write_header(self._file, self._numpy_dtype, (0, *self._shape))
-        self._file.write(stored.numpy().tobytes())
+            with _written_to(self.folder):
+                _write_header(self._file, self._numpy_dtype, (0, *self._shape))
+        with _written_to(self.folder):
+            self._file.write(stored.numpy().tobytes())
         self._lengths.append(len(stored))
         self._norms = self._norms + values.norm(dim=-1).sum(dim=1)  # (layers,)
         return stored.transpose(0, 1).float()
@@ -227,12 +206,13 @@ class StoreWriter:
         if self._shape is None:
             raise ValueError("got no utterance; expected at least one to extract features from.")
         count = sum(self._lengths)
-        self._file.seek(0)  # numpy leaves room in the header for the first axis to grow
-        _write_header(self._file, self._numpy_dtype, (count, *self._shape))
-        self._file.close()
         norms = (self._norms / count).tolist()
         index = {"key": self.key, "lengths": self._lengths, "layer_norms": norms}
-        write_json(self.folder / _INDEX, index)
+        with _written_to(self.folder):
+            self._file.seek(0)  # numpy leaves room in the header for the first axis to grow
+            _write_header(self._file, self._numpy_dtype, (count, *self._shape))
+            self._file.close()
+            write_json(self.folder / _INDEX, index)
         return FeatureStore(self.folder)
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
 from hf_rspin.cost import forward_flops
-from hf_rspin.models.encoder import check_frame_rate, states_of_frames
+from hf_rspin.models.encoder import check_frame_rate, num_hidden_states, states_of_frames
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
@@ -70,7 +70,7 @@ class PretrainedEncoderFeatures:
         self.name = name
         self.normalize = normalize
         self.bf16 = bf16
-        self.num_layers = model.config.num_hidden_layers + 1
+        self.num_layers = num_hidden_states(model.config)
         self.dim = model.config.hidden_size
 
     @classmethod

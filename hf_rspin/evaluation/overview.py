@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from hf_rspin.evaluation.table import METRICS, NOTHING, Section, over_seeds, with_labels
+from hf_rspin.evaluation.long_table import METRICS, over_seeds, with_labels
+from hf_rspin.evaluation.table import NOTHING, Section
 
 TASKS = {"phone_error_rate": "PER", "word_error_rate": "WER"}
 HOURS = "processed speech, hours"
@@ -31,13 +32,14 @@ def overview(table: pd.DataFrame, hours: Mapping[str, float] | None = None) -> S
     ]
     texts = {metric.name: metric.text for metric in METRICS}
     best = part.groupby("column")["value"].min()
+    several = part["encoder"].nunique() > 1
     rows = []
     for encoder, lines in part.groupby("encoder", sort=False):
         cells = {}
         for _, line in lines.iterrows():
-            mark = " *" if line["value"] == best[line["column"]] else ""
+            mark = " *" if several and line["value"] == best[line["column"]] else ""
             cells[line["column"]] = texts[line["metric"]](line["value"]) + mark
         known = f"{hours[encoder]:,.4g}" if hours and encoder in hours else NOTHING
         rows.append([encoder, known, *(cells.get(column, NOTHING) for column in columns)])
-    title = "Error rates of all tasks, % (lower is better, * least)"
+    title = "Error rates of all tasks, % (lower is better" + (", * least)" if several else ")")
     return Section(title, ["encoder", HOURS, *columns], rows)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hf_rspin.evaluation.conditions import CLEAN
+from hf_rspin.evaluation.long_table import METRICS, over_seeds, with_labels
 from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.probes import PROBES, Metric
-from hf_rspin.evaluation.summary import context, what_changed
-from hf_rspin.evaluation.table import METRICS, Section, over_seeds, sections, with_labels
+from hf_rspin.evaluation.summary import FOUND, WARNINGS, context, found_out
+from hf_rspin.evaluation.table import Section, sections
 from hf_rspin.utils import write_text
 
 if TYPE_CHECKING:
@@ -47,6 +48,16 @@ class Report:
         """Add a paragraph; blank lines separate several."""
         for paragraph in text.strip().split("\n\n"):
             self._parts.append({"kind": "text", "text": paragraph})
+
+    def add_list(self, texts: Sequence[str]) -> None:
+        """Add sentences as a list; nothing of none."""
+        if texts:
+            self._parts.append({"kind": "list", "texts": list(texts)})
+
+    def add_section(self, section: Section, caption: str = "") -> None:
+        """Add a table under its title; `caption` follows its own."""
+        self.add_heading(section.title)
+        self.add_table(section.headers, section.rows, f"{section.caption} {caption}".strip())
 
     def add_table(
         self, headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str = ""
@@ -106,7 +117,7 @@ def evaluation_report(
         table: of `to_table`.
         title: heading of the page.
         summary: first paragraph.
-        left_out: sentences on what was not measured.
+        left_out: sentences on what was not measured, or is to be known of it.
         history: logged training steps; none: no training curves.
         metrics: what to show.
         about: of the cells, for the captions; see `context`.
@@ -116,15 +127,21 @@ def evaluation_report(
     """
     report = Report(title, " ".join(summary.split()))
     where = f" {context(about, table)}" if about else ""
-    for sentence in what_changed(table, metrics, reference):
-        report.add_text(sentence)
+    if where:
+        report.add_text(where)
+    lists = {FOUND: found_out(table, metrics, reference), WARNINGS: left_out}
+    for heading, sentences in lists.items():
+        if sentences:
+            report.add_heading(heading)
+            report.add_list(sentences)
     if first is not None:
-        report.add_heading(first.title)
-        report.add_table(first.headers, first.rows, where.strip())
+        report.add_section(first, where.strip())
     for metric in metrics:
-        for figure in draw(table, metric):
+        part = _shown(table, metric)
+        for figure in draw(part, metric):
             report.add_heading(metric.title)
-            report.add_figure(figure, metric.caption + where)
+            said = f" {context(about, part)}" if about else ""
+            report.add_figure(figure, metric.caption + said)
     plane = draw_plane(table)
     if plane is not None:
         report.add_heading("Phones and speakers in every layer")
@@ -138,11 +155,8 @@ def evaluation_report(
 
         report.add_heading("Training")
         report.add_figure(plot_training(history, TRAINING), _TRAINING_CAPTION)
-    for sentence in left_out:
-        report.add_text(sentence)
     for section in sections(table, metrics):
-        report.add_heading(section.title)
-        report.add_table(section.headers, section.rows, where.strip())
+        report.add_section(section)
     return report
 
 
@@ -158,25 +172,30 @@ not."""
 PHONE_AXIS, SPEAKER_AXIS = "abx_across_speakers", "abx_speaker"
 
 
+def _shown(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return the rows that the figure of a metric shows."""
+    part = table[table["metric"] == metric.name]
+    return part[part["condition"] == CLEAN] if metric.conditions == "clean" else part
+
+
 def draw(table: pd.DataFrame, metric: Metric) -> list[Figure]:
     """Draw a metric: curves over layers, or intervals per condition, and curves over the SNR.
 
-    Front ends of a single layer have no curve. The result is empty where there is nothing to draw.
+    Front ends of a single layer are lines at their value; of such alone nothing is drawn.
     """
     from hf_rspin.evaluation.plots import plot_intervals, plot_layers, plot_snr
 
-    part = with_labels(over_seeds(table[table["metric"] == metric.name]))
-    if metric.conditions == "clean":
-        part = part[part["condition"] == CLEAN]
+    part = with_labels(over_seeds(_shown(table, metric)))
     if not metric.plotted or part.empty:
         return []
     scale = 100 if metric.percent else 1
     if part["layer"].notna().any():
         series: dict[str, dict] = {}
         for (encoder, label), lines in part.groupby(["encoder", "label"], sort=False):
-            if len(lines) > 1:
+            if len(lines) > 1 or not metric.share:
                 series.setdefault(encoder, {})[label] = (scale * lines["value"]).tolist()
-        return [plot_layers(series, metric.label)] if series else []
+        has_curve = part["layer"].nunique() > 1
+        return [plot_layers(series, metric.label)] if has_curve else []
     values: dict[str, dict[str, Interval]] = {}
     panels: dict[str, dict[str, dict[float, Interval]]] = {}
     several = part.groupby("condition")["snr_db"].nunique()

@@ -11,12 +11,15 @@ from typing import Any
 
 import pandas as pd
 
+from hf_rspin.evaluation.cell_costs import cost_section
 from hf_rspin.evaluation.cells import Cell
+from hf_rspin.evaluation.long_table import METRICS, over_seeds, to_table
 from hf_rspin.evaluation.overview import overview
 from hf_rspin.evaluation.probes.base import Drawing
 from hf_rspin.evaluation.report import evaluation_report
-from hf_rspin.evaluation.summary import context, what_changed
-from hf_rspin.evaluation.table import METRICS, Section, over_seeds, sections, to_table
+from hf_rspin.evaluation.summary import FOUND, WARNINGS, context, found_out
+from hf_rspin.evaluation.table import Section, sections
+from hf_rspin.evaluation.trained_probes import learned_nothing, search_section
 from hf_rspin.utils import write_json, write_text
 
 TITLE = "Frozen speech encoders, clean and distorted"
@@ -62,13 +65,15 @@ def write_results(
     """
     extra = extra or Extra()
     table, about = to_table(cells, reference), about_cells(cells)
-    left_out = [*left_out, *extra.left_out]
-    said = [context(about, table)] if cells else []
-    sentences = [*what_changed(table, METRICS, reference), *said, *left_out]
+    left_out = [*learned_nothing(cells), *left_out, *extra.left_out]
     first = overview(table, adaptation_hours(cells))
-    shown = [*([first] if first else []), *sections(table), *extra.sections]
-    tables = [section.to_markdown() for section in shown]
-    text = "\n\n".join([*tables, *sentences])
+    more = [section for section in (search_section(cells), cost_section(cells)) if section]
+    text = _markdown(
+        extra.title,
+        context(about, table) if cells else "",
+        {FOUND: found_out(table, METRICS, reference), WARNINGS: left_out},
+        [*([first] if first else []), *sections(table), *more, *extra.sections],
+    )
     write_json(output / "results.json", to_json(table, about), indent=1)
     write_text(output / "results.csv", table.to_csv(index=False))
     write_text(output / "results.md", text + "\n")
@@ -79,24 +84,39 @@ def write_results(
     for drawing in extra.drawings:
         report.add_heading(drawing.title)
         report.add_figure(drawing.figure, drawing.caption)
-    for section in extra.sections:
-        report.add_heading(section.title)
-        report.add_table(section.headers, section.rows)
+    for section in [*more, *extra.sections]:
+        report.add_section(section)
     report.write(output / "report.html")
     return text
 
 
+def _markdown(
+    title: str, caption: str, lists: dict[str, list[str]], tables: Sequence[Section]
+) -> str:
+    """Lay out the results: what they are of, sentences as lists, then tables."""
+    parts = [f"# {title}", caption]
+    for heading, sentences in lists.items():
+        if sentences:
+            items = "\n".join(f"- {' '.join(sentence.split())}" for sentence in sentences)
+            parts += [f"## {heading}", items]
+    parts += ["## Tables" if tables else "", *(section.to_markdown() for section in tables)]
+    return "\n\n".join(part for part in parts if part)
+
+
 def about_cells(cells: Sequence[Cell]) -> dict[str, Any]:
-    """Return what the cells say of themselves where they agree, and the days of the work."""
+    """Return what cells say of themselves where they agree, days, and what conditions are of."""
     found: dict[str, Any] = {}
     for name in dict.fromkeys(name for cell in cells for name in cell.about):
+        if name == "condition":
+            continue
         values = {json.dumps(cell.about.get(name)) for cell in cells}
         if len(values) == 1:
             found[name] = cells[0].about[name]
     days = sorted({cell.about["date"] for cell in cells if "date" in cell.about})
     if days:
         found["date"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    return found
+    made_of = {c.condition: c.about["condition"] for c in cells if c.about.get("condition")}
+    return found | ({"conditions": made_of} if made_of else {})
 
 
 def adaptation_hours(cells: Sequence[Cell]) -> dict[str, float]:

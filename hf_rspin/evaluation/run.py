@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +18,16 @@ from hf_rspin.evaluation.conditions import (
     SYNTHETIC,
     Distortion,
     check_names,
-    make_conditions,
+    make_possible_conditions,
 )
 from hf_rspin.evaluation.evaluate import Evaluation
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.features import load_features, needs_no_model
 from hf_rspin.evaluation.probes import Probe, make_probes
 from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
+from hf_rspin.evaluation.reading import read_dev, read_test, read_train
 from hf_rspin.evaluation.results import Extra, write_results
 from hf_rspin.evaluation.shards import shard_of, short_names
-from hf_rspin.evaluation.splits import hold_out_speakers
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.training.arguments import split_name
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
@@ -78,10 +79,11 @@ def run_evaluation(
             )
             about = _adaptation(plan.encoders[name])
             evaluation.run(encoder, conditions=conditions, part=part, about=about)
-        text = write_results(
-            evaluation.cells(), Path(arguments.output_dir), evaluation.left_out,
-            arguments.reference, extra,
-        )  # fmt: skip
+        with exit_on_user_error(("OSError",)):
+            text = write_results(
+                evaluation.cells(), Path(arguments.output_dir), evaluation.left_out,
+                arguments.reference, extra,
+            )  # fmt: skip
     return text
 
 
@@ -105,6 +107,7 @@ def prepare(
     """
     encoders = name_encoders(arguments)
     check_device(arguments.device)
+    check_writable(arguments.output_dir)
     probes = _probes(arguments, settings, special or {})
     check_names(arguments.conditions)  # before minutes of reading
     if arguments.reference is not None and arguments.reference not in encoders:
@@ -117,7 +120,7 @@ def prepare(
     else:
         test, has_splits = read_test(arguments)
         train = read_train(arguments) if has_splits else None
-    conditions = _conditions(arguments, test, train)
+    conditions, impossible = _conditions(arguments, test, train)
     name = Path(arguments.corpus).name + (" (held-out training speakers)" if arguments.dev else "")
     about = {"corpus": name, "device": arguments.device}
     evaluation = Evaluation(
@@ -125,6 +128,9 @@ def prepare(
         num_workers=arguments.num_workers, about=about, keep_features=arguments.keep_features,
         encoders=list(encoders),
     )  # fmt: skip
+    for sentence in impossible:
+        logger.warning(sentence)
+    evaluation.left_out += impossible
     for name, path in encoders.items():
         features = load_features(path, name, arguments.bf16)
         evaluation.check_encoder(name, features.fingerprint())
@@ -132,6 +138,21 @@ def prepare(
         list(encoders), evaluation.conditions, arguments.shard, arguments.num_shards
     )
     return Plan(evaluation, encoders, shares)
+
+
+def check_writable(folder: str) -> None:
+    """Refuse an output folder that cannot be written to, before hours are spent.
+
+    Raises:
+        ValueError: it, or the folder that it is to be made in, is no folder or is read-only.
+    """
+    there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents)
+                 if path.exists())  # fmt: skip
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(
+            f"--output_dir {folder} cannot be written ({there} is "
+            f"{'read-only' if there.is_dir() else 'a file'}): name another folder."
+        )
 
 
 def name_encoders(arguments: EvaluationScriptArguments) -> dict[str, str]:
@@ -176,8 +197,8 @@ def _probes(
 
 def _conditions(
     arguments: EvaluationScriptArguments, test: EvaluationSet, train: EvaluationSet | None
-) -> list[Distortion]:
-    """Build the conditions asked for, or those that the given folders allow."""
+) -> tuple[list[Distortion], list[str]]:
+    """Build the conditions asked for, or those that the given folders allow; say what cannot be."""
     names: Sequence[str] = arguments.conditions
     if not names:
         names = [CLEAN, "gaussian"]
@@ -186,11 +207,11 @@ def _conditions(
             names += kinds if _has_kinds(arguments.noise) else ["noise"]
         if arguments.rooms or arguments.simulated_rooms:
             names.append("reverb")
-    return make_conditions(
-        names, arguments.snr, noise=arguments.noise, rooms=arguments.rooms,
+    return make_possible_conditions(
+        names, arguments.snr, arguments.severities, arguments.noise, arguments.rooms,
         seen_split=split_name(arguments.seen_split),
         unseen_split=split_name(arguments.unseen_split),
-        simulated_rooms=arguments.simulated_rooms, severities=arguments.severities,
+        simulated_rooms=arguments.simulated_rooms,
         babble_pool=train if arguments.dev else test,  # few speakers are held out
         speakers=dict(zip(test.ids, test.speakers or (), strict=False)),
     )  # fmt: skip
@@ -198,69 +219,3 @@ def _conditions(
 
 def _has_kinds(noise: str) -> bool:
     return noise == SYNTHETIC or "split" in load_corpus(noise).column_names
-
-
-def read_test(arguments: EvaluationScriptArguments) -> tuple[EvaluationSet, bool]:
-    """Return the utterances to measure on, and whether the corpus has splits.
-
-    Raises:
-        ValueError: there is no such split, or nothing usable.
-    """
-    count = arguments.test_utterances
-    if arguments.test_split is not None:
-        return read_split(arguments, split_name(arguments.test_split), count, keep=True), True
-    try:
-        return read_split(arguments, "test", count, keep=True), True
-    except ValueError:
-        if not Path(arguments.corpus).exists() or "split" in load_corpus(arguments.corpus).features:
-            raise
-    logger.info("The corpus has no column `split`: all of it is measured, nothing is trained.")
-    return read_split(arguments, None, count, keep=True), False
-
-
-def read_train(arguments: EvaluationScriptArguments) -> EvaluationSet | None:
-    """Return the utterances to learn on; None where there are none and none were asked for."""
-    count = arguments.train_utterances
-    if arguments.train_split is not None:
-        split = split_name(arguments.train_split)
-        return read_split(arguments, split, count, keep=False) if split else None
-    try:
-        return read_split(arguments, "train", count, keep=False)
-    except ValueError as error:
-        logger.info("Nothing is trained: %s", error)
-        return None
-
-
-def read_dev(arguments: EvaluationScriptArguments) -> tuple[EvaluationSet, EvaluationSet]:
-    """Return the utterances of a tenth of the training speakers, and those of the others.
-
-    Raises:
-        ValueError: there is no training split, or its speakers are not known.
-    """
-    split = split_name(arguments.train_split or "train")
-    everything = read_split(arguments, split, None, keep=False)
-    if everything.speakers is None:
-        raise ValueError("--dev holds speakers out, but the corpus names none: add them.")
-    learned, held = hold_out_speakers(everything.speakers)
-    test, train = (
-        everything.select(chosen).subset(count)
-        for chosen, count in (
-            (held, arguments.test_utterances), (learned, arguments.train_utterances)
-        )
-    )  # fmt: skip
-    test.keep_waveforms = True
-    return test, train
-
-
-def read_split(
-    arguments: EvaluationScriptArguments, split: str | None, count: int | None, keep: bool
-) -> EvaluationSet:
-    """Return one split of the corpus, or a deterministic subset of it."""
-    # Decoding now leaves damaged and silent files out, instead of stopping at them later.
-    corpus = load_corpus(
-        arguments.corpus, split, decode=count is None,
-        segment_seconds=arguments.segment_seconds or None,
-    )  # fmt: skip
-    return EvaluationSet.from_corpus(
-        corpus, arguments.strip_stress, keep, arguments.least_alignment_score
-    ).subset(count)

@@ -58,7 +58,8 @@ def split_within_speakers(
         train.append(members[count:])
     if len(train) < 2:
         raise ValueError(
-            f"{len(train)} speaker has two or more utterances; speaker identification needs two "
-            "such speakers: check the `speaker` column, or leave it out."
+            f"{len(train)} of {len(set(speakers) - {None})} speakers ({len(speakers)} utterances) "
+            "said two or more; it needs two such speakers, as it learns from some utterances of "
+            "each: give more utterances (a subset is spread over the speakers)."
         )
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(test))

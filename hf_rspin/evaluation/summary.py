@@ -8,23 +8,27 @@ from typing import Any
 import pandas as pd
 
 from hf_rspin.evaluation.conditions import CLEAN
+from hf_rspin.evaluation.long_table import DIFFERENCE, METRICS, over_seeds, with_labels
 from hf_rspin.evaluation.probes import Metric
-from hf_rspin.evaluation.table import DIFFERENCE, METRICS, over_seeds, with_labels
 
 SIGNIFICANT = 0.05
-UNTESTED = 0.01  # least change of a mean over layers, for which there is no test
+UNTESTED = 0.01  # least change of the best layer, for which there is no test
 MOST_NAMES = 5  # in a caption; more are in the legend or the first column
-BETTER, WORSE, EQUAL = "Better", "Worse", "No difference found"
+R_VALUE, EQUAL_LENGTH = "boundary_r_value", "boundary_r_value_equal_length"
+FOUND, WARNINGS = "What was found", "Warnings, and what is left out"  # headings
+BETTER, WORSE, EQUAL = "better", "worse", "no difference found"
+NOT_TESTED = "by the best layer of each, not tested: "
 
 
 def what_changed(
     table: pd.DataFrame, metrics: Sequence[Metric] = METRICS, reference: str | None = None
 ) -> list[str]:
-    """Return a few sentences per encoder, which is compared with the reference.
+    """Return what is better, worse or equal, of each encoder against the reference.
 
-    Error rates are compared by their paired test, condition by condition. Numbers per layer that
-    have a better direction are compared by their mean over layers, on clean speech and over all
-    distortions; for these there is no test.
+    Error rates are compared by their paired test, condition by condition. Other numbers per layer
+    that have a better direction are compared between the best layer of one and the best of the
+    other (encoders may have other depths), on clean speech and in the mean of the distortions; for
+    these there is no test.
 
     Args:
         table: of `to_table`.
@@ -32,7 +36,7 @@ def what_changed(
         reference: the encoder to compare with; default the first.
 
     Returns:
-        Nothing where there is one encoder only.
+        A text per encoder and outcome; nothing where there is one encoder only.
     """
     table = with_labels(over_seeds(table))
     names = list(dict.fromkeys(table["encoder"]))
@@ -41,15 +45,54 @@ def what_changed(
     for name in names:
         if name == before:
             continue
-        found: dict[str, list[str]] = {BETTER: [], WORSE: [], EQUAL: []}
-        for metric in metrics:
-            tested = _tested(table, metric, before, name)
-            for outcome, text in tested or _untested(table, metric, before, name):
-                found[outcome].append(text)
-        parts = [f"{outcome}: {'; '.join(texts)}." for outcome, texts in found.items() if texts]
-        if parts:
-            sentences.append(f"{name} against {before}. {' '.join(parts)}")
+        for outcome in (BETTER, WORSE, EQUAL):
+            found: dict[str, list[str]] = {"": [], NOT_TESTED: []}
+            for metric in metrics:
+                tested = _tested(table, metric, before, name)
+                texts = tested or _untested(table, metric, before, name)
+                found["" if tested else NOT_TESTED] += [text for one, text in texts
+                                                        if one == outcome]  # fmt: skip
+            parts = [how + "; ".join(texts) for how, texts in found.items() if texts]
+            if parts:
+                sentences.append(f"{name} against {before}, {outcome}: {'; '.join(parts)}.")
     return sentences
+
+
+def found_out(
+    table: pd.DataFrame, metrics: Sequence[Metric] = METRICS, reference: str | None = None
+) -> list[str]:
+    """Return `what_changed`, and how boundaries of units compare with the simplest ones."""
+    baseline = boundaries_against_baseline(table)
+    return [*what_changed(table, metrics, reference), *([baseline] if baseline else [])]
+
+
+def boundaries_against_baseline(table: pd.DataFrame) -> str | None:
+    """Say which encoders' units find boundaries better than equal-length segments do.
+
+    Args:
+        table: of `to_table`; None where segmentation was not measured.
+    """
+    clean = over_seeds(table[table["condition"] == CLEAN])
+    found, beaten = [], []
+    for name in dict.fromkeys(clean["encoder"]):
+        mine = clean[clean["encoder"] == name].set_index("metric")["value"]
+        lines = clean[(clean["encoder"] == name) & (clean["metric"] == R_VALUE)]
+        if lines["value"].isna().all() or EQUAL_LENGTH not in mine:
+            continue
+        best, baseline = lines.loc[lines["value"].idxmax()], mine[EQUAL_LENGTH]
+        is_above = best["value"] > baseline
+        beaten += [name] if is_above else []
+        found.append(
+            f"{name} {100 * best['value']:.1f} (layer {best['layer']}) "
+            f"{'above' if is_above else 'not above'} {100 * baseline:.1f}"
+        )
+    if not found:
+        return None
+    who = "no encoder's units beat" if not beaten else f"the units of {', '.join(beaten)} beat"
+    return (
+        f"Phone boundaries on clean speech: {who} segments of equal length, given their number "
+        f"(R-value in %, best layer: {'; '.join(found)})."
+    )
 
 
 def _tested(
@@ -70,13 +113,14 @@ def _tested(
         change = f"{line['label']} {100 * line['value']:+.1f}"
         found.setdefault(outcome, []).append(change)
     short = metric.label.removesuffix(", %")
+    short += ", each at its best layer" if paired["layer"].notna().any() else ""
     return [(outcome, f"{short}, points: {', '.join(texts)}") for outcome, texts in found.items()]
 
 
 def _untested(
     table: pd.DataFrame, metric: Metric, before: str, after: str
 ) -> list[tuple[str, str]]:
-    """Return the change of a mean over layers, on clean speech and over the distortions."""
+    """Return the change from best layer to best layer, on clean speech and in distortions."""
     part = table[(table["metric"] == metric.name) & table["layer"].notna()]
     if metric.better is None or part.empty:
         return []
@@ -87,22 +131,33 @@ def _untested(
             continue
         both = [lines[lines["encoder"] == name] for name in (before, after)]
         shared = set(both[0]["label"]) & set(both[1]["label"])
-        if not shared:
+        best = [_best(one[one["label"].isin(shared)], metric) for one in both]
+        if None in best:
             continue
-        old, new = (float(one[one["label"].isin(shared)]["value"].mean()) for one in both)
+        (old_layer, old), (new_layer, new) = best
         rose = (new > old) == (metric.better == "higher")
         outcome = EQUAL if abs(new - old) < UNTESTED else BETTER if rose else WORSE
-        text = f"{short}, {where}, mean of layers, not tested: "
-        text += f"{metric.text(old)} to {metric.text(new)}"
+        text = f"{short}, {where}: {metric.text(old)} "
+        text += f"(layer {old_layer}) to {metric.text(new)} (layer {new_layer})"
         found.append((outcome, text))
     return found
+
+
+def _best(lines: pd.DataFrame, metric: Metric) -> tuple[int, float] | None:
+    """Return the best layer in the mean of the conditions, and that mean; None without any."""
+    means = lines.groupby("layer")["value"].mean().dropna()
+    if means.empty:
+        return None
+    layer = means.idxmax() if metric.better == "higher" else means.idxmin()
+    return int(layer), float(means[layer])
 
 
 def context(about: Mapping[str, Any], table: pd.DataFrame) -> str:
     """Return what every caption says: corpus, utterances, SNR, seeds, encoders, date.
 
     Args:
-        about: of a cell: corpus, num_test, num_train, date; what is missing is not said.
+        about: of a cell: corpus, num_test, num_train, date, and `conditions`: what those of the
+            table are made of, by name; what is missing is not said.
         table: of `to_table`.
     """
     ratios = sorted({f"{x:g}" for x in table["snr_db"].dropna()}, key=float)
@@ -112,10 +167,16 @@ def context(about: Mapping[str, Any], table: pd.DataFrame) -> str:
         f"{about['num_test']} test utterances" if "num_test" in about else "",
         f"SNR {', '.join(ratios)} dB" if ratios else "",
         f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed" if seeds else "",
+        _conditions(about.get("conditions", {}), table),
         _encoders(list(dict.fromkeys(table["encoder"]))),
         str(about.get("date", "")),
     ]
     return "; ".join(part for part in parts if part) + "."
+
+
+def _conditions(made_of: Mapping[str, str], table: pd.DataFrame) -> str:
+    names = [name for name in dict.fromkeys(table["condition"]) if name in made_of]
+    return ", ".join(f"{name.replace('_', ' ')} ({made_of[name]})" for name in names)
 
 
 def _encoders(names: Sequence[str]) -> str:

@@ -1,153 +1,34 @@
-"""One long table of everything measured, and its excerpts as people read them."""
+"""Excerpts of the long table as people read them: markdown, and sections of a report."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.conditions import CLEAN
-from hf_rspin.evaluation.measures.bootstrap import paired_difference
-from hf_rspin.evaluation.measures.error_rates import ErrorCounts
-from hf_rspin.evaluation.probes import PROBES, Metric
+from hf_rspin.evaluation.long_table import DIFFERENCE, METRICS, over_seeds, with_labels
+from hf_rspin.evaluation.probes import Metric
 
-COLUMNS = (
-    "encoder", "probe", "condition", "snr_db", "layer", "metric", "value", "low", "high",
-    "p_value", "reference", "seed",
-)  # fmt: skip
-DIFFERENCE = "_difference"  # ends the metric of a paired comparison with `reference`
-METRICS: list[Metric] = [metric for probe in PROBES.values() for metric in probe.metrics]
 NOTHING = "–"
-_ACCURACIES = {metric.name for metric in METRICS if metric.counts == "correct"}
-
-
-def to_table(cells: Sequence[Cell], reference: str | None = None) -> pd.DataFrame:
-    """Return one line per number.
-
-    Args:
-        cells: of `Evaluation.cells`.
-        reference: the encoder that paired differences refer to; default: each pair, the later
-            encoder against the earlier one.
-
-    Returns:
-        Columns `COLUMNS`: `layer` is 0 for the encoder input and missing where a number is of no
-        layer, `low` and `high` are a 95 % interval, `p_value` and `reference` are there for
-        differences only, which compare the errors of every utterance, averaged over seeds; where
-        seeds disagree on the sign, `p_value` is 1.
-
-    Raises:
-        ValueError: the reference is not among the encoders.
-    """
-    names = list(dict.fromkeys(cell.encoder for cell in cells))
-    if reference is not None and reference not in names:
-        raise ValueError(f"reference {reference!r} is not among the encoders {names}.")
-    lines = [_common(cell) | asdict(row) for cell in cells for row in cell.rows]
-    if reference is not None:
-        pairs = [(reference, name) for name in names if name != reference]
-    else:
-        pairs = list(itertools.combinations(names, 2))
-    lines += _differences(cells, pairs)
-    table = pd.DataFrame(lines, columns=list(COLUMNS))
-    numbers = ["snr_db", "layer", "value", "low", "high", "p_value"]
-    whole = {"layer": "Int64", "seed": "Int64"}
-    return table.astype(dict.fromkeys(numbers, "float64")).astype(whole)
-
-
-def _common(cell: Cell) -> dict:
-    return {
-        "encoder": cell.encoder, "probe": cell.probe, "condition": cell.condition,
-        "snr_db": cell.snr_db, "seed": cell.seed,
-    }  # fmt: skip
-
-
-def _differences(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]]) -> list[dict]:
-    """Compare the errors per utterance of each pair of encoders (before, after)."""
-    counted: dict[tuple, dict[str, dict]] = {}  # place -> encoder -> seed -> cell
-    for cell in cells:
-        if "errors" in cell.details:
-            place = (cell.probe, cell.condition, cell.snr_db)
-            counted.setdefault(place, {}).setdefault(cell.encoder, {})[cell.seed] = cell
-    lines = []
-    for before, after in pairs:
-        for found in counted.values():
-            seeds = [seed for seed in found.get(after, {}) if seed in found.get(before, {})]
-            if not seeds:
-                continue
-            first, second = ([found[name][seed] for seed in seeds] for name in (before, after))
-            groups = first[0].details.get("groups")
-            metric = second[0].rows[0].metric
-            counts = [_counts(some, metric in _ACCURACIES) for some in (first, second)]
-            difference = paired_difference(*counts, groups)
-            numbers = {"metric": metric + DIFFERENCE, "reference": before}
-            if not _agree(found[before], found[after], seeds):
-                difference = replace(difference, p_value=1.0)
-            common = _common(second[0]) | ({"seed": None} if len(seeds) > 1 else {})
-            lines.append(common | numbers | asdict(difference))
-    return lines
-
-
-def _agree(before: dict, after: dict, seeds: Sequence) -> bool:
-    """Say whether the difference has the same sign with every seed."""
-    errors = [[sum(some[seed].details["errors"]) for seed in seeds] for some in (before, after)]
-    signs = {np.sign(new - old) for old, new in zip(*errors, strict=True)}
-    return len(seeds) == 1 or len(signs) == 1
-
-
-def _counts(cells: Sequence[Cell], correct: bool) -> ErrorCounts:
-    """Return the errors of each utterance, or what is correct, averaged over seeds of cells."""
-    errors = np.mean([cell.details["errors"] for cell in cells], axis=0)
-    lengths = np.array(cells[0].details["lengths"])
-    return ErrorCounts(lengths - errors if correct else errors, lengths)
-
-
-def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one line per number: the mean of its seeds.
-
-    Args:
-        table: of `to_table`.
-
-    Returns:
-        The table without `seed`, and with `spread`, the standard deviation over seeds (missing for
-        one), and `num_seeds`. `low` and `high` are means too: each is an interval over speakers,
-        which does not know the spread over seeds.
-    """
-    keys = [c for c in COLUMNS if c not in ("value", "low", "high", "p_value", "seed")]
-    groups = table.groupby(keys, sort=False, dropna=False)
-    found = groups[["value", "low", "high", "p_value"]].mean()
-    found["spread"] = groups["value"].std()
-    found["num_seeds"] = groups["value"].size()
-    return found.reset_index()
-
-
-def with_labels(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with a column `label`: the condition, with its SNR where there are more."""
-    several = {
-        condition
-        for condition, ratios in table.groupby("condition")["snr_db"]
-        if ratios.nunique() > 1
-    }
-    labels = [
-        condition.replace("_", " ") + (f", {ratio:g} dB" if condition in several else "")
-        for condition, ratio in zip(table["condition"], table["snr_db"], strict=True)
-    ]
-    return table.assign(label=labels)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table with its title, for markdown or a report."""
+    """A table with its title, and how to read it, for markdown or a report."""
 
     title: str
     headers: list[str]
     rows: list[list[str]]
+    caption: str = ""
 
     def to_markdown(self) -> str:
-        """Return the section under a heading of the third level."""
-        return f"### {self.title}\n\n{markdown_table(self.headers, self.rows)}"
+        """Return the section under a heading of the third level, its caption below the table."""
+        parts = [f"### {self.title}", markdown_table(self.headers, self.rows)]
+        parts.append(" ".join(self.caption.split()))
+        return "\n\n".join(part for part in parts if part)
 
 
 def sections(table: pd.DataFrame, metrics: Sequence[Metric] = METRICS) -> list[Section]:
@@ -163,19 +44,32 @@ def sections(table: pd.DataFrame, metrics: Sequence[Metric] = METRICS) -> list[S
         if part["layer"].notna().any():
             found.append(_layer_section(part, metric))
         elif len(part):
-            found.append(_wide_section(part, _title(part, metric), _cell(metric)))
-        part = table[table["metric"] == metric.name + DIFFERENCE]
-        first = part[part["reference"] == part["reference"].iloc[0]] if len(part) else part
-        if len(first):
-            title = f"{metric.title}: difference to {first['reference'].iloc[0]}, points{_PAIRED}"
-            found.append(_wide_section(first, title, _difference_cell))
-        if len(part) > len(first):
-            title = f"{metric.title}: difference of every pair, points{_PAIRED}"
-            pairs = part.assign(encoder=part["encoder"] + " − " + part["reference"])
-            found.append(_wide_section(pairs, title, _difference_cell))
+            found.append(_wide_section(part, _title(part, metric), _cell(metric), metric.caption))
+        found += _difference_sections(table[table["metric"] == metric.name + DIFFERENCE], metric)
     return found
 
 
+def _difference_sections(part: pd.DataFrame, metric: Metric) -> list[Section]:
+    """Return the differences to the first reference, and those of every pair where there are more.
+
+    Args:
+        part: rows of the differences of one metric.
+        metric: what is compared.
+    """
+    if part.empty:
+        return []
+    caption = _BEST_LAYERS if part["layer"].notna().any() else ""
+    first = part[part["reference"] == part["reference"].iloc[0]]
+    title = f"{metric.title}: difference to {first['reference'].iloc[0]}, points{_PAIRED}"
+    found = [_wide_section(first, title, _difference_cell, caption)]
+    if len(part) > len(first):
+        title = f"{metric.title}: difference of every pair, points{_PAIRED}"
+        pairs = part.assign(encoder=part["encoder"] + " − " + part["reference"])
+        found.append(_wide_section(pairs, title, _difference_cell, caption))
+    return found
+
+
+_BEST_LAYERS = "Each encoder in the layer that is its best on the clean test utterances."
 _PAIRED = " [95 % paired interval], * p < 0.05 of this test alone"
 
 
@@ -187,14 +81,16 @@ def _title(part: pd.DataFrame, metric: Metric) -> str:
     return metric.title + percent + seeds + note
 
 
-def _wide_section(part: pd.DataFrame, title: str, cell: Callable[[pd.Series], str]) -> Section:
+def _wide_section(
+    part: pd.DataFrame, title: str, cell: Callable[[pd.Series], str], caption: str
+) -> Section:
     """Lay out a number per encoder (rows) and condition (columns)."""
     labels = list(dict.fromkeys(part["label"]))
     rows = []
     for encoder, lines in part.groupby("encoder", sort=False):
         cells = {line["label"]: cell(line) for _, line in lines.iterrows()}
         rows.append([encoder, *(cells.get(label, NOTHING) for label in labels)])
-    return Section(title, ["encoder", *labels], rows)
+    return Section(title, ["encoder", *labels], rows, caption)
 
 
 def _layer_section(part: pd.DataFrame, metric: Metric) -> Section:
@@ -205,7 +101,7 @@ def _layer_section(part: pd.DataFrame, metric: Metric) -> Section:
         for (encoder, label), lines in part.groupby(["encoder", "label"], sort=False)
     ]
     title = f"{metric.title}, per layer" + (", %" if metric.percent else "")
-    return Section(title, ["encoder", "condition", *map(str, layers)], rows)
+    return Section(title, ["encoder", "condition", *map(str, layers)], rows, metric.caption)
 
 
 def _padded(lines: pd.DataFrame, metric: Metric, layers: range, nothing: str = NOTHING) -> list:

@@ -87,7 +87,7 @@ class Codec(Transform):
         scale = np.float32(max(1.0, peak))
         # soxr's filters have linear phase and their delay taken out
         coded = soxr.resample(waveform / scale, self.sampling_rate, self.codec_rate)
-        decoded = _round_trip(coded, self.codec_rate, parameters)
+        decoded = round_trip(coded, self.codec_rate, parameters)
         output = soxr.resample(decoded, self.codec_rate, self.sampling_rate)
         # codecs work in blocks: what they add at the end is cut, what a resampler lacks is silent
         output = output[: len(waveform)]
@@ -127,7 +127,7 @@ def telephone(sampling_rate: int = SAMPLING_RATE) -> Chain:
 def _check_setting(setting: CodecSetting, rate: int) -> None:
     """Refuse now what libsndfile would refuse at the first utterance."""
     try:
-        _round_trip(np.zeros(FRAME_WINDOW, dtype=np.float32), rate, setting)
+        round_trip(np.zeros(FRAME_WINDOW, dtype=np.float32), rate, setting)
     except (soundfile.LibsndfileError, ValueError) as error:
         raise ValueError(
             f"libsndfile {soundfile.__libsndfile_version__} cannot encode {setting} at {rate} Hz "
@@ -135,9 +135,11 @@ def _check_setting(setting: CodecSetting, rate: int) -> None:
         ) from error
 
 
-def _round_trip(waveform: np.ndarray, rate: int, setting: CodecSetting) -> np.ndarray:
+def round_trip(waveform: np.ndarray, rate: int, setting: CodecSetting) -> np.ndarray:
     """Encode and decode (samples,) float32 at `rate` Hz; the end may be longer."""
     file = io.BytesIO()
+    # see `MP3_SETTINGS`; other formats have one mode
+    is_mp3 = setting.format == "MP3" and setting.compression is not None
     soundfile.write(
         file,
         waveform,
@@ -145,7 +147,7 @@ def _round_trip(waveform: np.ndarray, rate: int, setting: CodecSetting) -> np.nd
         subtype=setting.subtype,
         format=setting.format,
         compression_level=setting.compression,
-        bitrate_mode=None if setting.compression is None else "AVERAGE",
+        bitrate_mode="AVERAGE" if is_mp3 else None,
     )
     file.seek(0)
     decoded, _ = soundfile.read(file, dtype="float32")

@@ -1,5 +1,6 @@
 """The scripts as a user runs them."""
 
+import ast
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import soundfile
 
 from hf_rspin.evaluation.arguments import EvaluationScriptArguments
-from hf_rspin.evaluation.run import read_split
+from hf_rspin.evaluation.reading import read_split
 from hf_rspin.resources import sample_folder
 
 SCRIPTS = Path(__file__).parents[2] / "training_scripts"
@@ -125,6 +126,31 @@ def test_results_are_one_json_too_and_every_cell_knows_its_cost(main, folder, sp
         assert (cost["forward_gflops_per_second_of_speech"] is not None) == has_network
 
 
+def test_what_cannot_be_made_is_left_out_and_captions_say_what_conditions_are(
+    main, folder, speech, capsys
+):
+    more = ["--probes", "cka", "--conditions", "lowpass", "babble", "--severities", "4"]
+    main("evaluate", *options(folder, speech, *more, "--test_utterances", 3))
+    text = (folder / "out" / "results.md").read_text()
+    assert "- The condition babble is left out: got babble of 4 voices" in text
+    assert "lowpass 4 (below 500 Hz)" in text.split("\n\n")[1]
+    assert text.startswith("# Frozen speech encoders") and "### Cost of this evaluation" in text
+    table = pd.read_csv(folder / "out" / "results.csv")
+    assert set(table["condition"]) == {"lowpass_4"}  # of clean speech CKA says nothing
+    assert "lowpass 4 (below 500 Hz)" in (folder / "out" / "report.html").read_text()
+
+
+def test_help_lists_what_there_is_to_choose_from(main, capsys):
+    with pytest.raises(SystemExit):
+        main("evaluate", "--help")
+    text = capsys.readouterr().out
+    for name in ("segmentation", "packet_loss_burst1", "below 4000 | 2000"):
+        assert name in text
+    for script in ("evaluate", "analyse", "align_phones"):  # what --help begins with
+        intro = ast.get_docstring(ast.parse((SCRIPTS / f"{script}.py").read_text()))
+        assert "\\\n        --" in intro and max(map(len, intro.split("\n"))) <= 100
+
+
 def test_a_corpus_without_a_training_split_trains_nothing(main, folder, speech):
     table = pd.read_csv(speech / "metadata.csv")
     table[table["split"] == "test"].to_csv(speech / "metadata.csv", index=False)
@@ -144,6 +170,9 @@ def test_mistakes_are_said_in_one_sentence(main, folder, speech):
         (["--device", "gpu"], "device 'gpu' cannot be used"),
         (["--conditions", "clean", "hiss"], "got the condition 'hiss', expected some of clean"),
         (["--conditions", "noise_seen"], "condition noise_seen needs a folder of noise"),
+        (["--probes", "linear_phone"], "did you mean linear_phones"),
+        (["--conditions", "clean", "gausian"], "did you mean gaussian"),
+        (["--output_dir", speech / "metadata.csv" / "x"], "cannot be written .*csv is a file"),
         (["--seeds", "0"], "got --seeds 0; expected how many, 1 or more"),
         (["--shard", "2", "--num_shards", "2"], "got shard 2 of 2; expected 0 to 1"),
         (["--reference", "gone"], "got --reference 'gone'; expected one of mfcc, encoder"),

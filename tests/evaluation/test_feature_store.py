@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from hf_rspin.evaluation.feature_store import (
+    FeatureError,
     FeatureStore,
+    StoreWriter,
     open_store,
-    stream_features,
     write_store,
 )
+from hf_rspin.evaluation.feature_stream import stream_features
 
 
 def make_features(count=5, layers=3, dim=4):
@@ -93,3 +95,17 @@ def test_an_error_while_reading_reaches_the_caller():
 
     with pytest.raises(ValueError, match="broken 0"):
         list(stream_features(SlowFrontEnd(), read, 4, 2))
+
+
+def test_a_full_disk_and_a_file_in_the_way_are_said_in_a_sentence(tmp_path):
+    message = "cannot be written to .*store .No space left"
+    for count in (1, 50):  # what stays in memory until the file is closed, and what does not
+        with pytest.raises(FeatureError, match=message):
+            with StoreWriter(tmp_path / "store", "key") as writer:
+                writer._file.close()
+                writer._file = open("/dev/full", "wb")  # every write fails
+                for _ in range(count):
+                    writer.add(torch.ones(1, 10, 4) if count == 1 else torch.ones(3, 100, 40))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FeatureError, match="name an output folder that can be written to"):
+        write_store(tmp_path / "file" / "features", iter(make_features()), "key")

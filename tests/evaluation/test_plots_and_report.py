@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hf_rspin.evaluation.cells import Cell
+from hf_rspin.evaluation.long_table import METRICS, to_table
 from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.plots import (
     plain,
@@ -17,8 +18,8 @@ from hf_rspin.evaluation.plots import (
     plot_training,
 )
 from hf_rspin.evaluation.probes import Row, layer_rows
-from hf_rspin.evaluation.report import Report, evaluation_report
-from hf_rspin.evaluation.table import sections, to_table
+from hf_rspin.evaluation.report import Report, draw, evaluation_report
+from hf_rspin.evaluation.table import sections
 
 
 def legend_texts(figure):
@@ -39,6 +40,30 @@ def test_layer_curves_share_a_colour_per_condition_and_a_style_per_encoder():
     assert first.get_color() != second.get_color()
     with pytest.raises(ValueError, match="no curve"):
         plot_layers({"before": {}}, "CKA", "title")
+
+
+def test_what_has_one_layer_is_a_level_to_compare_with():
+    figure = plot_layers({"deep": {"clean": [1, 2, 3]}, "mfcc": {"clean": [2.5]}}, "accuracy")
+    curve, level = figure.axes[0].get_lines()
+    assert len(curve.get_xdata()) == 3
+    assert level.get_ydata() == [2.5, 2.5] and level.get_xdata() == [0, 1]  # of the whole width
+
+
+def test_weights_of_layers_say_nothing_of_a_single_layer():
+    cells = [cell("deep", "pr", "clean", layer_rows("layer_weight", [0.25, 0.75])),
+             cell("mfcc", "pr", "clean", layer_rows("layer_weight", [1.0]))]  # fmt: skip
+    metric = next(one for one in METRICS if one.name == "layer_weight")
+    (figure,) = draw(to_table(cells), metric)
+    assert [line.get_ydata().tolist() for line in figure.axes[0].get_lines()] == [[0.25, 0.75]]
+
+
+def test_panels_of_one_quantity_share_their_axis():
+    conditions = {f"c{i}": [i, i + 1] for i in range(9)}
+    axes = plot_layers({"a": conditions, "b": {"c0": [40]}}, "%").axes
+    assert len(axes) == 9 and len({one.get_ylim() for one in axes}) == 1
+    assert axes[0].get_ylim()[1] > 40 and axes[0].get_ylim()[0] < 0
+    curves = {"n": {"a": {0.0: Interval(1, 1, 1)}}, "m": {"a": {0.0: Interval(9, 9, 9)}}}
+    assert len({one.get_ylim() for one in plot_snr(curves, "%").axes}) == 1
 
 
 def test_values_stand_in_the_row_of_their_condition_with_their_interval():
@@ -147,7 +172,7 @@ def test_the_report_draws_what_was_measured():
     report = evaluation_report(to_table(cells), "t", "summary", ["Units: left out."], history)
     page = Links(report.to_html())
     assert (page.tags.count("figure"), page.tags.count("table")) == (4, 4)
-    assert "Units: left out." in report.to_html()
+    assert "<li>Units: left out.</li>" in report.to_html()
 
 
 HOSTILE = ["<script>alert(1)</script>", "$\\undefined$", "_hidden", "a|b\nc", "\x1b[31m\x00"]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hf_rspin.evaluation.cells import Cell
+from hf_rspin.evaluation.long_table import to_table
 from hf_rspin.evaluation.probes import Row, layer_rows
 from hf_rspin.evaluation.report import evaluation_report
-from hf_rspin.evaluation.table import to_table
 
 TELEPHONE, DESK = 390, 1280
 SMALLEST_TEXT = 11  # pixels

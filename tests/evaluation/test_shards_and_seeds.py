@@ -19,9 +19,10 @@ from hf_rspin.evaluation import (
 )
 from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.conditions import Clean
+from hf_rspin.evaluation.long_table import over_seeds
 from hf_rspin.evaluation.probes import Metric, Row
 from hf_rspin.evaluation.shards import label, shard_of
-from hf_rspin.evaluation.table import over_seeds, sections
+from hf_rspin.evaluation.table import sections
 
 from .corpora import Counted, loud_and_soft, tones
 

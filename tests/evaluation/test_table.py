@@ -4,17 +4,11 @@ import numpy as np
 import pytest
 
 from hf_rspin.evaluation.cells import Cell
+from hf_rspin.evaluation.long_table import COLUMNS, METRICS, to_table
 from hf_rspin.evaluation.overview import overview
 from hf_rspin.evaluation.probes import PROBES, Probe, Row, layer_rows
-from hf_rspin.evaluation.summary import context, what_changed
-from hf_rspin.evaluation.table import (
-    COLUMNS,
-    METRICS,
-    layer_summary,
-    markdown_table,
-    sections,
-    to_table,
-)
+from hf_rspin.evaluation.summary import boundaries_against_baseline, context, what_changed
+from hf_rspin.evaluation.table import layer_summary, markdown_table, sections
 
 
 def phones(encoder, condition, errors, snr_db=None):
@@ -73,7 +67,7 @@ def test_sections_hold_rates_intervals_and_marked_differences():
     assert "| after | +0.0 [+0.0, +0.0] | -20.0 [-20.0, -20.0] * |" in text
     assert "| before | my noise | 0.500 | 0.123 |" in text
     assert "| log-mel | my noise | 0.250 | – |" in text
-    assert "peaker" not in text
+    assert "Speakers:" not in text and "The probe was trained on clean speech only." in text
 
 
 def test_missing_conditions_are_dashes_and_a_rate_without_interval_stands_alone():
@@ -138,6 +132,8 @@ def test_the_overview_has_a_column_per_task_and_condition():
     assert found.rows == [
         ["a", "–", "30.0 *", "60.0 *", "50.0"], ["b", "8,200", "40.0", "–", "25.0 *"],
     ]  # fmt: skip
+    alone = overview(to_table(cells[:2]))
+    assert alone.rows == [["a", "–", "30.0", "50.0"]] and "least" not in alone.title
     assert overview(to_table([layers("a", "clean", "pnmi", [0.5])])) is None
 
 
@@ -160,14 +156,67 @@ def test_sentences_say_what_the_tests_say_and_of_which_encoder():
              phones("c", "clean", [3] * 40), phones("c", "noise", [6, 4] * 20),
              layers("a", "noise", "cka_debiased", [0.5, 0.7]),
              layers("b", "noise", "cka_debiased", [0.6, 0.8])]  # fmt: skip
-    first, second = what_changed(to_table(cells))
-    assert first.startswith("b against a. Better: phone error rate, points: noise -20.0; CKA, ")
-    assert "not tested: 0.600 to 0.700" in first
-    assert "Worse: phone error rate, points: clean +10.0." in first
-    assert "No difference found: phone error rate, points: clean +0.0." in second
+    better, worse, *_, equal = what_changed(to_table(cells))
+    assert better == (
+        "b against a, better: phone error rate, points: noise -20.0; by the best layer of "
+        "each, not tested: CKA, distorted: 0.700 (layer 1) to 0.800 (layer 1)."
+    )
+    assert worse == "b against a, worse: phone error rate, points: clean +10.0."
+    assert equal == "c against a, no difference found: phone error rate, points: clean +0.0."
     other = what_changed(to_table(cells, "b"), reference="b")
-    assert [text.split(".")[0] for text in other] == ["a against b", "c against b"]
-    assert "Better: phone error rate, points: clean -10.0" in other[0]
+    assert {text.split(",")[0] for text in other} == {"a against b", "c against b"}
+    assert "better: phone error rate, points: clean -10.0" in other[0]
+
+
+def test_encoders_of_other_depths_are_compared_at_their_best_layers():
+    cells = [layers("shallow", "clean", "pnmi", [0.5, 0.6]),
+             layers("deep", "clean", "pnmi", [0.1, 0.2, 0.3, 0.9, 0.1]),
+             layers("shallow", "clean", "speaker_accuracy", [0.1, 0.1]),
+             layers("deep", "clean", "speaker_accuracy", [0.9, 0.9])]  # fmt: skip
+    (sentence,) = what_changed(to_table(cells))
+    assert "better: by the best layer of each, not tested: phone information (PNMI)" in sentence
+    assert "0.600 (layer 1) to 0.900 (layer 3)." in sentence
+    assert "speaker" not in sentence  # which way is better depends on the use
+
+
+def test_boundaries_are_held_against_segments_of_equal_length():
+    def cell(name, values, baseline):
+        rows = layer_rows("boundary_r_value", values)
+        rows += [Row("boundary_r_value_equal_length", baseline)]
+        return Cell(name, "segmentation", "clean", None, {"settings": {}}, rows)
+
+    said = boundaries_against_baseline(to_table([cell("a", [0.5, 0.4], 0.6)]))
+    assert "no encoder's units beat segments of equal length" in said
+    assert "a 50.0 (layer 0) not above 60.0" in said
+    both = [cell("a", [0.5, 0.4], 0.6), cell("b", [0.5, np.nan, 0.7], 0.6)]
+    said = boundaries_against_baseline(to_table(both))
+    assert "the units of b beat" in said and "b 70.0 (layer 2) above 60.0" in said
+    assert boundaries_against_baseline(to_table([phones("a", "clean", [3])])) is None
+
+
+def frames(encoder, condition, errors, lengths=(10,) * 40):
+    rows = layer_rows("phone_accuracy", [1 - np.sum(e) / np.sum(lengths) for e in errors])
+    details = {"layer_errors": errors, "lengths": list(lengths)}
+    return Cell(encoder, "linear_phones", condition, None, {"settings": {"seed": 0}}, rows, details)
+
+
+def test_accuracies_of_layers_are_tested_at_the_layer_that_is_best_on_clean_speech():
+    cells = [frames("a", "clean", [[3] * 40, [2] * 40]), frames("a", "rooms", [[1] * 40, [6] * 40]),
+             frames("b", "clean", [[5] * 40, [4] * 40, [1] * 40]),
+             frames("b", "rooms", [[0] * 40, [0] * 40, [7] * 40])]  # fmt: skip
+    table = to_table(cells)
+    found = table[table["metric"] == "phone_accuracy_difference"]
+    assert found["value"].tolist() == pytest.approx([0.1, -0.1])  # layers 1 and 2, in rooms too
+    assert found["layer"].tolist() == [2, 2] and found["reference"].tolist() == ["a", "a"]
+    assert (found["p_value"] < 0.05).all()
+    better, worse = what_changed(table)
+    assert "better: linear phone accuracy, each at its best layer, points: clean +10.0" in better
+    assert "worse: linear phone accuracy, each at its best layer, points: rooms -10.0" in worse
+    assert "in the layer that is its best" in "".join(s.to_markdown() for s in sections(table))
+    # frames of another rate are other references, and without clean speech no layer is best
+    other = frames("c", "clean", [[1] * 40], (5,) * 40)
+    for pair in ([cells[0], other], [cells[1], cells[3]]):
+        assert not to_table(pair)["metric"].str.endswith("_difference").any()
 
 
 def test_few_speakers_show_no_difference():
@@ -178,7 +227,7 @@ def test_few_speakers_show_no_difference():
     table = to_table([cell("a", [6] * 6), cell("b", [2] * 6)])
     difference = table[table["metric"] == "phone_error_rate_difference"].iloc[0]
     assert difference["value"] == pytest.approx(-0.4) and difference["p_value"] == 0.5
-    assert "No difference found" in what_changed(table)[0]
+    assert "no difference found" in what_changed(table)[0]
 
 
 def test_captions_say_corpus_utterances_ratio_seeds_encoders_and_date():
@@ -187,3 +236,6 @@ def test_captions_say_corpus_utterances_ratio_seeds_encoders_and_date():
     assert context(about, table) == (
         "Corpus speech; 4 test utterances; SNR -5, 0 dB; one seed; encoders a, b; 2026-01-01."
     )
+    made_of = {"noise": "recordings of mine", "lowpass": "below 500 Hz"}
+    text = context(about | {"conditions": made_of}, table)
+    assert "one seed; noise (recordings of mine); encoders" in text and "lowpass" not in text

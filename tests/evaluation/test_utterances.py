@@ -116,3 +116,27 @@ def test_the_fingerprint_follows_names_and_labels():
     louder.audio = [*louder.audio[:-1], np.ones(800, dtype=np.float32)]
     changed.append(louder)
     assert len({found.fingerprint(), *(other.fingerprint() for other in changed)}) == 5
+
+
+def test_alignments_that_go_on_beyond_the_audio_are_left_out_and_named():
+    table = datasets.Dataset.from_dict({
+        "id": ["a", "b", "c"], "audio": [{"path": "x", "bytes": None}] * 3,
+        "duration": [1.0, 2.0, 3.0],
+        "alignment": ["0.0:AA 0.9:B", "0.0:AA 2.1:B", "0.0:AA 3.0005:B"],
+        "word_alignment": ["0.0:who", "0.0:who", "5.0:who"],
+    })  # fmt: skip
+    found = EvaluationSet.from_corpus(table)
+    assert found.alignments == ["0.0:AA 0.9:B", "", "0.0:AA 3.0005:B"]
+    assert found.word_alignments == ["0.0:who", "0.0:who", ""]
+    assert found.remark().startswith("The alignments of 2 of 3 utterances, such as b, are left out")
+    assert "such as c" in found.select([0, 2]).remark()
+    assert found.select([0]).remark() is None
+    alone = EvaluationSet.from_corpus(table.select([1]))
+    assert alone.alignments is None and "1 of 1" in alone.remark()
+
+
+def test_labels_of_frames_name_the_utterance_that_has_none(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.ones(16000), 16000)
+    cells = [{"path": str(tmp_path / "a.wav"), "bytes": None}]
+    with pytest.raises(ValueError, match="column alignment of mine: "):
+        EvaluationSet(["mine"], cells, alignments=["0.0:AA 4.0:B"]).frame_labels()

@@ -4,8 +4,10 @@ from hf_rspin.evaluation.conditions.bands import HighPass, LowPass, Resampling
 from hf_rspin.evaluation.conditions.base import (
     CLEAN,
     Clean,
+    Described,
     Distortion,
     condition_fingerprint,
+    fingerprints,
     utterance_generator,
 )
 from hf_rspin.evaluation.conditions.clipping import Clipping
@@ -18,12 +20,14 @@ from hf_rspin.evaluation.conditions.noise import (
     SpeechPool,
 )
 from hf_rspin.evaluation.conditions.packet_loss import PacketLoss
+from hf_rspin.evaluation.conditions.possible import make_possible_conditions
 from hf_rspin.evaluation.conditions.registry import (
     ALIASES,
     CONDITIONS,
     SYNTHETIC,
     check_names,
     make_conditions,
+    severities_in_words,
 )
 from hf_rspin.evaluation.conditions.rooms import Reverberation, synthesize_rirs
 
@@ -39,6 +43,7 @@ __all__ = [
     "Clean",
     "Clipping",
     "Compression",
+    "Described",
     "Distortion",
     "GaussianNoise",
     "GradedDistortion",
@@ -51,7 +56,10 @@ __all__ = [
     "Telephone",
     "check_names",
     "condition_fingerprint",
+    "fingerprints",
     "make_conditions",
+    "make_possible_conditions",
+    "severities_in_words",
     "synthesize_rirs",
     "utterance_generator",
 ]

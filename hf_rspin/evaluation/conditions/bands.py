@@ -24,6 +24,10 @@ class LowPass(GradedDistortion):
 
     kind: ClassVar[str] = "lowpass"
 
+    def describe(self) -> str:
+        """See `GradedDistortion`."""
+        return f"below {self.cutoff_hz:g} Hz"
+
     @property
     def cutoff_hz(self) -> float:
         """Where the filter is 6 dB down."""
@@ -40,6 +44,10 @@ class HighPass(GradedDistortion):
 
     kind: ClassVar[str] = "highpass"
 
+    def describe(self) -> str:
+        """See `GradedDistortion`."""
+        return f"above {self.cutoff_hz:g} Hz"
+
     @property
     def cutoff_hz(self) -> float:
         """Where the filter is 6 dB down."""
@@ -55,6 +63,10 @@ class Resampling(GradedDistortion):
     """Sampled at 0.75, 0.5, 0.25 or 0.125 of 16 kHz in between, with steep linear-phase filters."""
 
     kind: ClassVar[str] = "resample"
+
+    def describe(self) -> str:
+        """See `GradedDistortion`."""
+        return f"sampled at {self.sampling_rate} Hz"
 
     @property
     def sampling_rate(self) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import soundfile
 
 from hf_rspin.audio import SAMPLING_RATE
 
@@ -38,6 +40,14 @@ class MadeOfRecordings(Protocol):
 
     def material_key(self) -> str:
         """Return a hash of all recordings."""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A condition that says in a few words how strong it is, or what it is made of."""
+
+    def describe(self) -> str:
+        """Return it with its unit, for captions: "below 2000 Hz"; "" for nothing to say."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +83,25 @@ def condition_fingerprint(condition: Distortion) -> str:
         levels = np.abs(heard[: 16 * (len(heard) // 16)]).reshape(16, -1).mean(axis=1)
         digest.update(np.round(levels, 4).astype(np.float32).tobytes())
     return digest.hexdigest()[:16]
+
+
+def fingerprints(
+    conditions: Sequence[Distortion],
+) -> tuple[list[tuple[Distortion, str]], list[str]]:
+    """Return the hash of each condition that can be made, and a sentence for each that cannot.
+
+    Returns:
+        Pairs of condition and hash (see `condition_fingerprint`), and the sentences.
+
+    Raises:
+        ValueError: none of several distortions can be made.
+    """
+    found, sentences = [], []
+    for condition in conditions:
+        try:
+            found.append((condition, condition_fingerprint(condition)))
+        except (ValueError, soundfile.LibsndfileError) as error:
+            sentences.append(f"The condition {condition.name} is left out: {error}")
+    if sentences and all(condition.name == CLEAN for condition, _ in found):
+        raise ValueError(sentences[0])
+    return found, sentences

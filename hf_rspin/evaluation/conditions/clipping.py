@@ -21,6 +21,10 @@ class Clipping(GradedDistortion):
 
     kind: ClassVar[str] = "clipping"
 
+    def describe(self) -> str:
+        """See `GradedDistortion`."""
+        return f"{100 * self.share:g} % of samples"
+
     @property
     def share(self) -> float:
         """How many of the samples are clipped, 0 to 1."""

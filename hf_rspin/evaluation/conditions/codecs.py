@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +9,6 @@ from typing import ClassVar
 
 import numpy as np
 import scipy.signal
-import soundfile
 import soxr
 
 from hf_rspin.audio import SAMPLING_RATE
@@ -23,15 +21,17 @@ from hf_rspin.views.codec import (
     TELEPHONE_RATE,
     TELEPHONE_SETTINGS,
     CodecSetting,
+    round_trip,
 )
 
-# One per severity. Opus: about 29, 16, 11 and 9 kbit/s with its Ogg pages; MP3: 58, 28, 16 and 12;
-# Vorbis, which cannot be small at 16 kHz: 48, 40, 33 and 30.
+# One per severity.
 CODECS = {
     "opus": [CodecSetting("OGG", "OPUS", c) for c in (0.9, 0.97, 0.99, 1.0)],
     "mp3": [CodecSetting("MP3", "MPEG_LAYER_III", c) for c in (0.7, 0.9, 0.97, 0.99)],
     "vorbis": [CodecSetting("OGG", "VORBIS", c) for c in (0.5, 0.7, 0.9, 1.0)],
 }
+# kbit/s, about, measured on speech; Opus with its Ogg pages. Vorbis cannot be small at 16 kHz.
+KBITS = {"opus": (29, 16, 11, 9), "mp3": (58, 28, 16, 12), "vorbis": (48, 40, 33, 30)}
 _MU_LAW, _A_LAW, _GSM = TELEPHONE_SETTINGS
 # What a call passes: 1 the fixed network, 2 that or a mobile, 3 a mobile, 4 a mobile at both ends.
 TELEPHONE_LINES: tuple[tuple[tuple[CodecSetting, ...], ...], ...] = (
@@ -40,6 +40,7 @@ TELEPHONE_LINES: tuple[tuple[tuple[CodecSetting, ...], ...], ...] = (
     ((_GSM,),),
     ((_GSM, _GSM),),
 )
+TELEPHONE_NAMES = ("G.711", "G.711 or GSM", "GSM", "GSM twice")
 LONGEST_DELAY = SAMPLING_RATE // 5  # samples
 
 
@@ -61,6 +62,11 @@ class Compression(GradedDistortion):
     kind: ClassVar[str] = "codec"
     seed: int = 0
 
+    def describe(self) -> str:
+        """See `GradedDistortion`."""
+        rates = ", ".join(str(KBITS[codec][self.severity - 1]) for codec in CODECS)
+        return f"about {rates} kbit/s (Opus, MP3, Vorbis)"
+
     def __call__(self, waveform: np.ndarray, utterance: str) -> np.ndarray:
         """Encode and decode (samples,)."""
         rng = utterance_generator(self.seed, self.kind, utterance)
@@ -80,6 +86,11 @@ class Telephone(GradedDistortion):
 
     kind: ClassVar[str] = "telephone"
     seed: int = 0
+
+    def describe(self) -> str:
+        """See `GradedDistortion`."""
+        low, high = TELEPHONE_BAND_HZ
+        return f"{low:g} to {high:g} Hz, {TELEPHONE_NAMES[self.severity - 1]}"
 
     def __call__(self, waveform: np.ndarray, utterance: str) -> np.ndarray:
         """Call somebody with (samples,)."""
@@ -136,18 +147,5 @@ def _delay(setting: CodecSetting, codec_rate: int) -> int:
 
 def _coded(waveform: np.ndarray, setting: CodecSetting, codec_rate: int) -> np.ndarray:
     """Encode and decode (samples,) at 16 kHz; the end may be longer."""
-    file = io.BytesIO()
-    # in MP3 files of the lowest constant rates the decoder loses track of the encoder's delay
-    mode = "AVERAGE" if setting.format == "MP3" else None
-    soundfile.write(
-        file,
-        soxr.resample(waveform, SAMPLING_RATE, codec_rate),
-        codec_rate,
-        subtype=setting.subtype,
-        format=setting.format,
-        compression_level=setting.compression,
-        bitrate_mode=mode,
-    )
-    file.seek(0)
-    decoded, _ = soundfile.read(file, dtype="float32")
+    decoded = round_trip(soxr.resample(waveform, SAMPLING_RATE, codec_rate), codec_rate, setting)
     return soxr.resample(decoded, codec_rate, SAMPLING_RATE)

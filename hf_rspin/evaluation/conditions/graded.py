@@ -13,8 +13,8 @@ DEFAULT_SEVERITY = 2
 class GradedDistortion:
     """A condition that is mild (1) to severe (4).
 
-    A subclass has a `kind`, `__call__`, and what each severity stands for. What it draws depends on
-    the kind, the seed and the utterance: severities differ in strength and not in luck.
+    A subclass has a `kind`, `__call__`, and `describe`, what its severity stands for. What it draws
+    depends on the kind, the seed and the utterance: severities differ in strength and not in luck.
 
     Args:
         severity: 1 to 4.
@@ -39,6 +39,10 @@ class GradedDistortion:
         if not self.name:
             degree = "" if self.severity == DEFAULT_SEVERITY else f"_{self.severity}"
             object.__setattr__(self, "name", self.variant() + degree)
+
+    def describe(self) -> str:
+        """Return what the severity stands for, with its unit."""
+        raise NotImplementedError
 
     def variant(self) -> str:
         """Return the kind, and what else but the severity tells such conditions apart."""

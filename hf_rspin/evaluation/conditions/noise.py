@@ -42,12 +42,25 @@ class GaussianNoise:
 
 @dataclass(frozen=True)
 class BackgroundNoise:
-    """Recorded noise from a bank at a fixed SNR in dB over the utterance."""
+    """Recorded noise from a bank at a fixed SNR in dB over the utterance.
+
+    Args:
+        bank: recordings.
+        snr_db: power of the speech over that of the noise.
+        seed: another one draws other noise.
+        name: how tables call it.
+        source: where the recordings come from, for captions.
+    """
 
     bank: NoiseBank
     snr_db: float = 0.0
     seed: int = 0
     name: str = "noise"
+    source: str = field(default="", compare=False)
+
+    def describe(self) -> str:
+        """Return where the noise comes from."""
+        return self.source
 
     def material_key(self) -> str:
         """Return a hash of all recordings of the bank."""
@@ -115,6 +128,10 @@ class Babble:
                 f" {max(left, 0)} are by others than the speaker who is tested: give more "
                 "utterances by other speakers, or ask for 1 or more and fewer voices."
             )
+
+    def describe(self) -> str:
+        """Return how many voices it is."""
+        return f"{self.voices} voices"
 
     def material_key(self) -> str:
         """Return a hash of who may be heard."""

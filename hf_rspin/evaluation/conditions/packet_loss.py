@@ -52,6 +52,12 @@ class PacketLoss(GradedDistortion):
         burst = "" if self.mean_burst == DEFAULT_BURST else f"_burst{self.mean_burst:g}"
         return self.kind + burst + ("" if self.fill == "zero" else f"_{self.fill}")
 
+    def describe(self) -> str:
+        """See `GradedDistortion`."""
+        burst = f"bursts of {self.mean_burst:g}" if self.mean_burst > 1 else "single ones"
+        repeat = ", the last one repeated" if self.fill == "repeat" else ""
+        return f"{100 * self.rate:g} % of packets of 20 ms, {burst}{repeat}"
+
     @property
     def rate(self) -> float:
         """How many of the packets are lost, 0 to 1, on average over utterances."""

@@ -6,6 +6,7 @@ To add one, write it in a file of its own and give it a row in `WITH_NOISE`, `GR
 from __future__ import annotations
 
 import math
+import os.path
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from hf_rspin.evaluation.conditions.bands import HighPass, LowPass, Resampling
 from hf_rspin.evaluation.conditions.base import CLEAN, Clean, Distortion
 from hf_rspin.evaluation.conditions.clipping import Clipping
 from hf_rspin.evaluation.conditions.codecs import Compression, Telephone
-from hf_rspin.evaluation.conditions.graded import DEFAULT_SEVERITY
+from hf_rspin.evaluation.conditions.graded import DEFAULT_SEVERITY, SEVERITIES
 from hf_rspin.evaluation.conditions.noise import (
     Babble,
     BackgroundNoise,
@@ -26,6 +27,7 @@ from hf_rspin.evaluation.conditions.noise import (
 )
 from hf_rspin.evaluation.conditions.packet_loss import PacketLoss
 from hf_rspin.evaluation.conditions.rooms import Reverberation, synthesize_rirs
+from hf_rspin.evaluation.nearest import did_you_mean
 from hf_rspin.resources import sample_noises
 from hf_rspin.views.noise_bank import NoiseBank
 
@@ -51,22 +53,26 @@ def _recorded(name: str, split: str | None, material: Material) -> Callable[...,
     if material.noise == SYNTHETIC:
         kind = "seen" if name == "noise_seen" else "unseen"
         bank = NoiseBank(list(sample_noises(kind, seed=material.seed + 2).values()))
-        return partial(BackgroundNoise, bank, seed=material.seed, name=name)
+        source = f"synthetic noise of {kind} kinds"
+        return partial(BackgroundNoise, bank, seed=material.seed, name=name, source=source)
     if split is not None and "split" not in load_corpus(material.noise).column_names:
         raise ValueError(
             f"the condition {name} got the noise folder {str(material.noise)!r} without splits, "
             "expected metadata.csv with a column `split`: add it, or ask for `noise`, all of it."
         )
     bank = NoiseBank(load_corpus(material.noise, split=split)["audio"])
-    return partial(BackgroundNoise, bank, seed=material.seed, name=name)
+    source = f"folder {Path(material.noise).name}" + (f", split {split}" if split else "")
+    return partial(BackgroundNoise, bank, seed=material.seed, name=name, source=source)
 
 
 def _reverberation(material: Material) -> Distortion:
     """Return the simulated and the measured rooms together."""
-    responses = synthesize_rirs(material.simulated_rooms)
+    count = material.simulated_rooms
+    responses, sources = synthesize_rirs(count), [f"{count} simulated rooms"] if count else []
     if material.rooms is not None:
         responses += [read_audio(cell) for cell in load_corpus(material.rooms)["audio"]]
-    return Reverberation(responses, seed=material.seed)
+        sources.append(f"{len(responses) - count} of folder {Path(material.rooms).name}")
+    return Reverberation(responses, seed=material.seed, source=" and ".join(sources))
 
 
 # each gives what makes the condition when told `snr_db`
@@ -156,6 +162,24 @@ def make_conditions(
     return conditions
 
 
+def severities_in_words() -> str:
+    """Return what the severities 1 to 4 of each kind stand for, with units, for a help text."""
+    kinds = ("lowpass", "highpass", "resample", "clipping", "packet_loss", "codec", "telephone")
+    return "; ".join(
+        f"{kind}: {_in_one([GRADED[kind](severity, 0).describe() for severity in SEVERITIES])}"
+        for kind in kinds
+    )
+
+
+def _in_one(texts: Sequence[str]) -> str:
+    """Return texts as one that says only once what they begin and end with."""
+    words = [text.split() for text in texts]
+    first = len(os.path.commonprefix(words))
+    last = len(os.path.commonprefix([row[first:][::-1] for row in words]))
+    middle = " | ".join(" ".join(row[first : len(row) - last]) for row in words)
+    return " ".join([*words[0][:first], middle, *words[0][len(words[0]) - last :]])
+
+
 def check_names(names: Sequence[str]) -> None:
     """Refuse a name that is no condition's.
 
@@ -165,7 +189,8 @@ def check_names(names: Sequence[str]) -> None:
     for name in names:
         if name not in (*CONDITIONS, *ALIASES):
             raise ValueError(
-                f"got the condition {name!r}, expected some of {', '.join(CONDITIONS)}."
+                f"got the condition {name!r}, expected some of {', '.join(CONDITIONS)}"
+                f"{did_you_mean(name, CONDITIONS)}"
             )
 
 

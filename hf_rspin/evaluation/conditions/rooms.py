@@ -19,6 +19,10 @@ class Reverberation:
 
     Args:
         responses: impulse responses (samples,) at 16 kHz, measured or simulated.
+        seed: another one puts utterances into other rooms.
+        name: how tables call it.
+        snr_db: None; there is no noise.
+        source: where the responses come from, for captions.
 
     Raises:
         ValueError: there is no response.
@@ -28,6 +32,11 @@ class Reverberation:
     seed: int = 0
     name: str = "reverb"
     snr_db: None = None
+    source: str = field(default="", compare=False)
+
+    def describe(self) -> str:
+        """Return where the rooms come from."""
+        return self.source
 
     def __post_init__(self) -> None:
         if len(self.responses) == 0:

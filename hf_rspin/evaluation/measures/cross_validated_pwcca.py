@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from hf_rspin.evaluation.measures.pwcca import PWCCA, Covariances, paired_samples
 
 NUM_FOLDS = 10
+NUM_RESAMPLES = 500  # of groups
 EPSILONS = (1e-11, 1e-10, 1e-9)
 LARGER_EPSILONS = (1e-8, 1e-7, 1e-6, 1e-5)  # tried where a covariance stays indefinite
 # Test folds (the next one is the dev fold) and number of epsilon pairs.
@@ -37,10 +39,19 @@ class PwccaSplit:
 
 @dataclass(frozen=True)
 class CrossValidatedPWCCA:
-    """The mean test score over `splits`."""
+    """The mean test score over `splits`.
+
+    Args:
+        score: the mean.
+        splits: each of them.
+        low: of a 95 % interval over groups; nan where no groups, or one, were given.
+        high: of it.
+    """
 
     score: float
     splits: tuple[PwccaSplit, ...]
+    low: float = math.nan
+    high: float = math.nan
 
 
 def cross_validated_pwcca(
@@ -49,6 +60,7 @@ def cross_validated_pwcca(
     strata: Sequence | None = None,
     protocol: str = "published",
     seed: int = 0,
+    groups: Sequence | None = None,
 ) -> CrossValidatedPWCCA:
     """Fit on eight tenths of the samples, choose epsilons on the ninth, score on the last.
 
@@ -63,6 +75,9 @@ def cross_validated_pwcca(
         protocol: "published": three of the ten splits, the first six epsilon pairs that work;
             "full": all ten, all nine pairs.
         seed: of the tenths and the order of epsilons.
+        groups: of each sample, such as its speaker: whole groups of the test samples are resampled
+            (bootstrap) for an interval, with directions and their weights as they are. It knows
+            the speakers of the test samples, and not what other training samples would have given.
 
     Raises:
         ValueError: see `PWCCA`; too few samples, strata that do not pair, or a protocol that is
@@ -79,8 +94,38 @@ def cross_validated_pwcca(
     if len(folds) != len(x):
         raise ValueError(f"got {len(folds)} strata for {len(x)} samples; expected one for each.")
     tests, num_pairs = PROTOCOLS[protocol]
-    splits = tuple(_split(x, y, folds, test, num_pairs, rng) for test in tests)
-    return CrossValidatedPWCCA(float(np.mean([split.score for split in splits])), splits)
+    found = [_split(x, y, folds, test, num_pairs, rng) for test in tests]
+    splits = tuple(split for split, _ in found)
+    score = float(np.mean([split.score for split in splits]))
+    if groups is None:
+        return CrossValidatedPWCCA(score, splits)
+    members = np.unique(np.asarray(groups), return_inverse=True)[1]
+    fitted = [(pwcca, folds == test) for (_, pwcca), test in zip(found, tests, strict=True)]
+    return CrossValidatedPWCCA(score, splits, *_interval(x, y, members, fitted, score))
+
+
+def _interval(
+    x: np.ndarray,
+    y: np.ndarray,
+    members: np.ndarray,
+    fitted: Sequence[tuple[PWCCA, np.ndarray]],
+    score: float,
+) -> tuple[float, float]:
+    """Resample the groups of the test samples of all splits together.
+
+    Correlations of few samples are biased, of resamples more so: the deviations of these from
+    their mean are laid around the score.
+    """
+    number = int(members.max()) + 1
+    if number < 2:
+        return math.nan, math.nan
+    generator = np.random.default_rng(0)
+    times = generator.multinomial(number, np.full(number, 1 / number), NUM_RESAMPLES)
+    scores = np.mean([
+        pwcca.resampled_scores(x[test], y[test], members[test], times) for pwcca, test in fitted
+    ], axis=0)  # fmt: skip
+    low, high = score + np.nanpercentile(scores - np.nanmean(scores), (2.5, 97.5))
+    return float(low), float(high)
 
 
 def stratified_folds(strata: Sequence, rng: np.random.Generator) -> np.ndarray:
@@ -108,14 +153,14 @@ def _split(
     test: int,
     num_pairs: int,
     rng: np.random.Generator,
-) -> PwccaSplit:
+) -> tuple[PwccaSplit, PWCCA]:
     dev = (test + 1) % NUM_FOLDS
     train = (folds != test) & (folds != dev)
     found = fit_all(Covariances(x[train], y[train]), num_pairs, rng)
     scores = [pwcca.score(x[folds == dev], y[folds == dev]) for pwcca in found]
     best = found[int(np.argmax(scores))]
     score = best.score(x[folds == test], y[folds == test])
-    return PwccaSplit(score, max(scores), best.epsilon_x, best.epsilon_y)
+    return PwccaSplit(score, max(scores), best.epsilon_x, best.epsilon_y), best
 
 
 def fit_all(covariances: Covariances, count: int, rng: np.random.Generator) -> list[PWCCA]:

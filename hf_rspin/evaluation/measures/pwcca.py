@@ -80,6 +80,35 @@ class PWCCA:
         lower, z = (x, zx) if x.shape[1] < y.shape[1] else (y, zy)
         return float(_weights(lower, z) @ _correlations(zx, zy))
 
+    def resampled_scores(
+        self, x: ArrayLike, y: ArrayLike, groups: np.ndarray, times: np.ndarray
+    ) -> np.ndarray:
+        """Return scores of resamples of the samples, with the weights of the directions kept.
+
+        Moments of the projections are added up per group once, so that nothing is fitted again.
+
+        Args:
+            x: (samples, dim).
+            y: (samples, dim).
+            groups: of each sample, from 0, (samples,).
+            times: how often each group is in each resample, (resamples, groups).
+
+        Returns:
+            (resamples,); nan where a resample has no sample.
+        """
+        (x, zx), (y, zy) = self._projected(x, y)
+        lower, z = (x, zx) if x.shape[1] < y.shape[1] else (y, zy)
+        columns = np.stack([np.ones_like(zx), zx, zy, zx**2, zy**2, zx * zy], axis=1)
+        sums = np.zeros((times.shape[1], *columns.shape[1:]))
+        np.add.at(sums, groups, columns)
+        n, *moments = np.moveaxis(np.tensordot(times, sums, 1), 1, 0)  # (resamples, directions)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mx, my, xx, yy, xy = (moment / n for moment in moments)
+            spread = np.sqrt(np.maximum(xx - mx**2, 0) * np.maximum(yy - my**2, 0))
+            varies = spread > SMALLEST**2 * spread.max(axis=1, keepdims=True)
+            correlations = np.where(varies, (xy - mx * my) / np.where(varies, spread, 1), 0.0)
+        return np.where(n[:, 0] > 0, correlations @ _weights(lower, z), np.nan)
+
     def mean_score(self, x: ArrayLike, y: ArrayLike) -> float:
         """Return the mean of two scores: with the weights of the first and of the second view.
 

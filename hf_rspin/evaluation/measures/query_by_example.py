@@ -28,12 +28,18 @@ class RetrievalScores(NamedTuple):
         precision_at_1: share of queries whose best match is the same word.
         chance: mean share of the same word among the candidates.
         num_queries: takes that count.
+        queries: their places among the takes, (queries,).
+        average_precisions: of each, (queries,).
+        first_is_right: of each, (queries,).
     """
 
     mean_average_precision: float
     precision_at_1: float
     chance: float
     num_queries: int
+    queries: tuple[int, ...] = ()
+    average_precisions: tuple[float, ...] = ()
+    first_is_right: tuple[bool, ...] = ()
 
 
 def match_score(
@@ -168,12 +174,13 @@ def rank_takes(
 
     labels = np.asarray(words)
     owners = np.arange(len(labels)) if speakers is None else np.asarray(speakers)
-    precisions, first, chance = [], [], []
+    queries, precisions, first, chance = [], [], [], []
     for index, row in enumerate(scores):
         others = np.flatnonzero(owners != owners[index])
         relevant = labels[others] == labels[index]
         if not relevant.any():
             continue
+        queries.append(index)
         precisions.append(average_precision_score(relevant, row[others]))
         first.append(bool(relevant[row[others].argmax()]))
         chance.append(relevant.mean())
@@ -181,7 +188,9 @@ def rank_takes(
         of = "" if speakers is None else " of two speakers"
         raise ValueError(f"no word has two takes{of}: nothing can be found.")
     means = (float(np.mean(values)) for values in (precisions, first, chance))
-    return RetrievalScores(*means, num_queries=len(precisions))
+    return RetrievalScores(
+        *means, len(precisions), tuple(queries), tuple(map(float, precisions)), tuple(first)
+    )
 
 
 def _check(

@@ -106,12 +106,12 @@ def linear_cka(x: Tensor | np.ndarray, y: Tensor | np.ndarray, debiased: bool = 
     """Return the linear CKA of paired frames (frames, dim); the two dims may differ.
 
     Args:
-        x: frames of one view.
+        x: frames of one view, a tensor, array or list.
         y: the same frames of the other view.
         debiased: without the bias of few frames in many dimensions; see `LinearCKA`.
     """
     stream = LinearCKA()
-    stream.update(x[None], y[None])
+    stream.update(_floating(x)[None], _floating(y)[None])
     return (stream.debiased_value() if debiased else stream.value())[0]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -29,7 +31,8 @@ def plot_layers(
 ) -> Figure:
     """Draw one value per layer: a line style per encoder, a colour per condition.
 
-    Of a single condition, the encoders have the colours. More than `MOST_CURVES` curves, or more
+    What has a single layer is a line without marks across all layers, to compare with. Of a single
+    condition, the encoders have the colours. More than `MOST_CURVES` curves, or more
     conditions than colours, are divided into a panel per condition, with a colour per encoder.
 
     Args:
@@ -53,7 +56,7 @@ def plot_layers(
         look = _line_look(styles, place)
         for name, values in curves.items():
             color = pick(COLORS, conditions.index(name) if several else place)
-            axes.plot(range(len(values)), values, color=color, **look)
+            _curve(axes, values, color=color, **look)
     axes.set(xlabel="layer (0: encoder input)", ylabel=y_label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles = [
@@ -69,20 +72,29 @@ def plot_layers(
     return figure
 
 
+def _curve(axes: Axes, values: Sequence[float], **look: Any) -> None:
+    """Draw values over layers; what has a single layer is a line across all of them."""
+    if len(values) == 1:
+        # without marks: a level to compare with, not a course over layers
+        axes.axhline(values[0], **{"linestyle": "--"} | look | {"marker": "", "linewidth": 1.4})
+    else:
+        axes.plot(range(len(values)), values, **look)
+
+
 def _panel_per_condition(
     series: Mapping[str, Mapping[str, Sequence[float]]],
     conditions: Sequence[str],
     y_label: str,
     title: str,
 ) -> Figure:
-    figure, panels = new_panels(title, len(conditions), 1.7)
+    # on top, once: on a panel's axis it may be longer than the panel is high
+    figure, panels = new_panels(f"{title} {y_label}", len(conditions), 1.7, share_y=True)
     for axes, condition in zip(panels, conditions, strict=True):
         for place, curves in enumerate(series.values()):
             values = curves.get(condition, ())
             look = {"marker": pick(MARKERS, place), "markersize": 3.5, "linewidth": 1.2}
-            axes.plot(range(len(values)), values, color=pick(COLORS, place), **look)
+            _curve(axes, values, color=pick(COLORS, place), **look)
         axes.set_title(plain(condition), loc="left", fontsize=TEXT)
-        axes.set_ylabel(y_label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[-1].set_xlabel("layer (0: encoder input)")
     legend(figure, _colored(list(series)))
@@ -113,7 +125,7 @@ def plot_snr(
     """
     if not panels:
         raise ValueError("got no panel; expected condition -> encoder -> SNR -> interval.")
-    figure, drawn = new_panels(title, len(panels))
+    figure, drawn = new_panels(f"{title} {y_label}", len(panels), share_y=True)
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     for axes, (condition, curves) in zip(drawn, panels.items(), strict=True):
         for name, found in curves.items():
@@ -123,7 +135,6 @@ def plot_snr(
             low, high = ([getattr(found[r], end) for r in ratios] for end in ("low", "high"))
             axes.fill_between(ratios, low, high, color=look["color"], alpha=0.18, linewidth=0)
         axes.set_title(plain(condition), loc="left", fontsize=TEXT)
-        axes.set_ylabel(y_label)
     drawn[-1].set_xlabel("SNR, dB")
     legend(figure, _colored(names))
     return figure

@@ -27,10 +27,19 @@ def new_figure(title: str, height: float = 2.5) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def new_panels(title: str, count: int, height: float = 2.2) -> tuple[Figure, list[Axes]]:
-    """Return a figure of panels below each other, each `height` inches high."""
+def new_panels(
+    title: str, count: int, height: float = 2.2, share_y: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of panels below each other, each `height` inches high.
+
+    Args:
+        title: what the reader should look at.
+        count: panels.
+        height: of each, in inches.
+        share_y: all have one vertical axis: for panels of one quantity.
+    """
     figure = Figure(figsize=(WIDTH, count * height + 0.3), layout="constrained")
-    panels = list(figure.subplots(count, 1, squeeze=False)[:, 0])
+    panels = list(figure.subplots(count, 1, squeeze=False, sharey=share_y)[:, 0])
     if title:
         figure.suptitle(_lines(title.replace("$", r"\$")), x=0.01, ha="left", fontsize=TITLE)
     for axes in panels:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from hf_rspin.evaluation.nearest import did_you_mean
 from hf_rspin.evaluation.probes.abx import AbxProbe
 from hf_rspin.evaluation.probes.base import (
     CleanFeatures,
@@ -83,7 +84,10 @@ def make_probes(
     seeds = seeds or [arguments.seed]
     unknown = sorted(wanted - set(PROBES))
     if unknown:
-        raise ValueError(f"got --probes {unknown[0]}; expected some of {', '.join(PROBES)}.")
+        raise ValueError(
+            f"got --probes {unknown[0]}; expected some of {', '.join(PROBES)}"
+            f"{did_you_mean(unknown[0], PROBES)}"
+        )
     made = []
     for name, kind in PROBES.items():
         known = {field.name for field in fields(kind)} if name in wanted else set()

@@ -12,7 +12,8 @@ from hf_rspin.evaluation.feature_store import FeatureStore
 from hf_rspin.evaluation.measures.abx import abx_interval, average_cells, cell_errors
 from hf_rspin.evaluation.measures.abx_cells import AbxCell, abx_cells, tokens_of
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
-from hf_rspin.evaluation.probes.excerpts import Excerpt, cut, find_excerpts, frame_factor
+from hf_rspin.evaluation.probes.excerpts import Excerpt, cut, find_excerpts
+from hf_rspin.evaluation.probes.frame_rate import frame_factor
 
 WITHIN, ACROSS, SPEAKER = "abx_within_speaker", "abx_across_speakers", "abx_speaker"
 

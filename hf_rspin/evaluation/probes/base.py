@@ -18,13 +18,8 @@ from hf_rspin.audio import SAMPLING_RATE
 from hf_rspin.evaluation.cells import Cell, Metric, Row, layer_rows
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.feature_store import (
-    FeatureStore,
-    WaveformReader,
-    open_store,
-    stream_features,
-    write_store,
-)
+from hf_rspin.evaluation.feature_store import FeatureStore, open_store, write_store
+from hf_rspin.evaluation.feature_stream import WaveformReader, stream_features
 from hf_rspin.evaluation.features import EncoderFeatures
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE, num_frames
+from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE
 from hf_rspin.data.phone_times import SILENCE, parse_alignment
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
@@ -60,13 +60,6 @@ def find_excerpts(test: EvaluationSet, column: str, alignments: Sequence[str]) -
                 context = (labels[place], labels[place + 2])
                 found.append(Excerpt(index, speaker, start, end, label, context))
     return found
-
-
-def frame_factor(test: EvaluationSet, store: FeatureStore) -> int:
-    """Return how many frames of 20 ms one frame of the features is, from the longest utterance."""
-    longest = int(np.argmax(store.lengths))
-    frames = num_frames(len(test.read(longest)))
-    return max(1, round(frames / store.lengths[longest]))
 
 
 def frames_of(excerpt: Excerpt, frames: int, factor: int = 1) -> slice:

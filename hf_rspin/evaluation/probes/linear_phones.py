@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from hf_rspin.data.phone_times import SILENCE
-from hf_rspin.evaluation.conditions import Distortion
+from hf_rspin.evaluation.cells import LAYER_ERRORS
+from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.measures.error_rates import ErrorCounts
@@ -45,7 +47,7 @@ class LinearPhones(Probe):
             "How often a linear classifier on a single frame of a layer names its phone, silence "
             "left out; it was trained on clean speech. Higher is better. 95 % bootstrap intervals "
             "over speakers.",
-            percent=True, digits=1, better="higher",
+            percent=True, digits=1, better="higher", counts="correct",
         ),
     )  # fmt: skip
 
@@ -90,10 +92,13 @@ class LinearPhones(Probe):
             classifier = FrameClassifier(len(self._phones), self.seed, self.num_updates)
             self._classifiers.append(classifier.fit(frames, torch.from_numpy(labels[kept])))
         self._truth = [self._index(row) for row in test.phones_of_frames()]
+        self._ids = test.ids
         self._speakers = test.speakers and [speaker or "" for speaker in test.speakers]
 
     def begin(self, condition: Distortion) -> None:
         """Forget the counts."""
+        self._is_clean = condition.name == CLEAN
+        self._of_phones = np.zeros(len(self._phones) + 1, dtype=np.int64)
         self._errors: list[list[int]] = []
         self._frames: list[int] = []
 
@@ -105,6 +110,7 @@ class LinearPhones(Probe):
         found = [(classifier.predict(x[kept]) != truth[kept]).sum() for classifier, x in pairs]
         self._errors.append([int(errors) for errors in found])
         self._frames.append(int(kept.sum()))
+        self._of_phones += np.bincount(truth[kept].numpy(), minlength=len(self._of_phones))
 
     def rows(self) -> list[Row]:
         """Return the accuracy of each layer.
@@ -123,6 +129,18 @@ class LinearPhones(Probe):
             found = bootstrap_interval(right, groups)
             rows.append(Row("phone_accuracy", found.value, layer, found.low, found.high))
         return rows
+
+    def details(self) -> dict[str, Any]:
+        """Return wrong frames per layer and utterance, frames and speakers, for paired tests.
+
+        Of clean speech also the share of the most frequent phone: the accuracy of knowing nothing.
+        """
+        found = {
+            "ids": self._ids, LAYER_ERRORS: np.array(self._errors).T.tolist(),
+            "lengths": self._frames, "groups": self._speakers,
+        }  # fmt: skip
+        share = float(self._of_phones.max() / self._of_phones.sum())
+        return found | ({"majority": share} if self._is_clean else {})
 
     def _index(self, names: Sequence[str]) -> np.ndarray:
         """Return the class of each frame; a phone that training had not is one more class."""

@@ -17,7 +17,8 @@ from hf_rspin.evaluation.measures.mutual_information import (
     layer_mutual_information,
 )
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
-from hf_rspin.evaluation.probes.excerpts import Excerpt, frame_factor
+from hf_rspin.evaluation.probes.excerpts import Excerpt
+from hf_rspin.evaluation.probes.frame_rate import frame_factor
 from hf_rspin.evaluation.probes.tokens import (
     draw_tokens,
     most_frequent,

@@ -36,7 +36,7 @@ class PhoneRecognition(RecognitionProbe):
             "layer_weight", "Layers that the phone probe reads", "weight",
             "Weight of each layer in the sum that the phone probe reads, times the mean norm of "
             "the layer, scaled to sum 1.",
-            conditions="clean", in_summary=False,
+            conditions="clean", in_summary=False, share=True,
         ),
     )  # fmt: skip
 

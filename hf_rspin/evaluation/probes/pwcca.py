@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
 from hf_rspin.evaluation.measures.cross_validated_pwcca import PROTOCOLS, cross_validated_pwcca
-from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
+from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 from hf_rspin.evaluation.probes.embedding_table import file_hash, read_embeddings
 from hf_rspin.evaluation.probes.pwcca_views import (
     View,
@@ -121,6 +122,9 @@ class PwccaProbe(Probe):
     def fit(self, features: CleanFeatures, state: Path) -> None:
         """Draw the samples of every view."""
         test, store = features.test, features.test_store
+        speakers = test.speakers or [None] * len(test)
+        # of unknown speakers, utterances are resampled
+        self._speakers = [who or name for who, name in zip(speakers, test.ids, strict=True)]
         self._views, self._left_out = {}, {}
         lacking = self._lacking(test)
         for name in self.views:
@@ -151,16 +155,22 @@ class PwccaProbe(Probe):
             for name, view in self._views.items()
         }  # fmt: skip
 
-    def _score(self, vectors: np.ndarray, view: View) -> float:
+    def _score(self, vectors: np.ndarray, view: View) -> tuple[float, float, float]:
         if not np.ptp(vectors, axis=0).any():
-            return float("nan")  # a layer that collapsed
-        found = cross_validated_pwcca(vectors, view.targets, view.strata, self.protocol, self.seed)
-        return found.score
+            return (math.nan,) * 3  # a layer that collapsed
+        groups = [self._speakers[row] for row in view.places[:, 0]]
+        found = cross_validated_pwcca(
+            vectors, view.targets, view.strata, self.protocol, self.seed, groups
+        )
+        return found.score, found.low, found.high
 
     def rows(self) -> list[Row]:
-        """Return the score of each layer with each view."""
-        pairs = self._scores.items()
-        return [row for name, scores in pairs for row in layer_rows(f"pwcca_{name}", scores)]
+        """Return the score of each layer with each view, with its interval over speakers."""
+        return [
+            Row(f"pwcca_{name}", value, layer, low, high)
+            for name, scores in self._scores.items()
+            for layer, (value, low, high) in enumerate(scores)
+        ]
 
     def details(self) -> dict[str, Any]:
         """Return samples and dimensions of each view, and why views were left out."""

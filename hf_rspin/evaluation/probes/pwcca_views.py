@@ -13,7 +13,8 @@ from hf_rspin.evaluation.feature_store import FeatureStore
 from hf_rspin.evaluation.measures.cross_validated_pwcca import NUM_FOLDS
 from hf_rspin.evaluation.probes.acoustic_view import acoustic_view
 from hf_rspin.evaluation.probes.embedding_table import read_embeddings
-from hf_rspin.evaluation.probes.excerpts import Excerpt, frame_factor
+from hf_rspin.evaluation.probes.excerpts import Excerpt
+from hf_rspin.evaluation.probes.frame_rate import frame_factor
 from hf_rspin.evaluation.probes.tokens import (
     draw_tokens,
     most_frequent,

@@ -14,7 +14,8 @@ from hf_rspin.evaluation.feature_store import FeatureStore
 from hf_rspin.evaluation.measures.query_by_example import detection_scores
 from hf_rspin.evaluation.measures.term_detection import maximum_term_weighted_value
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Row
-from hf_rspin.evaluation.probes.excerpts import Excerpt, cut, frame_factor
+from hf_rspin.evaluation.probes.excerpts import Excerpt, cut
+from hf_rspin.evaluation.probes.frame_rate import frame_factor
 from hf_rspin.evaluation.probes.spoken_words import SpokenWordProbe, spelling
 
 NUM_RESAMPLES = 500

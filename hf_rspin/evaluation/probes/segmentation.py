@@ -24,7 +24,7 @@ from hf_rspin.evaluation.measures.segmentation import (
     unit_boundaries,
 )
 from hf_rspin.evaluation.probes.base import CleanFeatures, Drawing, Metric, Probe, Row
-from hf_rspin.evaluation.probes.excerpts import frame_factor
+from hf_rspin.evaluation.probes.frame_rate import frame_factor
 from hf_rspin.evaluation.probes.units import fit_units, one_per_encoder
 
 if TYPE_CHECKING:

@@ -10,20 +10,21 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
-from hf_rspin.audio import SAMPLING_RATE
+from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
 from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.measures.error_rates import ErrorCounts
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
+from hf_rspin.evaluation.probes.frame_rate import frame_factor
 from hf_rspin.evaluation.probes.speaker_probe import SpeakerProbe
 from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
-from hf_rspin.evaluation.probes.trained.examples import CroppedMeans, frame_shift
+from hf_rspin.evaluation.probes.trained.examples import CroppedMeans
 from hf_rspin.evaluation.probes.trained.folder import is_probe, load_probe, read_training
 from hf_rspin.evaluation.probes.trained.loop import Task
 from hf_rspin.evaluation.probes.trained.models import UtteranceProbe
-from hf_rspin.evaluation.probes.trained.recognition import TOLD, same_seed, train_in_folder
+from hf_rspin.evaluation.probes.trained.recognition import same_seed, told, train_in_folder
 from hf_rspin.evaluation.splits import split_within_speakers
 
 
@@ -68,7 +69,7 @@ class SpeakerIdentification(Probe):
             "sid_layer_weight", "Layers that the speaker probe reads", "weight",
             "Weight of each layer in the sum that the speaker probe reads, times the mean norm of "
             "the layer, scaled to sum 1.",
-            conditions="clean", in_summary=False,
+            conditions="clean", in_summary=False, share=True,
         ),
     )  # fmt: skip
 
@@ -143,7 +144,7 @@ class SpeakerIdentification(Probe):
     ) -> None:
         names = [speaker or "" for speaker in utterances.speakers]
         classes = sorted({names[i] for i in known})
-        crop = max(1, self.crop_samples // frame_shift(store, utterances))
+        crop = max(1, self.crop_samples // (FRAME_SHIFT * frame_factor(utterances, store)))
         train, dev = _hold_out_utterances([names[i] for i in known], self.seed)
         progress = features.bar is None or not features.bar.disable
         task = Task(
@@ -192,7 +193,7 @@ class SpeakerIdentification(Probe):
             "ids": self._ids, "errors": wrong.astype(int).tolist(), "lengths": [1] * len(wrong),
             "groups": self._truth,
         }  # fmt: skip
-        return found | ({name: self._training[name] for name in TOLD} if self._is_clean else {})
+        return found | (told(self._training) if self._is_clean else {})
 
     def _wrong(self) -> np.ndarray:
         return np.array([self._named[i] for i in self._tested]) != np.array(self._truth)

@@ -64,7 +64,7 @@ class SpeechRecognition(RecognitionProbe):
             "asr_layer_weight", "Layers that the speech recognition probe reads", "weight",
             "Weight of each layer in the sum that the speech recognition probe reads, times the "
             "mean norm of the layer, scaled to sum 1.",
-            conditions="clean", in_summary=False,
+            conditions="clean", in_summary=False, share=True,
         ),
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ import numpy as np
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.feature_store import stream_features
+from hf_rspin.evaluation.feature_stream import stream_features
 from hf_rspin.evaluation.measures.spoken_sts import pair_similarities, spoken_sts
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 

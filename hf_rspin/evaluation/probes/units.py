@@ -13,6 +13,7 @@ from torch import Tensor
 from hf_rspin.data.phone_times import SILENCE
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
+from hf_rspin.evaluation.measures.pnmi_interval import pnmi_interval
 from hf_rspin.evaluation.measures.unit_quality import perplexity, unit_quality
 from hf_rspin.evaluation.probes.base import CleanFeatures, Drawing, Metric, Probe, Row
 from hf_rspin.units import KMeans
@@ -44,7 +45,8 @@ class UnitProbe(Probe):
         Metric(
             "pnmi", "Phones: what is said", "phone information (PNMI)",
             "Phone-normalised mutual information of k-means units of each layer: the share of what "
-            "there is to know about the phone that the unit tells. Higher is better.",
+            "there is to know about the phone that the unit tells. Higher is better. "
+            "results.csv has 95 % bootstrap intervals over speakers.",
             conditions="clean", better="higher",
         ),
         Metric(
@@ -99,6 +101,8 @@ class UnitProbe(Probe):
         for layer in range(store.num_layers):
             frames = [store.layer(i, layer).numpy() for i in rows]
             self._kmeans.append(fit_units(frames, self.num_units, self.seed, self.standardize))
+        speakers = features.test.speakers
+        self._speakers = speakers and [speaker or "" for speaker in speakers]
         self._phones = features.test.frame_labels()
         if self._phones is not None:
             lengths = features.test_store.lengths
@@ -135,8 +139,9 @@ class UnitProbe(Probe):
                 values["unit_agreement"] = (everything == clean).mean()
             if self._phones is not None:
                 quality = unit_quality(self._phones, units)
-                values["pnmi"] = quality.pnmi
                 self._pnmi.append(quality.pnmi)
+                found = pnmi_interval(self._phones, units, self._speakers)
+                rows.append(Row("pnmi", quality.pnmi, layer, found.low, found.high))
                 values["phone_purity"] = quality.phone_purity
                 values["cluster_purity"] = quality.cluster_purity
             rows += [Row(name, float(value), layer) for name, value in values.items()]

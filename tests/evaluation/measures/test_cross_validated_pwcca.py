@@ -104,3 +104,38 @@ def test_wrong_inputs_are_refused():
         cross_validated_pwcca(x[:13], y[:13], labels[:13])
     with pytest.raises(ValueError, match="got 4 samples for 5 directions"):
         cross_validated_pwcca(x[:40], y[:40])
+
+
+def test_scores_of_resamples_are_those_of_the_samples_drawn():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 6))
+    y = x[:, :3] + rng.normal(size=(500, 3))
+    groups = np.arange(500) % 9
+    pwcca = PWCCA().fit(x[:300], y[:300])
+    test, members = slice(300, None), groups[300:]
+    once = pwcca.resampled_scores(x[test], y[test], members, np.ones((1, 9), int))
+    assert once == pytest.approx([pwcca.score(x[test], y[test])])
+    # group 2 three times, 5 once: correlations of these samples, weights as before
+    times = np.zeros((1, 9), int)
+    times[0, [2, 5]] = 3, 1
+    drawn = 300 + np.concatenate([np.flatnonzero(members == g) for g in (2, 2, 2, 5)])
+    correlations = pwcca.correlations(x[drawn], y[drawn])
+    whole = pwcca.correlations(x[test], y[test])
+    (found,) = pwcca.resampled_scores(x[test], y[test], members, times)
+    assert correlations.min() - 1e-9 <= found <= correlations.max() + 1e-9
+    assert found != pytest.approx(whole.mean())
+    assert np.isnan(pwcca.resampled_scores(x[test], y[test], members, np.zeros((1, 9), int)))
+
+
+def test_an_interval_holds_the_score_and_is_narrower_with_more_groups():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 6))
+    y = x[:, :3] + rng.normal(size=(3000, 3))
+    plain = cross_validated_pwcca(x, y)
+    assert np.isnan([plain.low, plain.high]).all()
+    few, many = (cross_validated_pwcca(x, y, groups=np.arange(3000) % n) for n in (8, 300))
+    one = cross_validated_pwcca(x, y, groups=["a"] * 3000)
+    assert plain.score == few.score == many.score == one.score
+    assert np.isnan([one.low, one.high]).all()
+    for found in (few, many):
+        assert found.low < found.score < found.high < found.low + 0.2

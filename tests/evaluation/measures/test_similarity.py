@@ -109,3 +109,8 @@ def test_wrong_inputs_are_refused_and_constants_are_nan():
     assert np.isnan(stream.value()[0])
     with pytest.raises(ValueError, match="got 3 frames"):
         stream.debiased_value()
+
+
+def test_lists_are_compared_too():
+    x, y = [[0.0, 1.0], [1.0, 0.5], [3.0, 2.0], [0.5, 4.0]], [[1.0], [2.0], [2.5], [0.0]]
+    assert linear_cka(x, y) == pytest.approx(linear_cka(np.array(x), np.array(y)), abs=1e-6)

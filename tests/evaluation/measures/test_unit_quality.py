@@ -3,6 +3,7 @@ import pytest
 from sklearn.metrics import mutual_info_score
 
 from hf_rspin.evaluation import unit_quality
+from hf_rspin.evaluation.measures.pnmi_interval import pnmi_interval
 from hf_rspin.evaluation.measures.unit_quality import (
     cluster_purity,
     perplexity,
@@ -98,3 +99,37 @@ def test_wrong_labels_are_refused():
         unit_quality([np.zeros(2, int)], [np.zeros(3, int)])
     with pytest.raises(ValueError, match="no frame"):
         unit_quality([np.full(4, -1)], [np.zeros(4, int)])
+
+
+def made_up(num_groups=30, num_frames=400):
+    rng = np.random.default_rng(1)
+    phones = [rng.integers(-1, 6, num_frames) for _ in range(num_groups)]
+    noise = rng.random(num_groups)  # groups differ: their resamples do
+    units = [np.where(rng.random(num_frames) < share, 2 * row + 2, rng.integers(0, 20, num_frames))
+             for row, share in zip(phones, noise, strict=True)]  # fmt: skip
+    return phones, units
+
+
+def test_the_interval_of_information_is_that_of_resampled_groups():
+    phones, units = made_up()
+    groups = [place // 3 for place in range(30)]
+    found = pnmi_interval(phones, units, groups, num_resamples=400)
+    assert found.value == pytest.approx(unit_quality(phones, units).pnmi)
+    assert found.low < found.value < found.high
+    rng = np.random.default_rng(5)
+    values = []
+    for _ in range(200):  # by hand: utterances of the groups drawn, some several times
+        drawn = [3 * group + k for group in rng.integers(0, 10, 10) for k in range(3)]
+        values.append(unit_quality([phones[i] for i in drawn], [units[i] for i in drawn]).pnmi)
+    width = np.diff(np.percentile(values, (2.5, 97.5)))[0]
+    assert found.high - found.low == pytest.approx(width, rel=0.25)
+
+
+def test_one_speaker_has_no_interval_and_units_that_tell_all_have_one_of_no_width():
+    phones, units = made_up(4)
+    found = pnmi_interval(phones, units, ["a"] * 4)
+    assert np.isnan([found.low, found.high]).all() and found.value > 0
+    perfect = pnmi_interval(phones, phones, num_resamples=20)
+    assert (perfect.low, perfect.value, perfect.high) == pytest.approx((1, 1, 1))
+    constant = pnmi_interval(phones, [np.zeros_like(row) for row in phones], num_resamples=20)
+    assert constant.value == pytest.approx(0, abs=1e-12)

@@ -10,9 +10,9 @@ from hf_rspin.evaluation.probes.excerpts import (
     Excerpt,
     cut,
     find_excerpts,
-    frame_factor,
     frames_of,
 )
+from hf_rspin.evaluation.probes.frame_rate import frame_factor
 from hf_rspin.evaluation.probes.units import labels_at
 
 from .spoken_corpus import ToneFeatures, spoken_corpus

@@ -55,6 +55,33 @@ def test_silence_is_left_out_and_a_phone_that_training_had_not_is_an_error(corpo
     assert (accuracies(tmp_path, corpora)["value"] == 1).all()
 
 
+def test_cells_hold_what_paired_tests_need(corpora, tmp_path):
+    train, test = corpora
+    probe = LinearPhones(num_updates=150)
+    evaluation = Evaluation(
+        tmp_path, test, [GaussianNoise()], [probe], train, torch.float32, progress=False
+    )
+    evaluation.run(Loudness())
+    clean, noisy = evaluation.cells()
+    for cell in (clean, noisy):
+        errors = np.array(cell.details["layer_errors"])
+        assert errors.shape == (2, len(test)) and cell.details["groups"] == test.speakers
+        shares = 1 - errors.sum(1) / sum(cell.details["lengths"])
+        assert shares == pytest.approx([row.value for row in cell.rows])
+    assert 0.5 <= clean.details["majority"] < 0.6 and "majority" not in noisy.details
+
+    class Other(Loudness):
+        name = "other"
+
+        def fingerprint(self):
+            return "other"
+
+    evaluation.run(Other())
+    table = to_table(evaluation.cells())
+    found = table[table["metric"] == "phone_accuracy_difference"]
+    assert found["value"].tolist() == [0, 0] and found["layer"].tolist() == [0, 0]
+
+
 def test_it_learns_from_some_aligned_utterances_only(corpora, tmp_path):
     train, _ = corpora
     train.alignments[:6] = [""] * 6

@@ -34,7 +34,11 @@ def test_unknown_speakers_are_left_out():
     unknown = EvaluationSet(list("abcd"), [{}] * 4, ["x", "x", None, None])
     reason = SpeakerIdentification("train").reason_to_skip(unknown, unknown)
     assert "one speaker only" in reason
-    assert "1 speaker has two" in SpeakerIdentification("test").reason_to_skip(unknown, unknown)
+    reason = SpeakerIdentification("test").reason_to_skip(unknown, unknown)
+    assert "1 of 1 speakers (4 utterances) said two or more" in reason
+    few = EvaluationSet(list("abc"), [{}] * 3, ["x", "y", "z"])  # a small subset of many
+    reason = SpeakerIdentification("test").reason_to_skip(few, few)
+    assert "0 of 3 speakers" in reason and "a subset is spread over the speakers" in reason
 
 
 def test_accuracy_tells_the_layer_that_holds_the_speaker():

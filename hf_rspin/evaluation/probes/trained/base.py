@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from hf_rspin.evaluation.measures.error_rates import ErrorCounts, count_errors
 from hf_rspin.evaluation.probes.trained.layer_sum import WeightedLayerSum
 
+GUESSING_ERROR = 0.95  # of recognition: near 1 only what is said always, or blanks, is heard
+
 
 class TrainedProbe(nn.Module, ABC):
     """A weighted layer sum and a head: features of an utterance become a text.
@@ -68,6 +70,10 @@ class TrainedProbe(nn.Module, ABC):
         """Return what an utterance (layers, frames, dim) is recognised as; on any device."""
         lengths = [features.shape[1]]
         return self.decode(self(features.to(self.layers.weights.device), lengths), lengths)[0]
+
+    def guessing_error(self, texts: Sequence[str]) -> float:
+        """Return the error rate on some texts from which on nothing was learned."""
+        return GUESSING_ERROR
 
     @abstractmethod
     def fits(self, text: str, frames: int) -> bool:

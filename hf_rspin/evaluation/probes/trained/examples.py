@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hf_rspin.audio import FRAME_SHIFT
-from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
 
 
@@ -101,15 +99,3 @@ def random_batches(
                 chunk = chunk[np.argsort(np.asarray(lengths)[chunk], kind="stable")]
                 chunk = rng.permutation(chunk.reshape(-1, size)).reshape(-1)
             yield from chunk.reshape(-1, size).tolist()
-
-
-def frame_shift(store: FeatureStore, utterances: EvaluationSet) -> int:
-    """Return the samples (at 16 kHz) from one frame to the next: 320, or 640 for SEW's 25 Hz.
-
-    Args:
-        store: features of `utterances`.
-        utterances: the audio of the longest is read for its length.
-    """
-    longest = int(np.argmax(store.lengths))
-    covered = len(utterances.read(longest)) / (store.lengths[longest] * FRAME_SHIFT)
-    return FRAME_SHIFT * max(1, round(covered))

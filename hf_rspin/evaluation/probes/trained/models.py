@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -133,6 +134,10 @@ class UtteranceProbe(TrainedProbe):
     def fits(self, text: str, frames: int) -> bool:
         """Say whether the speaker is known."""
         return text in self._index
+
+    def guessing_error(self, texts: Sequence[str]) -> float:
+        """Return the error rate of naming the most frequent speaker always."""
+        return 1 - max(Counter(texts).values()) / len(texts)
 
     def losses(self, scores: Tensor, lengths: Sequence[int], texts: Sequence[str]) -> Tensor:
         """Return the cross entropy of each utterance whose speaker is known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,14 +11,16 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from hf_rspin.audio import FRAME_SHIFT
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.measures.error_rates import ErrorCounts
 from hf_rspin.evaluation.probes.base import CleanFeatures, Probe, Row
+from hf_rspin.evaluation.probes.frame_rate import frame_factor
 from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.evaluation.probes.trained.base import TrainedProbe
-from hf_rspin.evaluation.probes.trained.examples import Utterances, frame_shift
+from hf_rspin.evaluation.probes.trained.examples import Utterances
 from hf_rspin.evaluation.probes.trained.folder import (
     is_probe,
     load_probe,
@@ -28,7 +31,15 @@ from hf_rspin.evaluation.probes.trained.loop import Task
 from hf_rspin.evaluation.probes.trained.training import train_probe
 from hf_rspin.evaluation.splits import hold_out_speakers
 
-TOLD = ("learning_rate", "search", "dev_error", "dev_loss", "history")  # of the clean condition
+logger = logging.getLogger(__name__)
+
+# of the training, in the clean condition
+TOLD = ("learning_rate", "search", "dev_error", "guessing_error", "dev_loss", "history")
+
+
+def told(training: dict[str, Any]) -> dict[str, Any]:
+    """Return what the clean condition tells of a training; earlier versions knew less."""
+    return {name: training[name] for name in TOLD if name in training}
 
 
 def same_seed(arguments: ProbeArguments, seed: int | None) -> ProbeArguments:
@@ -54,7 +65,17 @@ def train_in_folder(
     """
     training = train_probe(make, task, arguments)
     layers = training.probe.layers.normalized_weights(task.examples.store.layer_norms)
-    about = {"layer_weights": layers.tolist(), "encoder": encoder, "settings": arguments.settings()}
+    guessing = training.probe.guessing_error([task.texts[i] for i in task.dev])
+    if training.dev_error >= guessing:
+        logger.warning(
+            "The %s probe of %s learned nothing (dev error %.1f %%): give another --learning_rate, "
+            "or more updates (--num_updates).",
+            training.probe.kind, encoder, 100 * training.dev_error,
+        )  # fmt: skip
+    about = {
+        "layer_weights": layers.tolist(), "encoder": encoder, "settings": arguments.settings(),
+        "guessing_error": guessing,
+    }  # fmt: skip
     save_probe(folder, training.probe, training.facts() | about)
 
 
@@ -133,7 +154,7 @@ class RecognitionProbe(Probe):
         store, texts = features.train_store, self.texts(features.train)
         train, dev = hold_out_speakers(features.train.speakers, seed=self.seed)
         tokens = sorted({token for index in train for token in self.tokens(texts[index])})
-        shift = frame_shift(store, features.train)
+        shift = FRAME_SHIFT * frame_factor(features.train, store)
 
         def make() -> TrainedProbe:
             return self.make(store.num_layers, store.dim, tokens, shift)
@@ -168,4 +189,4 @@ class RecognitionProbe(Probe):
             "ids": self._ids, "errors": counts.errors.tolist(), "lengths": counts.lengths.tolist(),
             "groups": self.groups,
         }  # fmt: skip
-        return found | ({name: self.training[name] for name in TOLD} if self.is_clean else {})
+        return found | (told(self.training) if self.is_clean else {})
