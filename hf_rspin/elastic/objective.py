@@ -151,13 +151,13 @@ def build_student(
     Args:
         encoder: plain.
         fields: teacher_dim, subnet_space, subnet_seed, unmasked_weight.
-        changes: fields of its config that differ, such as dropout.
+        changes: fields of its config that differ, such as dropout; layer drop is 0.
         random_weights: take its shape alone.
 
     Raises:
         ValueError: a field that is not known, or changes the shape; or a space that does not fit.
     """
-    config = HubertConfig.from_dict(encoder.config.to_dict())
+    config = HubertConfig.from_dict(encoder.config.to_dict() | {"layerdrop": 0.0})
     for name, value in (changes or {}).items():
         if name not in HubertConfig.__dataclass_fields__:
             raise ValueError(f"student_config names {name}, which is no field of HuBERT's config.")
@@ -169,8 +169,8 @@ def build_student(
         setattr(config, name, value)
     if config.layerdrop:
         raise ValueError(
-            f"layerdrop of the encoder is {config.layerdrop:g}; expected 0, with which every layer "
-            "of a subnet learns: pass --student_config '{\"layerdrop\": 0}'."
+            f"student_config sets layerdrop to {config.layerdrop:g}; expected 0, with which every "
+            "layer of a subnet learns: leave it out."
         )
     model = ElasticDistillation(config)
     weights, own = encoder.state_dict(), model.hubert.state_dict()

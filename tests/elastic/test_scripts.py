@@ -84,7 +84,7 @@ def test_both_stages_and_a_run_that_goes_on_exactly(tmp_path, main, hubert, spee
         ({"mask_prob": 0}, "mask_prob is 0"),
         ({"average_layers": 9}, "average_layers is 9, but the teacher has 3 layers"),
         ({"unmasked_weight": -1}, "unmasked_weight is -1; expected 0 or more"),
-        ({"student_config": '{"layerdrop": 0.1}'}, "layerdrop of the encoder is 0.1"),
+        ({"student_config": '{"layerdrop": 0.1}'}, "student_config sets layerdrop to 0.1"),
         ({"max_steps": -1}, "--max_steps is -1"),
         ({"saved_dtype": "float16"}, "saved_dtype is 'float16'"),
     ],
