@@ -99,7 +99,7 @@ class ElasticArguments(SelectionArguments):
         """Refuse what cannot be run, before anything is read.
 
         Raises:
-            ValueError: no encoder, teacher, corpus or space, or a space that nothing reads.
+            ValueError: no encoder, teacher or corpus, or no space in stage 2.
         """
         for name in ("encoder", "teacher", "corpora"):
             if not getattr(self, name):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import datasets
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import HubertConfig, HubertModel
 
 from hf_rspin.data import SkippedFiles
@@ -37,6 +38,8 @@ from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import DistillationTrainingArguments
 
 logger = logging.getLogger(__name__)
+
+PROJECTION = "elastic_projection.safetensors"  # what stage 2 goes on with
 
 
 def build_elastic(
@@ -112,8 +115,8 @@ def _read_corpus(
         segment_seconds=arguments.segment_seconds or None, skipped=skipped,
     )  # fmt: skip
     chosen, selection = select_rows(
-        arguments, corpus, training, start=arguments.encoder, min_seconds=arguments.min_seconds,
-        skipped=skipped,
+        arguments, corpus, training, start=None if arguments.random_weights else arguments.encoder,
+        min_seconds=arguments.min_seconds, skipped=skipped,
     )  # fmt: skip
     return corpus if selection is None else corpus.select(chosen), selection, skipped
 
@@ -150,6 +153,8 @@ def load_student(arguments: ElasticArguments, teacher_dim: int, seed: int) -> El
         arguments.student_config,
         arguments.random_weights,
     )  # fmt: skip
+    if arguments.stage == 2:
+        take_projection(model, Path(resolve_encoder(arguments.encoder)))
     logger.info("%.2fM parameters in the encoder", model.hubert.num_parameters() / 1e6)
     if model.space is not None:
         logger.info("%d subnets in the space", model.space.size)
@@ -180,7 +185,7 @@ def save_supernet(model: ElasticDistillation, folder: Path, dtype: torch.dtype) 
     """Save the plain full encoder and, of a supernet, the space of its subnets.
 
     Args:
-        model: the linear stays behind.
+        model: the linear is kept in a file of its own, for stage 2.
         folder: gets config, weights, and elastic.json in stage 2.
         dtype: of the weights in the file; the config says float32, which then is loaded.
     """
@@ -192,9 +197,20 @@ def save_supernet(model: ElasticDistillation, folder: Path, dtype: torch.dtype) 
         model.space.save(folder)
     else:  # of an earlier run in this folder
         (folder / SPACE_FILE).unlink(missing_ok=True)
+    save_file({"weight": model.projection.weight.detach().float().cpu()}, folder / PROJECTION)
     encoder.to(dtype).save_pretrained(folder)
     encoder.config.dtype = "float32"  # saving sets it to that of the weights
     encoder.config.save_pretrained(folder)
+
+
+def take_projection(model: ElasticDistillation, folder: Path) -> None:
+    """Begin stage 2 with the linear that stage 1 left beside its encoder, where it fits."""
+    if not (folder / PROJECTION).is_file():
+        return
+    weight = load_file(folder / PROJECTION)["weight"]
+    if weight.shape == model.projection.weight.shape:
+        model.projection.weight.data.copy_(weight)
+        logger.info("The linear of %s goes on", folder)
 
 
 def clean_config(config: HubertConfig) -> HubertConfig:

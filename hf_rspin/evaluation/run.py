@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hf_rspin.adapters import is_adapter
 from hf_rspin.cost import RunCost
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.device import check_device
@@ -166,7 +167,10 @@ def name_encoders(arguments: EvaluationScriptArguments) -> dict[str, str]:
     names = arguments.names or short_names(arguments.encoders)
     if len(set(names)) != len(arguments.encoders):
         raise ValueError(f"the encoders are called {names}; give --names, all different.")
-    paths = [path if needs_no_model(path) else resolve_encoder(path) for path in arguments.encoders]
+    paths = [
+        path if needs_no_model(path) or is_adapter(path) else resolve_encoder(path)
+        for path in arguments.encoders
+    ]
     return dict(zip(names, paths, strict=True))
 
 

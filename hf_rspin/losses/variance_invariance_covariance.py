@@ -5,6 +5,8 @@ mu [v(Z) + v(Z')] + lambda s(Z, Z') + nu [c(Z) + c(Z')], where
 v(Z) = mean over dimensions of max(0, gamma - sqrt(Var(Z) + eps)),
 s(Z, Z') = mean over frames and dimensions of (Z - Z')^2,
 c(Z) = sum of the squared covariances of two different dimensions / dim.
+The paper of VICReg sums s over dimensions, its public code takes this mean and halves the sum of v;
+its weights 25, 25 and 1 belong to the code: with the losses here they are mu 12.5, lambda 25, nu 1.
 HuBERT-VIC (arXiv 2508.12292) adds them for a noisy and a clean view. Var and covariance divide by
 frames - 1, and frames of a batch take the place of VICReg's images.
 """

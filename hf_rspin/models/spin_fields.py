@@ -28,7 +28,7 @@ class SpinFields(HeadFields):
             4096 codes); units are read from the first. None: there is no second.
         auxiliary_codebook_weight: of its loss, beside that of the first; 0 switches it off.
         variance_weight: of `variance_loss` of the hidden states that the projection reads, as are
-            the next two; 0 switches each off. VICReg (arXiv 2105.04906) has 25, 25 and 1.
+            the next two; 0 switches each off. VICReg's code has 12.5, 25 and 1 of these.
         invariance_weight: of `invariance_loss`.
         covariance_weight: of `covariance_loss`.
     """

@@ -282,9 +282,9 @@ class ModelArguments(EncoderArguments):
         None, "codes of a second, larger codebook (DC-Spin: 4096); units are of the first"
     )
     auxiliary_codebook_weight: float | None = option(None, "weight of its loss")
-    variance_weight: float | None = option(None, "of the variance term of VICReg (there 25)")
-    invariance_weight: float | None = option(None, "of the invariance term (25)")
-    covariance_weight: float | None = option(None, "of the covariance term (1)")
+    variance_weight: float | None = option(None, "of the variance term of VICReg (its code: 12.5)")
+    invariance_weight: float | None = option(None, "of the invariance term (its code: 25)")
+    covariance_weight: float | None = option(None, "of the covariance term (its code: 1)")
 
     def build(self, num_pseudo_labels: int | None = None) -> PreTrainedModel:
         """Load the encoder with heads, in float32; fresh heads where the folder has none.

@@ -8,6 +8,7 @@ from transformers import HubertConfig, HubertModel, WavLMConfig, WavLMModel
 from hf_rspin.distillation.teachers import EncoderTeacher
 from hf_rspin.elastic import Subnet, draw_subnet, running_as
 from hf_rspin.elastic.objective import build_student, weighted_l1
+from hf_rspin.elastic.run import save_supernet, take_projection
 from hf_rspin.elastic.teacher import MeanOfLayers
 
 from .conftest import SIZES, SPACE, tiny
@@ -28,6 +29,17 @@ def batch(frames=12):
 
 def student(**fields):
     return build_student(tiny(layerdrop=0.0), FIELDS | fields).eval()
+
+
+def test_stage_two_goes_on_with_the_linear_of_stage_one(tmp_path):
+    first, second, other = student(), student(subnet_space=SPACE), student(teacher_dim=7)
+    weight = first.projection.weight.detach().clone()
+    save_supernet(first, tmp_path, torch.bfloat16)
+    take_projection(second, tmp_path)
+    assert torch.equal(second.projection.weight, weight)
+    before = other.projection.weight.detach().clone()
+    take_projection(other, tmp_path)  # of another teacher: begins anew
+    assert torch.equal(other.projection.weight, before)
 
 
 @pytest.mark.parametrize("stable", [False, True])

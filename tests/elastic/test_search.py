@@ -37,7 +37,8 @@ def test_a_search_is_a_function_of_its_seed_and_of_what_it_measures(space):
     )
     assert first == again and first != other
     lower = evolve(space, worth, lambda s: True, Evolution(6, 6, higher=False))
-    assert min([*lower.values()][-6:]) < np.mean([*lower.values()][:6])
+    worths = [*lower.values()]
+    assert np.mean(worths[-6:]) < np.mean(worths[:6]) - 1  # the other direction rises
 
 
 def test_a_tight_budget_leaves_the_smallest(space):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "training_scripts"
-sys.path.insert(0, str(SCRIPTS))
+sys.path.append(str(SCRIPTS))  # behind: evaluate.py has the name of a library
 
 from experiments.grid import expand, read_grid  # noqa: E402
 from experiments.run import main  # noqa: E402

@@ -24,13 +24,14 @@ import torch
 from tqdm import tqdm
 
 SCRIPTS = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(SCRIPTS))
+sys.path.append(str(SCRIPTS))  # behind: evaluate.py has the name of a library
 
 from experiments.grid import GridCell, expand, read_grid  # noqa: E402
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments  # noqa: E402
 from hf_rspin.utils import option, write_json  # noqa: E402
 
 DONE, FAILED, LOG = "cell.json", "failed.json", "cell.log"
+STARTED = time.time()
 POLL = 5.0  # seconds between two looks at what another process works on
 
 
@@ -156,16 +157,26 @@ def _run(cell: GridCell) -> bool:
 
 
 def _wait_for_needs(cell: GridCell, failed: Sequence[GridCell]) -> bool:
-    """Wait until other processes have finished what the cell needs; False where that failed."""
+    """Wait until other processes have finished what the cell needs; False where that failed.
+
+    A failure from before this process began may be tried again at this moment, and does not count.
+    """
     lost, told = {one.folder for one in failed}, False
     while missing := [need for need in cell.needs if not (need / DONE).is_file()]:
-        if any(need in lost or (need / FAILED).is_file() for need in missing):
+        if any(need in lost or _failed_since(need, STARTED) for need in missing):
             return False
         if not told:
             tqdm.write(f"{cell.folder.name} waits for {missing[0].name}, of another process.")
             told = True
         time.sleep(POLL)
     return True
+
+
+def _failed_since(folder: Path, time_: float) -> bool:
+    try:
+        return (folder / FAILED).stat().st_mtime >= time_
+    except FileNotFoundError:
+        return False
 
 
 def _with_needs(cells: Sequence[GridCell], names: Sequence[str]) -> list[GridCell]:

@@ -35,6 +35,9 @@ def pnmi_interval(
     Returns:
         The value and its interval; the limits are nan for a single group.
 
+    Raises:
+        ValueError: no frame counts.
+
     Example:
         >>> pnmi_interval(phones, units, speakers)
     """
@@ -62,6 +65,8 @@ def _counts_of_groups(phones: Sequence, units: Sequence, groups: Sequence | None
     owner = np.repeat(members, [len(row) for row in phones])
     phone, unit = np.concatenate(phones), np.concatenate(units)
     kept = (phone != IGNORED) & (unit != IGNORED)
+    if not kept.any():
+        raise ValueError("no frame has both a phone and a unit: there is nothing to count.")
     rows = np.unique(owner[kept], return_inverse=True)[1]  # who has no frame that counts: gone
     phone = np.unique(phone[kept], return_inverse=True)[1]
     unit = np.unique(unit[kept], return_inverse=True)[1]

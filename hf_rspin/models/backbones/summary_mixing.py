@@ -114,8 +114,11 @@ def mean_over_frames(states: Tensor, valid: Tensor | None) -> Tensor:
     """
     if valid is None:
         return states.mean(dim=1, keepdim=True)
-    total = without_padding(states, valid).sum(dim=1, keepdim=True)
-    return total / valid.sum(dim=1).clamp_min(1)[:, None, None]
+    # in half precision a sum over frames is soon beyond what can be said
+    total = without_padding(states, valid).sum(
+        dim=1, keepdim=True, dtype=torch.promote_types(states.dtype, torch.float32)
+    )
+    return (total / valid.sum(dim=1).clamp_min(1)[:, None, None]).to(states.dtype)
 
 
 def without_padding(states: Tensor, valid: Tensor | None) -> Tensor:
