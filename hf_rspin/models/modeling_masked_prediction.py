@@ -107,6 +107,14 @@ class MaskedPredictionModel(EncoderWithHeads):
             for _ in strides
         )
 
+    def reset_heads(self) -> None:
+        """Let all heads begin anew, for other labels."""
+        if self.config.untrained_heads:
+            return
+        self._build_heads(self.config)
+        self.label_heads.to(self.device).apply(self._init_weights)
+        self.config.untrained_heads = True
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

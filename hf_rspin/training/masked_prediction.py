@@ -20,8 +20,9 @@ from hf_rspin.data.corpora import load_corpora
 from hf_rspin.data.identifiers import prefixed_ids
 from hf_rspin.data.selection.budget import Selection
 from hf_rspin.models.folders import feature_extractor_of, resolve_encoder
+from hf_rspin.training.arguments import split_name
 from hf_rspin.training.masked_prediction_arguments import MaskedPredictionArguments
-from hf_rspin.training.masked_prediction_labels import labels_of_run
+from hf_rspin.training.masked_prediction_labels import label_keys, labels_in, labels_of_run
 from hf_rspin.training.masked_prediction_network import build_network, save_encoder
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.pretraining import PretrainingBatches, first_item
@@ -31,8 +32,6 @@ from hf_rspin.training.sampling import ReadyBatches
 from hf_rspin.training.selection import keep_selection, select_rows
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import MaskedPredictionTrainingArguments
-from hf_rspin.units import FrameLabels
-from hf_rspin.units.extractors import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,8 @@ def build_masked_prediction(
     folder = Path(training.output_dir)
     with training.main_process_first(desc="labels"):
         labels, arguments.num_clusters = labels_of_run(arguments, waveforms, folder, training.seed)
-    model = build_network(arguments, arguments.num_clusters)
+    keys = label_keys(arguments, labels)
+    model = build_network(arguments, arguments.num_clusters, keys)
     if arguments.initial_model and model.config.untrained_heads:
         logger.info("The heads begin anew: %s has none for these labels.", arguments.initial_model)
     logger.info("%.2fM parameters in the encoder", model.base_model.num_parameters() / 1e6)
@@ -71,7 +71,7 @@ def build_masked_prediction(
     record = {"initial_weights": given}
     if arguments.initial_convolutions is not None:
         record["initial_convolutions"] = weights_key(model.base_model.feature_extractor)
-    record["labels"] = fingerprint(torch.from_numpy(np.concatenate(labels)))
+    record["labels"] = keys[0]
     trainer = SpeechTrainer(
         model,
         training,
@@ -101,16 +101,26 @@ def run_masked_prediction(trainer: SpeechTrainer) -> None:
 def select_of_corpora(
     arguments: MaskedPredictionArguments, training: MaskedPredictionTrainingArguments
 ) -> Selection | None:
-    """Return which utterances to train on; None for all."""
+    """Return which utterances to train on; None for all.
+
+    Raises:
+        ValueError: no such part of the corpus, or labels that cannot be found by id.
+    """
+    labels = None if arguments.labels is None else labels_in(Path(arguments.labels))
     if arguments.hours is None:
         return None
-    corpus = load_corpora(arguments.corpora, None, arguments.exclude_splits)
-    folder = Path(arguments.labels or training.output_dir)
-    has_ids = (folder / "frame_labels.json").is_file()
+    if arguments.labels is not None and labels is None:
+        raise ValueError(
+            f"{arguments.labels} holds labels without the ids of their utterances, as earlier "
+            "versions wrote them, so a part of the corpus cannot find its own: leave --hours out, "
+            "or make the labels anew (make_pseudo_labels.py)."
+        )
+    corpus = load_corpora(
+        arguments.corpora, split_name(arguments.corpus_split), arguments.exclude_splits
+    )
     _, selection = select_rows(
-        arguments, corpus, training,
-        labels=FrameLabels.load(folder) if has_ids else None,
-        start=arguments.initial_model, min_seconds=arguments.min_seconds,
+        arguments, corpus, training, labels=labels, start=arguments.initial_model,
+        min_seconds=arguments.min_seconds,
     )  # fmt: skip
     return selection
 
@@ -124,7 +134,8 @@ def read_corpora(
         arguments: which corpora.
         chosen: ids to read; None for all.
     """
-    corpora = [load_corpus(source) for source in arguments.corpora]
+    split = split_name(arguments.corpus_split)
+    corpora = [load_corpus(source, split) for source in arguments.corpora]
     ids = prefixed_ids([corpus["id"][:] for corpus in corpora], arguments.corpora)
     waveforms, seconds = {}, 0.0
     for source, corpus, names in zip(arguments.corpora, corpora, ids, strict=True):

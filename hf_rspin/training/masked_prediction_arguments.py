@@ -14,7 +14,12 @@ from hf_rspin.utils import option
 class MaskedPredictionArguments(SelectionArguments):
     """What to pre-train, on what."""
 
-    corpora: list[str] = option([], "folders of audio")
+    corpora: list[str] = option([], "folders of audio, or other corpora")
+    corpus_split: str | None = option(
+        None,
+        "value of the column `split`, or split of a Hub dataset; none: all rows; auto: train where "
+        "there is such a column",
+    )
     exclude_splits: list[str] = option(
         ["test", "test_unseen"], "rows of metadata.csv with these values of `split` are left out"
     )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -67,7 +68,7 @@ def make_labels(
     }  # fmt: skip
     check_provenance(folder, provenance, (LABELS,))
     if (folder / LABELS).is_file():
-        return _read(folder / LABELS)
+        return shared_labels(folder, waveforms)[0]
     features = [
         extract(waveform.astype(np.float32) / 32768).astype(np.float16)
         for waveform in tqdm(waveforms.values(), desc="features")
@@ -86,7 +87,8 @@ def make_labels(
     logger.info("%d frames in %d clusters, perplexity %.1f", len(flat), len(usage), perplexity)
     lengths = np.array([len(label) for label in labels])
     with atomic(folder / LABELS) as temporary, open(temporary, "wb") as file:
-        np.savez(file, labels=np.concatenate(labels).astype(np.uint16), lengths=lengths)
+        flat_labels = np.concatenate(labels).astype(np.uint16)
+        np.savez(file, labels=flat_labels, lengths=lengths, ids=np.array(list(waveforms)))
     return labels
 
 
@@ -118,41 +120,71 @@ def shared_labels(folder: Path, waveforms: Waveforms) -> tuple[list[np.ndarray],
     """Return the labels in a folder for every utterance, and how many classes there are.
 
     Args:
-        folder: the output of another run of masked prediction on the same corpora (`labels.npz`),
-            or frame labels that `make_pseudo_labels.py` wrote (`units` or `pieces`).
-        waveforms: of the corpora.
+        folder: see `labels_in`.
+        waveforms: of the corpora, or of a part of them.
 
     Raises:
         ValueError: no labels there, or labels of other audio.
     """
-    if (folder / LABELS).is_file():
-        labels = _read(folder / LABELS)
-        settings = read_json(folder / PROVENANCE) or {}
-        number = settings.get("num_clusters", 1 + max(int(one.max()) for one in labels))
+    known = labels_in(folder)
+    if known is None:
+        labels, number = _read(folder / LABELS)[0], _number_of(folder)
         if len(labels) != len(waveforms):
             raise ValueError(
-                f"{folder} holds labels of {len(labels)} utterances, but the corpora have "
-                f"{len(waveforms)}: give --corpora, --exclude_splits and --min_seconds of the run "
-                "that made them."
+                f"{folder} holds labels of {len(labels)} utterances without their ids, but the "
+                f"corpora have {len(waveforms)}: give --corpora, --exclude_splits and "
+                "--min_seconds of the run that made them, or make them anew."
             )
-    elif (folder / "frame_labels.json").is_file():
-        found = FrameLabels.load(folder)
-        missing = [name for name in waveforms if name not in found]
+    else:
+        missing = [name for name in waveforms if name not in known]
         if missing:
             raise ValueError(
                 f"{folder} holds no labels of {len(missing)} of {len(waveforms)} utterances, such "
                 f"as {missing[0]!r}: make them from the same corpora (--corpora of "
-                "make_pseudo_labels.py)."
+                "make_pseudo_labels.py, or of the run that made them)."
             )
-        labels, number = [found[name] for name in waveforms], found.num_labels
-    else:
-        raise ValueError(
-            f"{folder} holds no labels; expected the output folder of another run of masked "
-            f"prediction ({LABELS}), or the folder `units` or `pieces` that make_pseudo_labels.py "
-            "wrote."
-        )
+        labels, number = [known[name] for name in waveforms], known.num_labels
     _check_lengths(folder, waveforms, labels)
     return labels, number
+
+
+def labels_in(folder: Path) -> FrameLabels | None:
+    """Return the labels in a folder by utterance id; None for those of a run that kept no ids.
+
+    Args:
+        folder: the output of another run of masked prediction (`labels.npz`; before version 0.2
+            without ids), or frame labels that `make_pseudo_labels.py` wrote (`units`, `pieces`).
+
+    Raises:
+        ValueError: no labels there, or damaged ones.
+    """
+    if (folder / LABELS).is_file():
+        labels, ids = _read(folder / LABELS)
+        if ids is None:
+            return None
+        pairs = zip(ids, labels, strict=True)
+        return FrameLabels.from_sequences(pairs, _number_of(folder))
+    if (folder / "frame_labels.json").is_file():
+        return FrameLabels.load(folder)
+    raise ValueError(
+        f"{folder} holds no labels; expected the output folder of another run of masked "
+        f"prediction ({LABELS}), or the folder `units` or `pieces` that make_pseudo_labels.py "
+        "wrote."
+    )
+
+
+def label_keys(arguments: MaskedPredictionArguments, labels: list[np.ndarray]) -> tuple[str, ...]:
+    """Return fingerprints of the labels that a run trains on, and of the set they are taken from.
+
+    Heads that were trained on either tell the same classes.
+    """
+    keys = [fingerprint(torch.from_numpy(np.concatenate(labels)))]
+    if arguments.labels is not None:
+        folder = Path(arguments.labels)
+        known = labels_in(folder)
+        if known is not None:
+            keys.append(fingerprint(torch.from_numpy(known.values.astype(np.int64))))
+    return tuple(keys)
 
 
 def _check_lengths(folder: Path, waveforms: Waveforms, labels: list[np.ndarray]) -> None:
@@ -165,15 +197,31 @@ def _check_lengths(folder: Path, waveforms: Waveforms, labels: list[np.ndarray])
             )
 
 
-def _read(file: Path) -> list[np.ndarray]:
-    """Return the labels (frames,) of each utterance in a file that `make_labels` wrote."""
+def _number_of(folder: Path) -> int:
+    """Return how many classes the labels of another run have."""
+    settings = read_json(folder / PROVENANCE) or {}
+    if "num_clusters" in settings:
+        return settings["num_clusters"]
+    return 1 + max(int(one.max()) for one in _read(folder / LABELS)[0])
+
+
+def _read(file: Path) -> tuple[list[np.ndarray], list[str] | None]:
+    """Return the labels (frames,) of each utterance in a file of `make_labels`, and their ids.
+
+    Files of earlier versions have no ids.
+    """
     try:
         with np.load(file) as found:
             labels, lengths = found["labels"].astype(np.int64), found["lengths"]
+            ids = found["ids"].tolist() if "ids" in found else None
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{file} is damaged ({error!r}): make the labels again.") from error
     if lengths.sum() != len(labels) or len(lengths) == 0:
         raise ValueError(
             f"{file} holds {len(labels)} labels for {lengths.sum()} frames: make them again."
         )
-    return np.split(labels, np.cumsum(lengths)[:-1])
+    if ids is not None and len(ids) != len(lengths):
+        raise ValueError(
+            f"{file} holds {len(ids)} ids for {len(lengths)} utterances: make the labels again."
+        )
+    return np.split(labels, np.cumsum(lengths)[:-1]), ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,25 @@ from hf_rspin.models.encoder import check_frame_rate
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import load_encoder, plain_config
 from hf_rspin.models.modeling_masked_prediction import MaskedPredictionModel
-from hf_rspin.models.own_types import config_class_of
+from hf_rspin.models.own_types import config_class_of, model_class_of
 from hf_rspin.training.filterbank import start_as_filterbank
 from hf_rspin.training.freezing import scale_gradient
 from hf_rspin.training.masked_prediction_arguments import MaskedPredictionArguments
+from hf_rspin.training.provenance import load_provenance
 
 logger = logging.getLogger(__name__)
 
 
-def build_network(arguments: MaskedPredictionArguments, num_labels: int) -> MaskedPredictionModel:
+def build_network(
+    arguments: MaskedPredictionArguments, num_labels: int, keys: Collection[str] | None = None
+) -> MaskedPredictionModel:
     """Build the encoder from the config, or load what to start from, in float32.
 
     Args:
         arguments: of the run.
         num_labels: classes of the frame labels.
+        keys: of the labels, see `label_keys`: heads of a checkpoint that were trained on others
+            begin anew; None keeps heads that have as many classes.
 
     Raises:
         ValueError: no such encoder can be built, or what it starts from does not fit.
@@ -37,22 +43,29 @@ def build_network(arguments: MaskedPredictionArguments, num_labels: int) -> Mask
         "unmasked_weight": arguments.unmasked_weight,
         "feature_penalty": arguments.feature_penalty,
         "apply_spec_augment": True,
-        # Crops are short: plain attention trains a fifth faster on a CPU than the fused kernel.
-        "attn_implementation": "sdpa" if torch.cuda.is_available() else "eager",
     }
     if arguments.initial_model is not None:
-        model = _loaded(arguments.initial_model, arguments.encoder or {}, fields)
+        model = _loaded(arguments.initial_model, arguments.encoder or {}, fields, keys)
     else:
-        config = MaskedPredictionModel.with_fields(
-            encoder_config(arguments.encoder or {}), **fields
-        )
-        model = MaskedPredictionModel(config)
+        config = encoder_config(arguments.encoder or {})
+        fields["attn_implementation"] = attention_of(config)
+        model = MaskedPredictionModel(MaskedPredictionModel.with_fields(config, **fields))
         if arguments.filterbank:
             start_as_filterbank(model.base_model)
         if arguments.initial_convolutions is not None:
             copy_convolutions(model.base_model, arguments.initial_convolutions)
     scale_gradient(model.base_model, arguments.feature_gradient_scale)
     return model
+
+
+def attention_of(config: PreTrainedConfig) -> str:
+    """Return the attention to train with, by its name in transformers.
+
+    Crops are short: plain attention trains a fifth faster on a CPU than the fused kernel, which
+    not every family has (WavLM and SEW-D have none).
+    """
+    fused = torch.cuda.is_available() and model_class_of(type(config))._supports_sdpa
+    return "sdpa" if fused else "eager"
 
 
 def encoder_config(content: dict[str, Any]) -> PreTrainedConfig:
@@ -74,17 +87,24 @@ def encoder_config(content: dict[str, Any]) -> PreTrainedConfig:
     return config
 
 
-def _loaded(name: str, wanted: dict[str, Any], fields: dict[str, Any]) -> MaskedPredictionModel:
+def _loaded(
+    name: str, wanted: dict[str, Any], fields: dict[str, Any], keys: Collection[str] | None
+) -> MaskedPredictionModel:
     """Load an encoder, or a checkpoint with heads; other heads than asked for begin anew."""
-    content = plain_config(PreTrainedConfig.get_config_dict(name)[0]).to_dict()
+    config = plain_config(PreTrainedConfig.get_config_dict(name)[0])
+    content = config.to_dict()
     different = [n for n, value in wanted.items() if _plain(content.get(n)) != _plain(value)]
     if different:
         raise ValueError(
             f"--encoder asks for {different[0]} {wanted[different[0]]}, but {name} has "
             f"{content.get(different[0])}: leave --encoder out where --initial_model is given."
         )
-    model = MaskedPredictionModel.from_pretrained(name, ignore_mismatched_sizes=True, **fields)
+    model = MaskedPredictionModel.from_pretrained(
+        name, ignore_mismatched_sizes=True, attn_implementation=attention_of(config), **fields
+    )
     check_frame_rate(model.config)
+    if keys is not None and (load_provenance(name) or {}).get("labels") not in keys:
+        model.reset_heads()  # as many classes need not be the same ones
     return model
 
 

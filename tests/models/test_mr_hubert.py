@@ -185,6 +185,15 @@ def test_the_norms_of_the_public_code_count_padding():
     assert mixes_padding(public.config)
 
 
+def test_the_public_code_counts_frames_by_equal_parts_of_the_batch():
+    model = build("layer front", masked_group_norm=False)
+    mask = (torch.arange(8000) < torch.tensor([[8000], [6100], [333], [334]])).long()
+    found = model._get_feature_vector_attention_mask(24, mask)  # parts of 8000 // 24 = 333 samples
+    assert found.sum(dim=1).tolist() == [24, 19, 1, 2]
+    ours = build("layer front")._get_feature_vector_attention_mask(24, mask)
+    assert ours.sum(dim=1).tolist() == [24, 18, 1, 1]
+
+
 def test_what_is_too_short_for_a_frame_is_finite():
     mask = (torch.arange(4000) < torch.tensor([[4000], [3]])).long()
     assert torch.isfinite(build()(noise(4000, batch=2), mask).last_hidden_state).all()

@@ -34,9 +34,9 @@ class MRHubertModel(TravellingEncoder, HubertPreTrainedModel):
     Padding: with `config.masked_group_norm`, the default, a padded utterance gives what it gives
     alone (an odd number of frames, and fewer than one pair, too). False gives what the public code
     gives, whose norms over time count padding: those of the sampling modules, and that of the first
-    convolution (`feat_extract_norm="group"`). There, padding 2 s of noise by 0.5 s moves the output
-    of a random model by 1 % of its norm, by 2 s 2 to 3 %; with the group norm in front 14 % and
-    32 to 39 %.
+    convolution (`feat_extract_norm="group"`), and whose utterances have a frame or two more. By the
+    norms alone, padding 2 s of noise by 0.5 s moves the output of a random model by 1 % of its
+    norm, by 2 s 2 to 3 %; with the group norm in front 14 % and 32 to 39 %.
 
     Example:
         >>> encoder = MRHubertModel(MRHubertConfig())
@@ -156,9 +156,15 @@ class MRHubertModel(TravellingEncoder, HubertPreTrainedModel):
     ) -> Tensor:
         """Return (batch, frames) bool; what is too short for a frame has one.
 
-        Without one, attention would have nothing to attend to.
+        Without one, attention would have nothing to attend to. The public code cuts the samples of
+        a batch into as many equal parts as there are frames: a part with speech is a frame.
         """
-        lengths = self._get_feat_extract_output_lengths(attention_mask.sum(dim=-1).long())
+        samples = attention_mask.sum(dim=-1).long()
+        if self.config.masked_group_norm:
+            lengths = self._get_feat_extract_output_lengths(samples)
+        else:
+            part = attention_mask.shape[1] // feature_vector_length
+            lengths = (samples + part - 1) // part
         places = torch.arange(feature_vector_length, device=attention_mask.device)
         return places < lengths.clamp_min(1)[:, None]
 
