@@ -176,12 +176,11 @@ def labels_in(folder: Path) -> FrameLabels | None:
 def label_keys(arguments: MaskedPredictionArguments, labels: list[np.ndarray]) -> tuple[str, ...]:
     """Return fingerprints of the labels that a run trains on, and of the set they are taken from.
 
-    Heads that were trained on either tell the same classes.
+    Heads of `initial_model` that were trained on either tell the same classes.
     """
     keys = [fingerprint(torch.from_numpy(np.concatenate(labels)))]
-    if arguments.labels is not None:
-        folder = Path(arguments.labels)
-        known = labels_in(folder)
+    if arguments.labels is not None and arguments.initial_model is not None:
+        known = labels_in(Path(arguments.labels))
         if known is not None:
             keys.append(fingerprint(torch.from_numpy(known.values.astype(np.int64))))
     return tuple(keys)

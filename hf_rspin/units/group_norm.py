@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from hf_rspin.models.backbones.mr_hubert_sampling import MaskedGroupNorm
+
 BLOCK = 2**18  # windows of the kernel worked on at a time
 # of the recordings that this thread encodes: mean and 1 / deviation, (batch, channels, 1) each
 _statistics: ContextVar[tuple[Tensor, Tensor] | None] = ContextVar("statistics", default=None)
@@ -44,14 +46,14 @@ def whole_statistics(
         _statistics.reset(token)
 
 
-class GivenGroupNorm(nn.GroupNorm):
+class GivenGroupNorm(MaskedGroupNorm):
     """GroupNorm of one channel per group, with the statistics that `whole_statistics` gives."""
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Normalise (batch, channels, frames)."""
+    def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalise (batch, channels, frames); MR-HuBERT gives a mask (batch, frames) too."""
         given = _statistics.get()
         if given is None:
-            return super().forward(states)
+            return super().forward(states, mask)
         mean, scale = given
         slope = scale * self.weight[:, None]
         return torch.addcmul(self.bias[:, None] - mean * slope, states.to(slope.dtype), slope)

@@ -9,17 +9,21 @@ import pytest
 import soundfile
 import torch
 import yaml
+from datasets import Dataset, DatasetDict
 from safetensors.torch import load_file
 from transformers import AutoModel
 
 from hf_rspin.audio import num_frames
 from hf_rspin.models import load_encoder
+from hf_rspin.models.attention import NAME as FASTEST
 from hf_rspin.models.folders import encoder_folder
 from hf_rspin.models.own_types import config_class_of, model_class_of
-from hf_rspin.training.masked_prediction import read_corpora
+from hf_rspin.training.masked_prediction import read_corpora, select_of_corpora
 from hf_rspin.training.masked_prediction_arguments import MaskedPredictionArguments
 from hf_rspin.training.masked_prediction_labels import shared_labels
 from hf_rspin.training.masked_prediction_network import build_network, encoder_config
+from hf_rspin.training.provenance import load_provenance
+from hf_rspin.training.training_arguments import MaskedPredictionTrainingArguments
 from hf_rspin.units import FrameLabels
 
 CONFIGS = Path(__file__).parents[2] / "training_scripts" / "configs"
@@ -173,7 +177,7 @@ def test_labels_of_other_audio_are_refused(speech, labelled, multi, tmp_path):
         shared_labels(tmp_path, waveforms)
     with pytest.raises(ValueError, match="holds no labels of 1 of 6 utterances, such as 'new'"):
         shared_labels(labelled, waveforms | {"new": waveforms["0"]})
-    with pytest.raises(ValueError, match="holds labels of 5 utterances, but the corpora have 6"):
+    with pytest.raises(ValueError, match="holds no labels of 1 of 6 utterances, such as 'new'"):
         shared_labels(multi, waveforms | {"new": waveforms["0"]})
     for folder in (labelled, multi):
         with pytest.raises(ValueError, match="labels where utterance '1' has 49 frames"):
@@ -237,6 +241,140 @@ def test_a_run_starts_from_an_encoder_and_its_heads_too(tmp_path):
         build_network(arguments(**start, encoder={"hidden_size": 32}), 5)
 
 
+def test_attention_is_one_that_the_family_has(tmp_path, monkeypatch):
+    families = {"hubert": {}, "wavlm": {}, "sew-d": {}, "mr-hubert": MULTI}
+    for has_gpu in (False, True):  # whether there is one decides the name alone
+        monkeypatch.setattr(torch.cuda, "is_available", lambda found=has_gpu: found)
+        names = {}
+        for family, own in families.items():
+            encoder = TINY | own | {"model_type": family}
+            encoder |= {} if "block_layers" in own else {"num_hidden_layers": 1}
+            encoder = {n: v for n, v in encoder.items() if (family, n) != ("sew-d", "layerdrop")}
+            model = build_network(arguments(encoder=encoder), 5)
+            model.save_pretrained(tmp_path / family)
+            start = {"initial_model": str(tmp_path / family), "encoder": None}
+            again = build_network(arguments(**start), 5)
+            names[family] = model.base_model.config._attn_implementation
+            assert again.base_model.config._attn_implementation == names[family]
+        fused = FASTEST if has_gpu else "eager"  # what sdpa becomes
+        assert names == {"hubert": fused, "wavlm": "eager", "sew-d": "eager", "mr-hubert": fused}
+
+
+def test_heads_trained_on_other_labels_begin_anew(multi, main, speech, tmp_path, caplog):
+    caplog.set_level("INFO", "hf_rspin")
+    source = multi / "checkpoint-4"
+    trained, key = load_file(source / "model.safetensors"), load_provenance(source)["labels"]
+    heads = [name for name in trained if name.startswith("label_heads.")]
+    start = arguments(initial_model=str(source), encoder=None)
+    torch.manual_seed(0)
+    other, same = (build_network(start, 6, keys) for keys in (["another"], ["another", key]))
+    assert other.config.untrained_heads and not same.config.untrained_heads and len(heads) == 6
+    for name, value in trained.items():
+        assert torch.equal(same.state_dict()[name], value), name
+        is_kept = torch.equal(other.state_dict()[name], value)
+        assert is_kept is (name not in heads), name
+        if name.endswith("label_embeddings.weight"):
+            assert other.state_dict()[name].std().item() == pytest.approx(0.05, rel=0.1)
+    given = {"initial_model": source, "max_steps": 1, "save_steps": 1}
+    for run, changes in {
+        "other": {"num_clusters": 6, "seed": 5},  # k-means anew: as many clusters, of other kinds
+        "same": {"labels": multi},
+        "part": {"labels": multi, "hours": 0.001},
+    }.items():
+        caplog.clear()
+        main("train", *options(speech, tmp_path / run, MULTI, **given, **changes))
+        assert ("The heads begin anew" in caplog.text) is (run == "other")
+    # what was trained since counts as trained
+    config = json.loads((tmp_path / "other" / "checkpoint-1" / "config.json").read_text())
+    assert not config.get("untrained_heads")
+
+
+def test_a_part_of_the_corpora_finds_the_labels_of_another_run(multi, main, speech, tmp_path):
+    whole, _ = shared_labels(multi, read_corpora(arguments(speech)))
+    part = read_corpora(arguments(speech), {"3", "1"})
+    found, number = shared_labels(multi, part)
+    assert list(part) == ["1", "3"] and number == 6
+    for own, expected in zip(found, (whole[1], whole[3]), strict=True):
+        np.testing.assert_array_equal(own, expected)
+    given = {"labels": multi, "hours": 0.001, "max_steps": 1, "num_clusters": None}
+    start = {"initial_model": multi / "checkpoint-4"}
+    for select, changes in {"random": {}, "unit_coverage": {}, "loss": start}.items():
+        run = tmp_path / select
+        main("train", *options(speech, run, MULTI, select=select, **given, **changes))
+        record = json.loads((run / "selection.json").read_text())
+        assert 1 <= record["utterances"] < record["of_utterances"] == 5
+        assert (run / "encoder").is_dir()
+
+
+def test_labels_that_were_kept_without_ids_serve_whole_corpora(multi, main, speech, tmp_path):
+    with np.load(multi / "labels.npz") as stored:
+        content = dict(stored)
+    assert content.pop("ids").tolist() == ["0", "1", "2", "3", "4"]
+    np.savez(tmp_path / "labels.npz", **content)
+    waveforms = read_corpora(arguments(speech))
+    found, expected = (shared_labels(folder, waveforms) for folder in (tmp_path, multi))
+    assert found[1] == 1 + content["labels"].max()  # no provenance says more
+    for one, other in zip(found[0], expected[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="of 5 utterances without their ids, but the corpora have"):
+        shared_labels(tmp_path, {"0": waveforms["0"]})
+    given = {"labels": tmp_path, "hours": 0.001}
+    with pytest.raises(SystemExit, match="without the ids .* leave --hours out, or make the"):
+        main("train", *options(speech, tmp_path / "run", MULTI, **given))
+    np.savez(tmp_path / "labels.npz", ids=np.array(["0"]), **content)
+    with pytest.raises(ValueError, match="holds 1 ids for 5 utterances: make the labels again"):
+        shared_labels(tmp_path, waveforms)
+
+
+def test_one_split_of_a_data_set_is_read(speech, tmp_path):
+    splits = {"train": ["0", "1"], "dev": ["2"], "test": ["3"]}
+    rows = {split: {"id": ids, "audio": [str(speech / f"{name}.wav") for name in ids]}
+            for split, ids in splits.items()}  # fmt: skip
+    parts = {split: Dataset.from_dict(columns) for split, columns in rows.items()}
+    DatasetDict(parts).save_to_disk(tmp_path / "saved")
+    for split, ids in splits.items():
+        given = arguments(tmp_path / "saved", corpus_split=split)
+        assert list(read_corpora(given)) == ids
+    assert list(read_corpora(arguments(speech, corpus_split="train"))) == ["0", "1", "2", "3", "4"]
+    assert list(read_corpora(arguments(speech, corpus_split="none"))) == ["0", "1", "2", "3", "4"]
+    part = arguments(tmp_path / "saved", corpus_split="train", hours=0.0005)
+    chosen = select_of_corpora(part, MaskedPredictionTrainingArguments(str(tmp_path), use_cpu=True))
+    assert set(chosen.ids) <= {"0", "1"} and chosen.num_candidates == 2
+
+
+def test_the_command_of_a_later_iteration_runs(main, speech, tmp_path):
+    file = CONFIGS / "pretrain_mrhubert_small.yaml"
+    comment = "".join(line.lstrip("#") for line in file.read_text().splitlines(keepends=True)
+                      if line.startswith("# "))  # fmt: skip
+    command = comment[comment.index("train.py") :].replace("\\\n", " ").split()
+    places = {"speech": str(speech), "training_scripts/configs/pretrain_mrhubert_small.yaml": file}
+    more = ["--use_cpu", "true", "--max_steps", "1", "--batch_seconds", "4", "--bf16", "false"]
+    first = ["--corpora", str(speech), "--output_dir", str(tmp_path / "1"), *more]
+    main("train", "--objective", "masked_prediction", str(file), *first)
+    given = [
+        str(places.get(part, part)).replace("runs/pretrain_mrhubert", str(tmp_path))
+        for part in command[1:]
+    ]
+    main("train", *given, *more)
+    assert load_encoder(tmp_path / "2" / "encoder").config.model_type == "mr-hubert"
+    record = json.loads((tmp_path / "2" / "provenance.json").read_text())
+    assert record["num_clusters"] == 200 and record["source"] == "layer 3 of the iteration before"
+
+
+def test_the_base_recipe_takes_labels_of_one_split():
+    text = (CONFIGS / "pretrain_mrhubert_base.yaml").read_text()
+    content = yaml.safe_load(text)
+    known = MaskedPredictionArguments.__dataclass_fields__.keys() & content.keys()
+    given = MaskedPredictionArguments(**{name: content[name] for name in known})
+    given.check()
+    command = text[text.index("make_pseudo_labels.py") :].split("output_dir: ")[0].split()
+    options = {"--corpora": given.corpora, "--corpus_split": given.corpus_split,
+               "--output_dir": str(Path(given.labels).parent)}  # fmt: skip
+    for name, value in options.items():
+        assert command[command.index(name) + 1] == value
+    assert 32 * content["batch_seconds"] * RATE == 32e6  # 1,000,000 samples per process
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [({"labels": "a", "teacher": "b"}, "got --labels and --teacher; give one"),
@@ -281,7 +419,7 @@ def test_the_four_of_the_question_differ_in_the_encoder_alone():
     rest = [{k: v for k, v in one.items() if k not in ("encoder", "output_dir")}
             for one in files.values()]  # fmt: skip
     assert all(one == rest[0] for one in rest)
-    sizes = {}
+    sizes, totals = {}, {}
     for name, one in files.items():
         config = encoder_config(one["encoder"])
         model = model_class_of(type(config))(config)
@@ -291,8 +429,15 @@ def test_the_four_of_the_question_differ_in_the_encoder_alone():
             sum(p.numel() for n, p in model.named_parameters() if any(part in n for part in parts))
             for parts in own
         )
-        sizes[name] = model.num_parameters() - between - norms
-        assert (between > 0) == (name != "hubert") and 0 < norms < 2000
+        totals[name] = model.num_parameters()
+        sizes[name] = totals[name] - between - norms
+        # HuBERT has fewer: that, and nothing else
+        assert (between, norms) == ((0, 512) if name == "hubert" else (264_192, 1_536))
     assert len(set(sizes.values())) == 1 and 5e6 < sizes["hubert"] < 6e6
+    assert totals["mrhubert"] == totals["b4a"] == totals["b5a"]
+    assert 1 < totals["mrhubert"] / totals["hubert"] < 1.05
+    said = (CONFIGS / "mrhubert_question" / "hubert.yaml").read_text()
+    assert all(f"{totals[name]:,}" in said for name in ("hubert", "mrhubert"))
+    assert f"(+{totals['mrhubert'] / totals['hubert'] - 1:.1%})".replace("%", " %") in said
     predictions = {name: one["encoder"].get("num_predictions") for name, one in files.items()}
     assert predictions == {"hubert": None, "mrhubert": None, "b4a": 1, "b5a": None}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoModel
 
+from hf_rspin import MRHubertConfig, MRHubertModel
 from hf_rspin.audio import num_frames, num_samples, read_audio
 from hf_rspin.resources import encoder_folder, sample_folder
 from hf_rspin.units import KMeans, layer_features
@@ -52,6 +53,24 @@ def test_a_padded_batch_equals_one_by_one(family, options, normalize):
         with torch.no_grad():
             wanted = model(values).last_hidden_state[0]
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=2e-5)
+
+
+def test_mr_hubert_in_padded_batches_keeps_the_norm_that_leaves_padding_out():
+    sizes = {name: value for name, value in SIZES.items() if name != "num_hidden_layers"}
+    torch.manual_seed(0)
+    model = MRHubertModel(MRHubertConfig(block_layers=[1, 1, 1], **sizes)).eval()
+    audio = waveforms(9000, 8100, 8500, 4000)
+    with torch.no_grad():
+        alone = [model(torch.from_numpy(one)[None]).last_hidden_state[0] for one in audio]
+    assert can_pad(model)
+    encoded = encode_recordings(model, states(model), audio)
+    values = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(one) for one in audio], True)
+    mask = (torch.arange(9000) < torch.tensor([[len(one)] for one in audio])).long()
+    with torch.no_grad():
+        afterwards = model(values, attention_mask=mask[:, : values.shape[1]]).last_hidden_state
+    for wanted, found, later in zip(alone, encoded, afterwards, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=2e-5)
+        torch.testing.assert_close(later[: len(wanted)], wanted, rtol=1e-4, atol=2e-5)
 
 
 def test_bfloat16_batches_are_as_close_as_bfloat16_itself():
