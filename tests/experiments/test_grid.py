@@ -130,6 +130,22 @@ def test_two_shards_wait_for_each_other(grid):
     assert not list((grid.parent / "out").glob("*/out2.json"))
 
 
+def test_a_damaged_record_is_named(grid, run):
+    record = grid.parent / "out" / "first-seed0" / "cell.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{"command": [')
+    assert f"{record} is damaged" in run(grid)[0]
+
+
+def test_two_processes_with_one_shard_run_every_cell_once(grid):
+    command = [sys.executable, SCRIPTS / "experiments" / "run.py", grid, "--set", "corpus=speech"]
+    command += ["--folder", grid.parent / "out"]
+    both = [subprocess.Popen(list(map(str, command))) for _ in range(2)]
+    assert [one.wait(timeout=300) for one in both] == [0, 0]
+    assert len(outputs(grid)) == 6
+    assert not list((grid.parent / "out").glob("*/out2.json"))
+
+
 def test_another_command_in_a_finished_folder_is_refused(grid, run):
     assert run(grid, "--only", "first")[0] == ""
     other = "seeds: [0]\n    options: --rate 3\n    command: "
@@ -143,6 +159,16 @@ def test_another_command_in_a_finished_folder_is_refused(grid, run):
         (("needs: [first]", "needs: [nothing]"), "second needs nothing"),
         (("{corpus}", "{noise}"), "speaks of {noise}"),
         (("vary:", "varies:"), "unknown fields varies"),
+        (("needs: [first]", "needs: first"), "cell second of"),
+        (("seeds: [0, 1]", "seeds: [0, 0]"), "seeds [0, 0]; expected different whole numbers"),
+        (("seeds: [1]", "seeds: 3"), "seeds 3; expected"),
+        (("  second:", "  ../out:"), "has no name for a folder"),
+        (("values: [0.5, 1]", "values: [a/b]"), "parts of names of folders"),
+        (("option: rate, ", ""), "expected an `option`"),
+        (("{second} {corpus}", "{second} {corpus"), "cell table has '{corpus' in its command"),
+        (("cells:", "cells: {}\nothers:"), "has no cells"),
+        (("needs: [second]", "needs: [second"), "is no YAML"),
+        (("step.py --read {first}", "stop.py --read {first}"), "expected a script of"),
     ],
 )
 def test_wrong_grids_are_refused(grid, run, change, expected):

@@ -75,8 +75,8 @@ class EfficiencyArguments:
     def __post_init__(self) -> None:
         if unknown := [row for row in self.rows if row not in (*ROWS, "none")]:
             raise ValueError(f"rows are {unknown}; expected some of {', '.join(ROWS)}, or none.")
-        if min(self.utterances, self.seconds, self.repeats) <= 0:
-            raise ValueError("utterances, seconds and repeats must be above 0.")
+        if not (min(self.utterances, self.repeats) > 0 and 0.1 <= self.seconds <= 600):
+            raise ValueError("expected utterances and repeats above 0, and 0.1 to 600 seconds.")
         if self.names and len(self.names) != len(self.folders):
             raise ValueError(f"got {len(self.names)} names for {len(self.folders)} folders.")
         self.rows = [row for row in self.rows if row != "none"]

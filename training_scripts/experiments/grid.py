@@ -35,7 +35,7 @@ from typing import Any
 
 import yaml
 
-FIELDS = {"command", "needs", "seeds", "like", "vary", "options"}
+from experiments.grid_checks import check_grid
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,11 @@ def read_grid(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: it is no grid; says which cell is wrong.
     """
-    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or not isinstance(content.get("cells"), dict):
-        raise ValueError(f"{path} is no grid; expected a mapping `cells`, see grid.py.")
-    for name, cell in content["cells"].items():
-        unknown = set(cell) - FIELDS
-        if unknown or not ("command" in cell or "like" in cell):
-            what = f"has unknown fields {', '.join(sorted(unknown))}" if unknown else "does nothing"
-            raise ValueError(f"cell {name} of {path} {what}; expected {', '.join(sorted(FIELDS))}.")
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+    check_grid(content, path)
     return content
 
 
@@ -162,12 +159,16 @@ def _of_seed(cells: Sequence[GridCell], seed: int | None) -> list[GridCell]:
 
 def _filled(word: str, known: Mapping[str, Sequence[str]], name: str) -> list[str]:
     """Return a word of a command with its placeholder filled in: one word for each value."""
-    fields = [field for _, field, *_ in string.Formatter().parse(word) if field]
+    try:
+        fields = [field for _, field, *_ in string.Formatter().parse(word) if field]
+    except ValueError as error:
+        raise ValueError(f"cell {name} has {word!r} in its command: {error}.") from error
     for field in fields:
         if field not in known:
+            found = ", ".join(sorted(known)) or "nothing, as nothing was given"
             raise ValueError(
-                f"cell {name} speaks of {{{field}}}; expected one of {', '.join(sorted(known))}: "
-                f"give --set {field}=... or add it to `needs`."
+                f"cell {name} speaks of {{{field}}}; expected one of {found}: give --set "
+                f"{field}=... or add it to `needs`."
             )
     if not fields:
         return [word]

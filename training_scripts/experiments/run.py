@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from tqdm import tqdm
 
 SCRIPTS = Path(__file__).resolve().parents[1]
@@ -62,7 +63,8 @@ def main() -> None:
     if arguments.dry_run:
         print("\n".join(" ".join(command_of(cell)) for cell in waiting))
         return
-    failed = run_cells(waiting, arguments.keep_going)
+    with exit_on_user_error(("OSError",)):
+        failed = run_cells(waiting, arguments.keep_going)
     if failed:
         sys.exit("\n".join(f"{cell.name} failed: see {cell.folder / LOG}" for cell in failed))
 
@@ -87,6 +89,11 @@ def chosen_cells(arguments: GridArguments) -> list[GridCell]:
         known = ", ".join(grid["cells"])
         raise ValueError(f"--only names {', '.join(sorted(unknown))}; expected some of {known}.")
     cells = expand(grid, Path(arguments.folder).resolve(), given)
+    for cell in cells:
+        if not ((SCRIPTS / cell.command[0]).is_file() or Path(cell.command[0]).is_file()):
+            raise ValueError(
+                f"cell {cell.name} runs {cell.command[0]}; expected a script of {SCRIPTS}."
+            )
     if arguments.only:
         cells = _with_needs(cells, arguments.only)
     return cells[arguments.shard :: arguments.num_shards]
@@ -101,7 +108,10 @@ def is_finished(cell: GridCell) -> bool:
     done = cell.folder / DONE
     if not done.is_file():
         return False
-    before = json.loads(done.read_text(encoding="utf-8"))["command"]
+    try:
+        before = json.loads(done.read_text(encoding="utf-8"))["command"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{done} is damaged ({error}): remove it, and the cell runs.") from error
     if before != list(cell.command):
         raise ValueError(
             f"{cell.folder} holds what another command made ({' '.join(before)}): give --folder "
@@ -140,6 +150,11 @@ def _found(word: str) -> str:
 def _run(cell: GridCell) -> bool:
     """Run a cell and write what is known of it; False where it failed."""
     cell.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(cell.folder / "cell.lock"):  # of a process with the same shard
+        return is_finished(cell) or _run_alone(cell)
+
+
+def _run_alone(cell: GridCell) -> bool:
     (cell.folder / FAILED).unlink(missing_ok=True)
     command, start = command_of(cell), time.time()
     with open(cell.folder / LOG, "ab") as log:
