@@ -58,6 +58,24 @@ def whole_folder(folder: Path, marker: str, what: str) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def check_new_folder(folder: str | Path, what: str) -> None:
+    """Refuse a folder that cannot be made or holds something, before work is spent.
+
+    Args:
+        folder: to be made; may exist if it is empty.
+        what: how messages call what goes into it.
+
+    Raises:
+        ValueError: it is not empty, or it or what it would lie in is a file.
+    """
+    folder = Path(folder).resolve()
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: name a new folder for {what}.")
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{existing} is a file; expected a folder for {what}.")
+
+
 def repair_folder(folder: str | Path) -> None:
     """Finish what a killed `whole_folder` began, and remove what it left beside `folder`.
 

@@ -19,7 +19,7 @@ from hf_rspin.models.backbones.summary_mixing import MIXINGS
 from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.training.cli import exit_on_user_error
-from hf_rspin.whole_folders import whole_folder
+from hf_rspin.whole_folders import check_new_folder, whole_folder
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "encoder", metavar="ENCODER", help="folder or Hub id of a HuBERT, or bundled"
     )
-    parser.add_argument("output", metavar="FOLDER", help="folder to make")
+    parser.add_argument("output", metavar="FOLDER", help="folder to make; may exist if it is empty")
     parser.add_argument("--mixing", choices=MIXINGS, default="full", help="default: full")
     parser.add_argument(
         "--heads", type=int, default=1, metavar="N",
@@ -42,6 +42,7 @@ def main() -> None:
     )  # fmt: skip
     arguments = parser.parse_args()
     with exit_on_user_error():
+        check_new_folder(arguments.output, "the converted model")
         place = resolve_encoder(arguments.encoder)
         encoder = load_encoder(place)
         model = convert_attention(encoder, arguments.mixing, arguments.heads, arguments.dropout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 from hf_rspin.training.selection_arguments import SelectionArguments
@@ -83,7 +84,7 @@ class ElasticArguments(SelectionArguments):
                 "share above 0 and up to 1, and 1 frame or more."
             )
         for name in ("unmasked_weight", "average_layers"):
-            if getattr(self, name) < 0:
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name} is {getattr(self, name):g}; expected 0 or more.")
         if not 0 <= self.feature_encoder_gradient <= 1:
             raise ValueError(

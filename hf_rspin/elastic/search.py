@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -37,11 +38,12 @@ class Evolution:
     higher: bool = True
 
     def __post_init__(self) -> None:
-        if self.population < 2 or self.generations < 1:
-            raise ValueError(
-                f"population is {self.population} and generations {self.generations}; expected 2 "
-                "or more, and 1 or more."
-            )
+        for name, least in (("population", 2), ("generations", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+                raise ValueError(
+                    f"{name} is {value!r}; expected a whole number of {least} or more."
+                )
 
     def rank(self, found: dict[Subnet, float]) -> list[Subnet]:
         """Return subnets, the best first; of equal ones the first measured."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 from hf_rspin.evaluation.arguments import default_workers
@@ -66,10 +67,15 @@ class SearchArguments:
         """Refuse what cannot be run, before anything is read.
 
         Raises:
-            ValueError: no supernet, corpus or budget, or a budget that is no number above 0.
+            ValueError: no supernet, corpus or budget, or a budget or length of utterances that is
+                no number above 0.
         """
         if not self.encoder:
             raise ValueError("no supernet was given; name its folder first on the command line.")
+        if not (math.isfinite(self.flops_seconds) and self.flops_seconds > 0):
+            raise ValueError(
+                f"flops_seconds is {self.flops_seconds:g}; expected a length above 0 s, as 10."
+            )
         if self.subnet is not None:
             return
         if not self.corpus:

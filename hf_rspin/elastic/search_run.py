@@ -51,6 +51,7 @@ def _search(arguments: SearchArguments, supernet: Supernet, folder: Path) -> str
     fits, space = _budget(arguments, supernet), supernet.space
     check_budget(space, fits, arguments.exportable)  # before minutes of reading
     _evolution(arguments)
+    _check_layer(arguments.layer, space)
     meter = _meter(arguments, supernet)
     evolution = _evolution(arguments, meter.metric.better == "higher")
     weights = weights_key(supernet.encoder, "masked_spec_embed")
@@ -92,6 +93,16 @@ def read_subnet(given: str, space: SubnetSpace) -> Subnet:
     subnet = Subnet.from_dict(content.get("subnet", content))
     space.check(subnet)
     return subnet
+
+
+def _check_layer(layer: int | None, space: SubnetSpace) -> None:
+    """Refuse a hidden state that the shallowest subnet has not."""
+    least = min(space.depths)
+    if layer is not None and not -least - 1 <= layer <= least:
+        raise ValueError(
+            f"layer is {layer}, but the shallowest subnet has {least} layers; expected a hidden "
+            f"state of 0 to {least}, or from the last one {-least - 1} to -1."
+        )
 
 
 class _Cache:

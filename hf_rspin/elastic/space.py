@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_rspin.elastic.subnet import Subnet
+from hf_rspin.elastic.subnet import MOST, MOST_LAYERS, Subnet, positive_number, whole_number
 from hf_rspin.utils import read_json, write_json
 
 SPACE_FILE = "elastic.json"  # in the folder of a supernet
@@ -32,8 +32,8 @@ class SubnetSpace:
         head_size: dimensions of a head, in every subnet.
 
     Raises:
-        ValueError: a list is empty, holds what is below 1 or twice, or a width times a ratio is no
-            whole number.
+        ValueError: a list is empty, or holds a number twice or what is no number above 0 (but for
+            ratios a whole one), or a width times a ratio is no whole number.
 
     Example:
         >>> space = SPACES["lighthubert_base"]
@@ -52,22 +52,9 @@ class SubnetSpace:
     def __post_init__(self) -> None:
         for name in FIELDS:
             given = getattr(self, name)
-            try:
-                kind = float if name == "ratios" else _whole
-                values = tuple(sorted(kind(value) for value in given))
-            except (TypeError, ValueError) as error:
-                raise ValueError(
-                    f"{name} of a space of subnets are {given!r}; expected a list of numbers"
-                    f"{'' if name == 'ratios' else ', all whole'}."
-                ) from error
-            if not values or len({*values}) < len(values) or not values[0] > 0:
-                raise ValueError(
-                    f"{name} of a space of subnets are {given!r}; expected one or more different "
-                    "numbers above 0."
-                )
-            object.__setattr__(self, name, values)
-        if _whole(self.head_size) < 1:
-            raise ValueError(f"head_size is {self.head_size}; expected 1 or more.")
+            object.__setattr__(self, name, _choices(name, given))
+        size = whole_number("head_size of a space of subnets", self.head_size)
+        object.__setattr__(self, "head_size", size)
         for width in self.widths:
             for ratio in self.ratios:
                 if abs(ratio * width - round(ratio * width)) > 1e-6:
@@ -161,6 +148,11 @@ class SubnetSpace:
         Raises:
             ValueError: there is no such space, or it cannot be one.
         """
+        if not isinstance(given, str | Path | Mapping):
+            raise ValueError(
+                f"the space of subnets is {given!r:.60}; expected {', '.join(SPACES)}, a JSON "
+                f"file, or a mapping of {', '.join(FIELDS)} and head_size."
+            )
         if isinstance(given, Mapping):
             unknown = sorted({*given} - {*FIELDS, "head_size"})
             missing = [name for name in FIELDS if name not in given]
@@ -201,10 +193,24 @@ def draw_subnet(space: SubnetSpace, seed: int, forward: int) -> Subnet:
     return space.sample(np.random.default_rng(np.random.SeedSequence([seed, forward, 0x5B])))
 
 
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or int(value) != value:
-        raise ValueError(f"{value!r} is no whole number")
-    return int(value)
+def _choices(name: str, given: Any) -> tuple[int, ...] | tuple[float, ...]:
+    most = MOST_LAYERS if name == "depths" else MOST
+    try:
+        if name == "ratios":
+            values = tuple(sorted(positive_number(name, value) for value in given))
+        else:
+            values = tuple(sorted(whole_number(name, value, most) for value in given))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} of a space of subnets are {given!r:.200}; expected a list of numbers above 0 "
+            f"and up to {most}{'' if name == 'ratios' else ', all whole'}: correct it."
+        ) from error
+    if not values or len({*values}) < len(values):
+        raise ValueError(
+            f"{name} of a space of subnets are {given!r:.200}; expected one or more different "
+            "numbers above 0."
+        )
+    return values
 
 
 SPACES = {

@@ -26,7 +26,7 @@ from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.publishing.card_file import write_card
 from hf_rspin.publishing.model_card import ModelCardInfo
-from hf_rspin.whole_folders import whole_folder
+from hf_rspin.whole_folders import check_new_folder, whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -159,11 +159,7 @@ def _conv_norm(config: PreTrainedConfig) -> str:
 def _check_paths(source: Path, folder: Path) -> None:
     if not source.is_file():
         raise ValueError(f"{source} is no file; expected a checkpoint, .ckpt or .pt.")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty: name a new folder for the converted model.")
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
-    if not existing.is_dir():
-        raise ValueError(f"{existing} is a file; expected a folder for the converted model.")
+    check_new_folder(folder, "the converted model")
 
 
 def _read_weights(

@@ -134,7 +134,7 @@ def _of_a_hubert(settings: Settings) -> Settings:
 def _with_plain_settings(content: Any, said: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a checkpoint with its settings as plain values."""
     others = {} if type(content) is not dict else dict(content)
-    for place in ("model_cfg", "task_cfg"):  # of a file that s3prl converted
+    for place in ("model_cfg", "task_cfg", "args"):  # said has them
         others.pop(place, None)
     return others | {"cfg": {"model": dict(said)}}
 
@@ -144,6 +144,7 @@ def _plain_settings(content: Any) -> dict[str, Any]:
     content = content if type(content) is dict else {}
     cfg = _mapping(content.get("cfg"))
     places = [cfg.get("model"), content.get("model_cfg"), cfg.get("task"), content.get("task_cfg")]
+    places += [cfg, content.get("args")]  # of older files, without sections
     said: dict[str, Any] = {}
     for place in places:
         for name, value in _mapping(place).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from transformers import CONFIG_MAPPING, MODEL_MAPPING, PreTrainedConfig, PreTra
 from hf_rspin.models.attention import choose_attention
 from hf_rspin.models.configuration import fields_of_heads, without_foreign_code
 from hf_rspin.models.encoder import family_of
+
+logger = logging.getLogger(__name__)
 
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder",
                "proxies")  # fmt: skip
@@ -87,6 +89,21 @@ def check_weights(
     return sorted(key for key in fresh if key.startswith(heads)) if heads else []
 
 
+def _tell_of_foreign(
+    model: PreTrainedModel, unexpected: Collection[str], name: str | os.PathLike
+) -> None:
+    """Warn of weights inside the encoder that it has no place for; heads are beside it."""
+    parts = {part for part, _ in model.named_children()}
+    own = {key.removeprefix(f"{model.base_model_prefix}.") for key in unexpected}
+    foreign = sorted(key for key in own if key.split(".")[0] in parts)
+    if foreign:
+        logger.warning(
+            "%s holds %d weights that its encoder has no place for, such as %s: they are left out; "
+            "its config may be that of another model.",
+            name, len(foreign), ", ".join(foreign[:3]),
+        )  # fmt: skip
+
+
 def plain_config(content: dict[str, Any]) -> PreTrainedConfig:
     """Return the config of a plain encoder: without head fields, `auto_map` and architectures.
 
@@ -112,7 +129,8 @@ def load_encoder(
     """Load a plain encoder, in eval mode, from a folder or Hub id with or without heads.
 
     Nothing that the folder holds is run. WavLM gets an attention equal to the stock one that is
-    faster and that LoRA can adapt.
+    faster and that LoRA can adapt. Weights inside the encoder that its config has no place for are
+    left out, with a warning.
 
     Args:
         name: folder or Hub id of an encoder of `encoder.FAMILIES`.
@@ -134,4 +152,5 @@ def load_encoder(
             ignore_mismatched_sizes=True, **options,
         )  # fmt: skip
     check_weights(model, report, name)
+    _tell_of_foreign(model, report["unexpected_keys"], name)
     return choose_attention(model).eval()

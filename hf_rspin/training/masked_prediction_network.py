@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 
 from hf_rspin.models.encoder import check_frame_rate
@@ -72,7 +75,8 @@ def encoder_config(content: dict[str, Any]) -> PreTrainedConfig:
     """Return the config of a plain encoder of 50 frames per second; HuBERT's without `model_type`.
 
     Raises:
-        ValueError: an unknown type of encoder or field, or another frame rate.
+        ValueError: an unknown type of encoder or field, fields that no encoder can be built
+            with, or another frame rate.
     """
     content = {"model_type": "hubert", **content}
     config = plain_config(content)  # refuses a type that is not known
@@ -84,7 +88,41 @@ def encoder_config(content: dict[str, Any]) -> PreTrainedConfig:
             f"{content['model_type']}: correct it, or leave it out."
         )
     check_frame_rate(config)
+    error = _why_not(config)
+    if error is not None:
+        raise ValueError(
+            f"--encoder has {_culprits(content)}, with which no encoder can be built ({error}): "
+            "correct it, or leave it out."
+        )
     return config
+
+
+def _why_not(config: PreTrainedConfig) -> str | None:
+    """Return what building an encoder fails with, which takes no memory; None where it works."""
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")  # of tensors without elements
+        try:
+            model_class_of(type(config))(config)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            return " ".join(f"{type(error).__name__}: {error}".rstrip(".").split())
+    return None
+
+
+def _culprits(content: dict[str, Any]) -> str:
+    """Return the fields that keep an encoder from being built, each alone; all if there are none.
+
+    One does if the encoder can be built with its default instead, or with 1 where it is a number.
+    """
+    given = {name: value for name, value in content.items() if name != "model_type"}
+    found = {}
+    for name, value in given.items():
+        others = {n: v for n, v in content.items() if n != name}
+        for changed in [others] + [others | {name: 1}] * (type(value) is int):
+            # the others may not fit each other then
+            with contextlib.suppress(ValueError, StrictDataclassError):
+                if _why_not(plain_config(changed)) is None:
+                    found[name] = value
+    return ", ".join(f"{name} {value!r}" for name, value in (found or given).items())
 
 
 def _loaded(

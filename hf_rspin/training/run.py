@@ -107,19 +107,23 @@ def _build(
     skipped = SkippedFiles(corpus.strict)
     rows = corpus.load(skipped)
     labels = FrameLabels.load(pseudo_labels) if pseudo_labels else None
-    chosen, selection = select_rows(
-        corpus, rows, training, labels=labels, start=model.encoder,
-        min_seconds=corpus.min_seconds, skipped=skipped,
-    )  # fmt: skip
-    rows = rows if selection is None else rows.select(chosen)
-    dataset = build_training_set(
-        rows, views.build(rows), labels, seed=training.seed, min_seconds=corpus.min_seconds,
-        max_seconds=corpus.max_seconds, strict=corpus.strict, skipped=skipped,
-    )  # fmt: skip
+    # built before a selection reads the corpus: what is given wrong is refused at once
+    both_views = views.build(rows)
     network = model.build() if labels is None else model.build(labels.num_labels)
     if labels is not None:
         network.acoustic_pieces = pieces_of_labels(pseudo_labels, labels)
     network = adapter.wrap(network, num_trainable_layers=training.num_trainable_layers)
+    chosen, selection = select_rows(
+        corpus, rows, training, labels=labels, start=model.encoder,
+        min_seconds=corpus.min_seconds, skipped=skipped,
+    )  # fmt: skip
+    if selection is not None:
+        rows = rows.select(chosen)
+        both_views = views.build(rows)  # babble is of these
+    dataset = build_training_set(
+        rows, both_views, labels, seed=training.seed, min_seconds=corpus.min_seconds,
+        max_seconds=corpus.max_seconds, strict=corpus.strict, skipped=skipped,
+    )  # fmt: skip
     trainer = trainer_class(network, training, dataset, provenance=noise_key(views))
     trainer.run_arguments = arguments
     keep_selection(trainer, selection)

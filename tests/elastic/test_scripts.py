@@ -84,6 +84,7 @@ def test_both_stages_and_a_run_that_goes_on_exactly(tmp_path, main, hubert, spee
         ({"mask_prob": 0}, "mask_prob is 0"),
         ({"average_layers": 9}, "average_layers is 9, but the teacher has 3 layers"),
         ({"unmasked_weight": -1}, "unmasked_weight is -1; expected 0 or more"),
+        ({"unmasked_weight": "nan"}, "unmasked_weight is nan; expected 0 or more"),
         ({"student_config": '{"layerdrop": 0.1}'}, "student_config sets layerdrop to 0.1"),
         ({"max_steps": -1}, "--max_steps is -1"),
         ({"saved_dtype": "float16"}, "saved_dtype is 'float16'"),
@@ -191,6 +192,11 @@ def test_a_subnet_is_saved_without_a_search(tmp_path, main, supernet, capsys):
         ({"metric": "beauty"}, "got the metric 'beauty'; expected one of phone"),
         ({"metric": "linear_phones"}, "linear_phones does not take this: .*num_units"),
         ({"population": 1}, "population is 1"),
+        ({"layer": 99}, "layer is 99, but the shallowest subnet has 2 layers; .* 0 to 2, .* -3"),
+        ({"layer": 3}, "layer is 3, but"),
+        ({"layer": -99}, "layer is -99, but"),
+        ({"seed": -1}, "seed is -1"),
+        ({"flops_seconds": "nan"}, "flops_seconds is nan"),
     ],
 )
 def test_mistakes_of_a_search(tmp_path, main, supernet, labelled, changes, message):

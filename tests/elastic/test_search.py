@@ -80,6 +80,8 @@ def test_children_take_after_their_parents(space):
     [
         ({}, "no supernet was given"),
         ({"encoder": "x"}, "no corpus was given"),
+        ({"encoder": "x", "flops_seconds": float("nan")}, "flops_seconds is nan; expected a"),
+        ({"encoder": "x", "subnet": "smallest", "flops_seconds": 0.0}, "flops_seconds is 0"),
         ({"encoder": "x", "corpus": "y"}, "max_parameters None and max_flops None"),
         ({"encoder": "x", "corpus": "y", "max_flops": 0.0}, "expected one or both, above 0"),
     ],
@@ -89,5 +91,9 @@ def test_what_is_missing_is_said(given, reason):
         SearchArguments(**given).check()
     with pytest.raises(ValueError, match="--probe_settings is no JSON"):
         SearchArguments(probe_settings="{x")
-    with pytest.raises(ValueError, match="population is 1"):
-        Evolution(1)
+    for given, reason in (({"population": 1}, "population is 1; expected a whole number of 2"),
+                          ({"population": 2.5}, "population is 2.5"),
+                          ({"generations": 0}, "generations is 0"),
+                          ({"seed": -1}, "seed is -1; expected a whole number of 0")):  # fmt: skip
+        with pytest.raises(ValueError, match=reason):
+            Evolution(**given)

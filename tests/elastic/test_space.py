@@ -73,19 +73,49 @@ def test_json_forms_come_back(space, tmp_path):
     assert SubnetSpace.load("lighthubert_base") is SPACES["lighthubert_base"]
 
 
+INFINITE = json.loads("1e400")
+FULL = {"width": 24, "heads": 3, "ratios": 4, "depth": 2}
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         ({"width": 24, "heads": [3, 3]}, "has no ratios"),
         ({"width": 24, "heads": [3, 3], "ratios": [4], "depth": 2}, "heads of 2 layers and ratios"),
         ({"width": 24, "heads": [3], "ratios": [4], "depth": 2}, "depth 2 and heads of 1 layers"),
-        ({"width": 0, "heads": 3, "ratios": 4, "depth": 2}, "expected 1 or more"),
-        ({"width": 24, "heads": 3, "ratios": 4, "layers": 2}, "unknown layers"),
+        ({"width": 24, "heads": 3, "ratios": 4, "layers": 2}, "has unknown layers; expected width"),
+        ({"width": 24}, "has no heads, ratios; expected width"),
+        ([1], r"a subnet is \[1\]; expected a mapping"),
+        (FULL | {"width": 0}, "width of a subnet is 0; expected a whole number from 1"),
+        (FULL | {"width": 32.9}, "width of a subnet is 32.9; expected a whole"),
+        (FULL | {"width": "a"}, "width of a subnet is 'a'; expected a whole"),
+        (FULL | {"width": None}, "width of a subnet is None"),
+        (FULL | {"heads": 2.9}, "one of the heads of a subnet is 2.9; expected a whole"),
+        (FULL | {"heads": [2, True]}, "one of the heads of a subnet is True"),
+        (FULL | {"ratios": INFINITE}, "one of the ratios of a subnet is inf; expected a number"),
+        (FULL | {"ratios": [4, float("nan")]}, "one of the ratios of a subnet is nan"),
+        (FULL | {"ratios": "4"}, "one of the ratios of a subnet is '4'"),
+        (FULL | {"ratios": 0.001}, "times the ratio 0.001 is below 1"),
+        (FULL | {"depth": 2.7}, "depth of a subnet is 2.7; expected a whole"),
+        (FULL | {"depth": 0}, "depth of a subnet is 0; expected a whole"),
+        (FULL | {"depth": 100_000_000}, "depth of a subnet is 100000000; .* from 1 to 200"),
+        ({"width": 24, "heads": [3] * 201, "ratios": 4}, "has 201 layers; expected 200 at most"),
     ],
 )
 def test_subnets_that_cannot_be_are_refused(content, reason):
     with pytest.raises(ValueError, match=reason):
         Subnet.from_dict(content)
+
+
+def test_numbers_of_a_subnet_are_whole():
+    assert Subnet(np.int64(32), (2.0,), (4,)) == Subnet(32, (2,), (4.0,))
+    assert type(Subnet(32.0, (2,), (4.0,)).width) is int
+    for given, reason in (((32.5, (2,), (4.0,)), "width of a subnet is 32.5"),
+                          ((32, 2, (4.0,)), "heads of a subnet are 2; expected")):  # fmt: skip
+        with pytest.raises(ValueError, match=reason):
+            Subnet(*given)
+    with pytest.raises(ValueError, match="depth of a subnet is 1000000000000"):
+        Subnet.uniform(32, 2, 4.0, 10**12)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +127,14 @@ def test_subnets_that_cannot_be_are_refused(content, reason):
         ({"heads": "many"}, "expected a list of numbers"),
         ({"depths": [0, 2]}, "numbers above 0"),
         ({"widths": [15], "ratios": [3.5]}, "width 15 times .* 3.5 is 52.5"),
-        ({"head_size": 0}, "head_size is 0"),
+        ({"ratios": [INFINITE]}, "ratios of a space of subnets are \\[inf\\]; expected a list"),
+        ({"ratios": [3, float("nan")]}, "ratios of a space of subnets are \\[3, nan\\]"),
+        ({"widths": 5}, "widths of a space of subnets are 5; expected a list"),
+        ({"depths": [100_000_000]}, "depths of a space .* numbers above 0 and up to 200"),
+        ({"head_size": 0}, "head_size of a space of subnets is 0; expected a whole"),
+        ({"head_size": None}, "head_size of a space of subnets is None"),
+        ({"head_size": "x"}, "head_size of a space of subnets is 'x'"),
+        ({"head_size": 16.5}, "head_size of a space of subnets is 16.5"),
         ({"length": [3]}, "names unknown \\['length'\\]"),
     ],
 )
@@ -131,4 +168,7 @@ def test_only_hubert_is_elastic(space):
 def test_what_is_no_space_is_said(tmp_path):
     for given in (tmp_path, tmp_path / "x.json", "lighthubert_large"):
         with pytest.raises(ValueError, match="holds no space of subnets; expected lighthubert_b"):
+            SubnetSpace.load(given)
+    for given in (5, None, [1]):
+        with pytest.raises(ValueError, match="the space of subnets is .*; expected lighthubert_b"):
             SubnetSpace.load(given)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from argparse import Namespace
 
 import pytest
 import torch
@@ -110,6 +111,23 @@ def test_a_checkpoint_becomes_an_equal_model(kind, texts, tmp_path):
         torch.testing.assert_close(ours, wanted)
     strides = ", ".join(map(str, model.config.block_strides))
     assert f"layers at 50 Hz / {strides} (the file's own settings)" in made.summary()
+
+
+@pytest.mark.parametrize("texts", [False, True])
+@pytest.mark.parametrize(
+    "nested",
+    [lambda said: {"cfg": said}, lambda said: {"args": said, "cfg": None},
+     lambda said: {"args": Namespace(**said), "cfg": None}],
+)  # fmt: skip
+def test_settings_may_have_no_sections(nested, texts, tmp_path):
+    model = build("three")
+    said = settings(model, use_single_prediction=True)
+    if texts:
+        said = {name: str(value) for name, value in said.items()}
+    torch.save(nested(said) | {"model": official(model)}, tmp_path / "mr.pt")
+    config = convert_checkpoint(tmp_path / "mr.pt", tmp_path / "made").model.config
+    assert config.resolution_strides == (5, 2, 1) and config.block_layers == (1, 2, 1, 3, 1)
+    assert config.num_attention_heads == 2 and config.num_predictions == 1
 
 
 def test_the_script_says_what_it_made(main, tmp_path, capsys):

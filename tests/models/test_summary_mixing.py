@@ -71,6 +71,19 @@ def test_a_padded_utterance_gives_what_it_gives_alone(kind, heads):
     assert not torch.allclose(module(states.nan_to_num(3.0))[1:, :4], alone)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8])
+def test_a_mask_of_numbers_is_the_mask_of_truths(dtype):
+    module, states = mixing(), frames()
+    valid = torch.arange(7) < torch.tensor([[7], [4]])
+    assert torch.equal(module(states, valid.to(dtype)), module(states, valid))
+
+
+@pytest.mark.parametrize("shape", [(2, 6), (7,), (1, 7), (2, 7, 1)])
+def test_a_mask_of_another_shape_is_refused(shape):
+    with pytest.raises(ValueError, match=r"the mask has shape .*; expected \(2, 7\), batch and"):
+        mixing()(frames(), torch.ones(shape, dtype=torch.bool))
+
+
 @pytest.mark.parametrize("kind", ["full", "lite"])
 def test_an_utterance_that_is_all_padding_is_finite(kind):
     module, states = mixing(kind), frames().requires_grad_()
@@ -122,9 +135,16 @@ def test_dropout_acts_in_training_only():
     ("options", "message"),
     [
         ({"mixing": "fast"}, "mixing is 'fast'; expected one of full, lite"),
-        ({"heads": 3}, r"mixing_heads is 3; expected a positive number that divides .*\(8\)"),
+        ({"heads": 3}, r"mixing_heads is 3; expected a positive whole number that divides .*\(8\)"),
         ({"heads": 0}, "mixing_heads is 0"),
+        ({"heads": 2.0}, "mixing_heads is 2.0; expected a positive whole number"),
+        ({"heads": "2"}, "mixing_heads is '2'"),
+        ({"heads": True}, "mixing_heads is True"),
         ({"heads": 2, "local_sizes": (5, 6)}, r"mixing_heads is 2; .* \(5, 6, 8\)"),
+        ({"local_sizes": (3,)}, r"sizes of a network of the mixing are \(8, 3\); expected a width"),
+        ({"local_sizes": (0, 0)}, r"are \(8, 0, 0\); .* whole numbers above 0"),
+        ({"summary_sizes": (3, 2.5)}, r"are \(8, 3, 2.5\)"),
+        ({"summary_sizes": 4}, r"are \(8, 4\)"),
     ],
 )
 def test_what_cannot_be_built_is_refused(options, message):

@@ -224,6 +224,14 @@ def test_the_script_makes_a_folder_or_nothing(main, tmp_path, capsys):
     with pytest.raises(SystemExit, match="mixing_heads is 3"):
         main("convert_attention", tmp_path / "hubert", tmp_path / "twice", "--heads", 3)
     assert not (tmp_path / "twice").exists() and len(list(tmp_path.iterdir())) == 2
+    before = {file: file.read_bytes() for file in (tmp_path / "made").iterdir()}
+    file = tmp_path / "made" / "config.json"
+    for place, message in ((tmp_path / "made", "is not empty: name a new folder"),
+                           (file, "is a file; expected a folder for the converted"),
+                           (file / "deep" / "er", "config.json is a file; ")):  # fmt: skip
+        with pytest.raises(SystemExit, match=message):  # before the encoder is looked for
+            main("convert_attention", tmp_path / "nowhere", place)
+    assert {file: file.read_bytes() for file in (tmp_path / "made").iterdir()} == before
 
 
 def test_the_benchmark_of_lengths(main, capsys):

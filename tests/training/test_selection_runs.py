@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hf_rspin.adapters import AdapterArguments
 from hf_rspin.audio import num_frames, read_audio
 from hf_rspin.data import load_corpus
-from hf_rspin.training.arguments import TrainingCorpusArguments
+from hf_rspin.training.arguments import ModelArguments, TrainingCorpusArguments, ViewArguments
 from hf_rspin.training.provenance import load_provenance
+from hf_rspin.training.run import build_spin
 from hf_rspin.training.selection import SelectionRecord, select_rows
 from hf_rspin.training.selection_arguments import HoursArguments, SelectionArguments
+from hf_rspin.training.training_arguments import TwoViewTrainingArguments
 from hf_rspin.units import FrameLabels
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +110,30 @@ def test_losses_are_computed_once_and_change_nothing_else(main, rspin, tmp_path,
     assert "The losses of all utterances are in" in caplog.text
     weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("run", "again")]
     assert weights[0] == weights[1]  # the heads begin alike, whether losses were computed or read
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"variance_weight": "nan"}, "variance_weight is nan"),
+     ({"noise": "nosuch", "without_noise": None}, "nosuch"),
+     ({"codebook_size": 1}, "codebook_size is 1"),
+     ({"adapter": "lora", "num_trainable_layers": 99}, "num_trainable_layers is 99")],
+)  # fmt: skip
+def test_what_is_given_wrong_is_said_before_losses_are_computed(wrong, said, main, rspin, tmp_path):
+    given = rspin | {"hours": HOURS, "select": "loss", "selection_cache": tmp_path / "cache"}
+    with pytest.raises(SystemExit, match=said):
+        main("train_rspin", *options(**given | wrong))
+    assert not list(tmp_path.rglob("selection_losses_*.json"))
+
+
+def test_babble_is_of_the_chosen_utterances(rspin, corpus, tmp_path):
+    trainer = build_spin(
+        TrainingCorpusArguments(str(rspin["corpus"]), hours=HOURS, min_seconds=0.6),
+        ViewArguments(babble_probability=1.0), ModelArguments(str(rspin["encoder"])),
+        AdapterArguments(), TwoViewTrainingArguments(str(tmp_path), use_cpu=True, report_to=[]),
+    )  # fmt: skip
+    noise = trainer.train_dataset.views.clean.transforms[-1]
+    assert len(noise.bank.speech_sources) == len(trainer.train_dataset) < len(corpus)
 
 
 @pytest.mark.parametrize("objective", ["spin", "score"])

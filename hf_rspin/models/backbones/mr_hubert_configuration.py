@@ -8,6 +8,10 @@ from huggingface_hub.dataclasses import strict
 from transformers import HubertConfig
 
 FEATURE_SETS = ("default", "superb")
+MAX_STRIDE = 50  # frames of 20 ms: one second
+_POSITIVE = ("hidden_size", "intermediate_size", "num_attention_heads", "num_conv_pos_embeddings",
+             "num_conv_pos_embedding_groups")  # fmt: skip
+_SHARES = ("layerdrop", "mask_time_prob", "mask_feature_prob")
 # what differs from the base model, by the names of arXiv 2310.02720, appendix B
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
@@ -119,8 +123,18 @@ class MRHubertConfig(HubertConfig):
         """Entries of `hidden_states`, by the feature set."""
         return self.num_hidden_layers + (self.num_blocks if self.feature_set == "superb" else 1)
 
+    def validate_ranges(self) -> None:
+        """Refuse sizes and probabilities that there are not; called when a config is made."""
+        for name in _POSITIVE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1.")
+        for name in _SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to 1.")
+
     def validate_blocks(self) -> None:
         """Refuse blocks that cannot be built; called when a config is made."""
+        self.validate_resolutions()  # which say how many blocks there are
         layers = list(self.block_layers)
         if len(layers) != self.num_blocks or min(layers) < 1:
             raise ValueError(
@@ -141,6 +155,11 @@ class MRHubertConfig(HubertConfig):
             raise ValueError(
                 f"resolution_strides are {strides}; expected at least two whole numbers that fall "
                 "to 1, the lowest resolution first, such as (2, 1): a HuBERT has one resolution."
+            )
+        if strides[0] > MAX_STRIDE:
+            raise ValueError(
+                f"resolution_strides are {strides}; expected at most {MAX_STRIDE} frames of 20 ms "
+                "(one second)."
             )
         if self.simple_sampling and any(min(pair) > 1 for pair in self.sampling_ratios):
             raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -70,9 +72,8 @@ class SummaryMixing(nn.Module):
         summary_sizes: tuple[int, int] | None = None,
     ):
         super().__init__()
-        local = (hidden, *(local_sizes or (hidden, hidden)))
-        summary = (hidden, *(summary_sizes or (hidden, hidden)))
-        check_mixing(mixing, heads, local + summary)
+        local, summary = (_sizes(hidden, given) for given in (local_sizes, summary_sizes))
+        check_mixing(mixing, heads, local, summary)
         self.heads = nn.ModuleList(
             MixingHead(
                 tuple(size // heads for size in local) if mixing == "full" else None,
@@ -88,12 +89,22 @@ class SummaryMixing(nn.Module):
 
         Args:
             states: (batch, frames, hidden).
-            valid: (batch, frames) bool, False on padding; None: there is none. An utterance that
-                is all padding has the mean 0.
+            valid: (batch, frames) bool or numbers, False or 0 on padding; None: there is none. An
+                utterance that is all padding has the mean 0.
 
         Returns:
             (batch, frames, hidden); behind the end of an utterance as if f were 0 there.
+
+        Raises:
+            ValueError: `valid` has another shape.
         """
+        if valid is not None:
+            if valid.shape != states.shape[:2]:
+                raise ValueError(
+                    f"the mask has shape {tuple(valid.shape)}; expected {tuple(states.shape[:2])}, "
+                    "batch and frames of the states: give one value per frame."
+                )
+            valid = valid.bool()
         parts = states.chunk(len(self.heads), dim=-1)
         found = [head(part, valid) for head, part in zip(self.heads, parts, strict=True)]
         summary = torch.cat([mean for _, mean in found], dim=-1)  # (batch, 1, summary)
@@ -126,16 +137,40 @@ def without_padding(states: Tensor, valid: Tensor | None) -> Tensor:
     return states if valid is None else states.masked_fill(~valid[..., None], 0)
 
 
-def check_mixing(mixing: str, heads: int, sizes: tuple[int, ...]) -> None:
+def check_mixing(mixing: str, heads: int, *sizes: tuple[int, ...]) -> None:
     """Refuse a mixing that cannot be built.
 
+    Args:
+        mixing: full or lite.
+        heads: groups of channels.
+        sizes: of networks: of the input, and where they are given of the two layers.
+
     Raises:
-        ValueError: another mixing than full and lite, or sizes that the heads do not divide.
+        ValueError: another mixing than full and lite, sizes that are not two whole numbers above 0
+            behind the width, or that the heads do not divide.
     """
     if mixing not in MIXINGS:
         raise ValueError(f"mixing is {mixing!r}; expected one of {', '.join(MIXINGS)}.")
-    if isinstance(heads, bool) or heads < 1 or any(size % heads for size in sizes):
+    for one in sizes:
+        if len(one) not in (1, 3) or not all(map(_is_count, one)):
+            raise ValueError(
+                f"the width and the sizes of a network of the mixing are {one}; expected a width "
+                "and two sizes, all whole numbers above 0: correct hidden, local_sizes or "
+                "summary_sizes."
+            )
+    every = sorted({size for one in sizes for size in one})
+    if not _is_count(heads) or any(size % heads for size in every):
         raise ValueError(
-            f"mixing_heads is {heads}; expected a positive number that divides the width "
-            f"({', '.join(map(str, sorted({*sizes})))})."
+            f"mixing_heads is {heads!r}; expected a positive whole number that divides the width "
+            f"({', '.join(map(str, every))})."
         )
+
+
+def _sizes(hidden: int, given: Any) -> tuple[Any, ...]:
+    if given is None:
+        return hidden, hidden, hidden
+    return (hidden, *given) if isinstance(given, list | tuple) else (hidden, given)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
