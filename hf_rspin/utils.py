@@ -110,3 +110,19 @@ def tensor_hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
         raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
         digest.update(raw.numpy().data)
     return digest.hexdigest()[:16]
+
+
+def mapping_option(name: str, given: object) -> dict | None:
+    """Return an option that is a mapping, given as one or in JSON; None where nothing was given.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"--{name} is no JSON ({error}); expected a mapping.") from error
+    if not isinstance(given, dict | None):
+        raise ValueError(f"--{name} is {given}; expected a mapping.")
+    return given

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from hf_rspin.training.arguments import NoiseArguments
 from hf_rspin.training.selection_arguments import SelectionArguments
-from hf_rspin.utils import option
+from hf_rspin.utils import mapping_option, option
 
 DTYPES = ("float32", "bfloat16")
 
@@ -73,16 +72,7 @@ class DistillationArguments(NoiseArguments, SelectionArguments):
     def __post_init__(self) -> None:
         super().__post_init__()
         SelectionArguments.__post_init__(self)
-        given = self.student_config
-        if isinstance(given, str):
-            try:
-                self.student_config = json.loads(given)
-            except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"--student_config is no JSON ({error}); expected a mapping."
-                ) from error
-        if not isinstance(self.student_config, dict | None):
-            raise ValueError(f"--student_config is {given}; expected a mapping.")
+        self.student_config = mapping_option("student_config", self.student_config)
         if self.saved_dtype not in DTYPES:
             raise ValueError(f"saved_dtype is {self.saved_dtype!r}; expected float32 or bfloat16.")
         for name in ("noise_probability", "speaker_probability"):

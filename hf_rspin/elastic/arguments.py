@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 
 from hf_rspin.training.selection_arguments import SelectionArguments
-from hf_rspin.utils import option
+from hf_rspin.utils import mapping_option, option
 
 DTYPES = ("float32", "bfloat16")
 
@@ -63,17 +62,9 @@ class ElasticArguments(SelectionArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("student_config", "space"):
-            given = getattr(self, name)
-            if isinstance(given, str) and (name == "student_config" or given.startswith("{")):
-                try:
-                    setattr(self, name, json.loads(given))
-                except json.JSONDecodeError as error:
-                    raise ValueError(
-                        f"--{name} is no JSON ({error}); expected a mapping."
-                    ) from error
-        if not isinstance(self.student_config, dict | None):
-            raise ValueError(f"--student_config is {self.student_config}; expected a mapping.")
+        self.student_config = mapping_option("student_config", self.student_config)
+        if isinstance(self.space, str) and self.space.startswith("{"):
+            self.space = mapping_option("space", self.space)
         if self.stage not in (1, 2):
             raise ValueError(f"--stage is {self.stage}; expected 1 or 2.")
         if self.saved_dtype not in DTYPES:

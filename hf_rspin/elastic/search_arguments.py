@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 
 from hf_rspin.evaluation.arguments import default_workers
-from hf_rspin.utils import option
+from hf_rspin.utils import mapping_option, option
 
 
 @dataclass
@@ -51,17 +50,9 @@ class SearchArguments:
     output_dir: str = option("runs/search", "for results; the best subnet goes to best in it")
 
     def __post_init__(self) -> None:
-        for name in ("probe_settings", "space"):
-            given = getattr(self, name)
-            if isinstance(given, str) and (name == "probe_settings" or given.startswith("{")):
-                try:
-                    setattr(self, name, json.loads(given))
-                except json.JSONDecodeError as error:
-                    raise ValueError(
-                        f"--{name} is no JSON ({error}); expected a mapping."
-                    ) from error
-        if not isinstance(self.probe_settings, dict | None):
-            raise ValueError(f"--probe_settings is {self.probe_settings}; expected a mapping.")
+        self.probe_settings = mapping_option("probe_settings", self.probe_settings)
+        if isinstance(self.space, str) and self.space.startswith("{"):
+            self.space = mapping_option("space", self.space)
 
     def check(self) -> None:
         """Refuse what cannot be run, before anything is read.

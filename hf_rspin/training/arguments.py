@@ -301,18 +301,24 @@ class ModelArguments(EncoderArguments):
 
 
 @dataclass
-class RSpinLaserModelArguments(ModelArguments):
-    """Which encoder, and its heads; what is not given keeps the config's value."""
+class AlignmentArguments:
+    """The loss of LASER; what is not given keeps the config's value."""
 
-    laser_weight: float | None = option(None, "weight of LASER's loss beside R-Spin's")
     soft_dtw_gamma: float | None = option(None, "smoothing of soft-DTW")
-    idm_weight: float | None = option(None, "alpha of LASER's regulariser; 0 switches it off")
+    idm_weight: float | None = option(None, "alpha of the regulariser; 0 switches it off")
     idm_margin: float | None = option(None, "margin of the regulariser")
     idm_sigma: int | None = option(None, "frames that attract")
     length_normalization: bool | None = option(
         None, "divide the divergence by the frames of both views"
     )
     alignment: str | None = option(None, "soft_dtw, or frames: one by one, without other speeds")
+
+
+@dataclass
+class RSpinLaserModelArguments(AlignmentArguments, ModelArguments):
+    """Which encoder, and its heads; what is not given keeps the config's value."""
+
+    laser_weight: float | None = option(None, "weight of LASER's loss beside R-Spin's")
 
     def build(self, num_pseudo_labels: int | None = None) -> PreTrainedModel:
         """Load the encoder with heads, in float32; fresh heads where the folder has none.
@@ -343,20 +349,12 @@ class RSpinArguments:
 
 
 @dataclass
-class LaserModelArguments(EncoderArguments):
+class LaserModelArguments(AlignmentArguments, EncoderArguments):
     """Which encoder and method; what is not given keeps the value of the method."""
 
     method: str = option("laser", "laser, or score (a frozen teacher)")
     projection_size: int | None = option(None, "size of projections")
     projection_layers: int | None = option(None, "linear layers: 1 or 2")
-    soft_dtw_gamma: float | None = option(None, "smoothing of soft-DTW")
-    idm_weight: float | None = option(None, "alpha; 0 switches it off")
-    idm_margin: float | None = option(None, "margin of the regulariser")
-    idm_sigma: int | None = option(None, "frames that attract")
-    length_normalization: bool | None = option(
-        None, "divide the divergence by the frames of both views"
-    )
-    alignment: str | None = option(None, "soft_dtw, or frames: one by one, without other speeds")
 
     def __post_init__(self) -> None:
         super().__post_init__()
