@@ -181,6 +181,7 @@ class ViewArguments(AugmentationArguments, NoiseArguments):
     snr_high: float = option(10.0, "greatest SNR in dB")
     noise_probability: float = option(1.0, "how often a view gets noise, each by its own draw")
     perturb_speaker: bool = option(True, "speaker perturbation of view 2")
+    perturb_formants: bool = option(True, "false: pitch and pitch range alone")
     equalize: bool = option(True, "random equaliser of view 2")
 
     def build(self, corpus: datasets.Dataset) -> SpinViews:
@@ -191,7 +192,11 @@ class ViewArguments(AugmentationArguments, NoiseArguments):
         """
         from hf_rspin.views import build_views
 
-        options = {"perturb_speaker": self.perturb_speaker, "equalize": self.equalize}
+        options = {
+            "perturb_speaker": self.perturb_speaker,
+            "perturb_formants": self.perturb_formants,
+            "equalize": self.equalize,
+        }
         options |= self.augmentation_options()
         bank = self.bank(corpus)
         if bank is None:

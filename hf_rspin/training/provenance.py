@@ -47,7 +47,8 @@ ADAPTER = ("r", "lora_alpha", "target_modules", "layers_to_transform", "width", 
            "reduction", "modules_to_save")  # fmt: skip
 VIEW_OPTIONS = (
     "noise", "snr_low", "snr_high", "snrs", "noise_probability", "babble_probability",
-    "perturb_speaker", "equalize", "augmentations", "augmentation_probability",
+    "perturb_speaker", "perturb_formants", "equalize", "augmentations",
+    "augmentation_probability",
     "augment_both_views", "speeds", "semitones", "noise_on_both_views",
 )  # fmt: skip
 

@@ -32,6 +32,7 @@ class SpinViews(ComposedViews):
         equalize: whether the ten-band equaliser applies (also where the voice change is skipped).
         augmentations: what comes last on the second view, see `augmentation_list`.
         augment_both_views: the same for the first view, drawn independently.
+        perturb_formants: False changes pitch and pitch range alone.
 
     Raises:
         ValueError: an augmentation is unknown, or made for another rate.
@@ -44,9 +45,11 @@ class SpinViews(ComposedViews):
         equalize: bool = True,
         augmentations: Sequence[Any] = (),
         augment_both_views: bool = False,
+        perturb_formants: bool = True,
     ) -> None:
         self.perturb_speaker, self.equalize = perturb_speaker, equalize
-        voice, equalizer = SpeakerPerturbation(sampling_rate), Equalizer(sampling_rate)
+        voice = SpeakerPerturbation(sampling_rate, perturb_formants)
+        equalizer = Equalizer(sampling_rate)
         perturbed = [
             voice if perturb_speaker else DrawOnly(voice),
             equalizer if equalize else DrawOnly(equalizer),
@@ -160,8 +163,8 @@ def build_views(
         augmentation_probability: how often each of those given by name is applied.
         augment_both_views: the same for the first view, drawn independently.
         sampling_rate: of the waveforms in Hz.
-        **options: of the preset: `perturb_speaker`, `equalize`, `snr_range_db`, and of "rspin"
-            `noise_probability`; of "laser"
+        **options: of the preset: `perturb_speaker`, `perturb_formants`, `equalize`, `snr_range_db`,
+            and of "rspin" `noise_probability`; of "laser"
             `speeds`, `semitones` and, with a bank, `snrs_db` or `snr_range_db`, and `both_views`.
 
     Raises:

@@ -114,6 +114,19 @@ def test_parts_are_switched_off_without_moving_the_others(speech, bank):
     assert not nothing.voice_changed and not nothing.voice_skipped
 
 
+def test_pitch_changes_alone_where_formants_are_to_stay(speech):
+    both, alone = (SpinViews(equalize=False, perturb_formants=f) for f in (True, False))
+    (before, _), (after, _) = (
+        views.draw(*generators(), len(speech)).perturbed[0] for views in (both, alone)
+    )
+    assert before.formant_ratio != 1 and after.formant_ratio == 1
+    assert (before.pitch_ratio, before.pitch_range_ratio) == (
+        after.pitch_ratio, after.pitch_range_ratio,
+    )  # fmt: skip
+    sound = [views(speech, generators()).perturbed for views in (both, alone)]
+    assert not np.allclose(*sound) and not np.allclose(sound[1], speech)
+
+
 @pytest.mark.parametrize("num_samples", [0, 200, 1600, RATE])
 def test_a_skipped_voice_is_reported_and_the_equaliser_still_applies(bank, num_samples):
     hiss = 0.01 * np.random.default_rng(4).standard_normal(num_samples).astype(np.float32)

@@ -7,7 +7,7 @@ F0 range of the speaker up in a table, ours comes from the utterance itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -119,18 +119,24 @@ def _check_ratios(parameters: SpeakerParameters) -> None:
 
 
 class SpeakerPerturbation(Transform):
-    """Spin's change of speaker; skipped where nothing is voiced."""
+    """Spin's change of speaker; skipped where nothing is voiced.
+
+    Args:
+        sampling_rate: of the waveforms in Hz.
+        formants: False leaves the formants where they are: pitch and pitch range alone.
+    """
 
     name = "speaker_perturbation"
 
-    def __init__(self, sampling_rate: int = SAMPLING_RATE):
-        self.sampling_rate = sampling_rate
+    def __init__(self, sampling_rate: int = SAMPLING_RATE, formants: bool = True):
+        self.sampling_rate, self.formants = sampling_rate, formants
 
     def draw(
         self, generator: np.random.Generator, utterance: UtteranceInfo
     ) -> tuple[SpeakerParameters, tuple[float, float] | None]:
         """Draw the ratios; the F0 range of the utterance goes with them."""
-        return draw_speaker(generator), utterance.f0_range
+        voice = draw_speaker(generator)  # all of it: the other ratios stay what they were
+        return voice if self.formants else replace(voice, formant_ratio=1.0), utterance.f0_range
 
     def apply(
         self,
