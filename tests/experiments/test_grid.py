@@ -154,6 +154,20 @@ def test_another_command_in_a_finished_folder_is_refused(grid, run):
 
 
 @pytest.mark.parametrize(
+    ("name", "ran"),
+    [
+        ("varied", {"first-seed0", "varied-0.5-seed1", "varied-1-seed1"}),
+        ("varied-0.5", {"first-seed0", "varied-0.5-seed1"}),
+        ("second-seed1", {"first-seed0", "second-seed1"}),
+    ],
+)
+def test_a_cell_is_chosen_by_what_is_varied_or_its_seed(grid, run, name, ran):
+    assert run(grid, "--only", name)[0] == ""
+    assert set(outputs(grid)) == ran
+    assert "--only names varied-3; expected some of" in run(grid, "--only", "varied-3")[0]
+
+
+@pytest.mark.parametrize(
     ("change", "expected"),
     [
         (("needs: [first]", "needs: [nothing]"), "second needs nothing"),

@@ -43,7 +43,7 @@ class GridArguments:
     grid: str = option("", "YAML file, see experiments/grid.py")
     set: list[str] = option([], "what {corpus} and the like stand for, as corpus=FOLDER")
     folder: str = option("runs/grid", "in which every cell has a folder")
-    only: list[str] = option([], "names of cells; default all")
+    only: list[str] = option([], "cells, as lambda, lambda-0.5 or rspin-seed1; default all")
     shard: int = option(0, "which part of the cells this process runs, from 0")
     num_shards: int = option(1, "processes that divide the cells")
     dry_run: bool = option(False, "print the commands of unfinished cells and stop")
@@ -85,10 +85,14 @@ def chosen_cells(arguments: GridArguments) -> list[GridCell]:
         raise ValueError(f"got shard {arguments.shard} of {arguments.num_shards}; count from 0.")
     given = {name: value for name, _, value in pairs}
     grid = read_grid(arguments.grid)
-    if unknown := set(arguments.only) - set(grid["cells"]):
-        known = ", ".join(grid["cells"])
-        raise ValueError(f"--only names {', '.join(sorted(unknown))}; expected some of {known}.")
     cells = expand(grid, Path(arguments.folder).resolve(), given)
+    known = {*grid["cells"], *(name for cell in cells for name in (cell.name, cell.folder.name))}
+    if unknown := set(arguments.only) - known:
+        raise ValueError(
+            f"--only names {', '.join(sorted(unknown))}; expected some of "
+            f"{', '.join(grid['cells'])}, or one of them with what is varied or its seed, such as "
+            f"{cells[-1].folder.name}."
+        )
     for cell in cells:
         if not ((SCRIPTS / cell.command[0]).is_file() or Path(cell.command[0]).is_file()):
             raise ValueError(
@@ -196,15 +200,16 @@ def _failed_since(folder: Path, time_: float) -> bool:
 
 def _with_needs(cells: Sequence[GridCell], names: Sequence[str]) -> list[GridCell]:
     """Return the cells of these names and all that they need."""
-    wanted = {cell.folder for cell in cells if _stem(cell, names)}
+    wanted = {cell.folder for cell in cells if _is_named(cell, names)}
     for cell in reversed(cells):
         if cell.folder in wanted:
             wanted |= set(cell.needs)
     return [cell for cell in cells if cell.folder in wanted]
 
 
-def _stem(cell: GridCell, names: Sequence[str]) -> bool:
-    return any(cell.name == name or cell.name.startswith(f"{name}-") for name in names)
+def _is_named(cell: GridCell, names: Sequence[str]) -> bool:
+    named = (cell.name, cell.folder.name)
+    return any(name in named or cell.name.startswith(f"{name}-") for name in names)
 
 
 def _revision() -> str:
