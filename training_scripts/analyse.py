@@ -14,6 +14,7 @@
     cka           similarity of distorted and clean frames
     sid           speakers per layer
     units         what k-means units say of phones
+    voice         pitch in frames and units, speakers in units
     segmentation  boundaries of units against those of phones
     pwcca         canonical correlation with phones, words, log-mel, word vectors
     mi            mutual information with phones and words

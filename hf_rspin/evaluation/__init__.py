@@ -61,6 +61,7 @@ from hf_rspin.evaluation.probes import (
     SpeakerIdentification,
     SpeechRecognition,
     UnitProbe,
+    VoiceProbe,
     WordRetrieval,
     make_probes,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "SpeakerProbe",
     "SpeechRecognition",
     "UnitProbe",
+    "VoiceProbe",
     "WeightedLayerSum",
     "WhisperFeatures",
     "WordRetrieval",

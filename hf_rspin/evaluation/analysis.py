@@ -32,6 +32,7 @@ WHAT = {
     "cka": "cka",
     "sid": "sid",
     "units": "units",
+    "voice": "voice",
     "segmentation": "segmentation",
     "pwcca": "pwcca",
     "mi": "mi",

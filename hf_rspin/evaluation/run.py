@@ -187,6 +187,7 @@ def _probes(
         "asr": {"device": arguments.device, "hidden_size": arguments.asr_hidden_size},
         "sid": {"device": arguments.device, "learn_from": arguments.speakers_from},
         "units": {"num_units": arguments.num_units, "standardize": arguments.standardize_units},
+        "voice": {"num_units": arguments.num_units, "standardize": arguments.standardize_units},
         "segmentation": {"num_units": arguments.num_units},
     }
     merged = {name: {**shared.get(name, {}), **special.get(name, {})}

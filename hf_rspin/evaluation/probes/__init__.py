@@ -32,6 +32,7 @@ from hf_rspin.evaluation.probes.speech_recognition import SpeechRecognition
 from hf_rspin.evaluation.probes.spoken_sts import SpokenSts
 from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.evaluation.probes.units import UnitProbe
+from hf_rspin.evaluation.probes.voice import VoiceProbe
 
 # The order is that of tables and reports.
 PROBES: dict[str, type[Probe]] = {
@@ -46,6 +47,7 @@ PROBES: dict[str, type[Probe]] = {
         QueryByExample,
         WordRetrieval,
         UnitProbe,
+        VoiceProbe,
         SegmentationProbe,
         PwccaProbe,
         LayerInformation,
@@ -123,6 +125,7 @@ __all__ = [
     "SpeechRecognition",
     "SpokenSts",
     "UnitProbe",
+    "VoiceProbe",
     "WordRetrieval",
     "layer_rows",
     "make_probes",

@@ -1,0 +1,68 @@
+"""Pearson's correlation over the frames of many utterances: speakers resampled, not frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hf_rspin.evaluation.measures.bootstrap import Interval
+
+NUM_RESAMPLES = 1000
+
+
+def correlation_interval(
+    truth: Sequence[np.ndarray],
+    found: Sequence[np.ndarray],
+    groups: Sequence | None = None,
+    within: bool = False,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Return Pearson's correlation of all frames with a 95 % bootstrap interval.
+
+    Args:
+        truth: values, (frames,) per utterance; an utterance may have none.
+        found: what was predicted, likewise.
+        groups: speaker of each utterance; default: utterances are resampled.
+        within: the mean of each utterance is taken away from both before.
+        num_resamples: number of resamples.
+        seed: of the resamples.
+
+    Returns:
+        The value, 0 where truth or prediction is constant, and its interval; the limits are nan for
+        a single group.
+
+    Example:
+        >>> correlation_interval(truth, found, speakers).value
+    """
+    sums = np.array([_sums(*pair, within) for pair in zip(truth, found, strict=True)])
+    names = range(len(sums)) if groups is None else groups
+    members = np.unique(np.asarray(names), return_inverse=True)[1]
+    grouped = np.stack([np.bincount(members, column) for column in sums.T], axis=1)
+    grouped = grouped[grouped[:, 0] > 0]
+    value = float(_correlation(grouped.sum(axis=0, keepdims=True))[0]) if len(grouped) else 0.0
+    if len(grouped) < 2:
+        return Interval(value, float("nan"), float("nan"))
+    number, generator = len(grouped), np.random.default_rng(seed)
+    weights = generator.multinomial(number, np.full(number, 1 / number), num_resamples)
+    low, high = np.percentile(_correlation(weights @ grouped), (2.5, 97.5))
+    return Interval(value, float(low), float(high))
+
+
+def _sums(truth: np.ndarray, found: np.ndarray, within: bool) -> tuple[float, ...]:
+    """Return count, sums, sums of squares and of products of one utterance."""
+    x, y = np.asarray(truth, dtype=np.float64), np.asarray(found, dtype=np.float64)
+    if within and len(x):
+        x, y = x - x.mean(), y - y.mean()
+    return len(x), x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum()
+
+
+def _correlation(sums: np.ndarray) -> np.ndarray:
+    """(resamples, 6) of `_sums` added up -> (resamples,)."""
+    n, x, y, xx, yy, xy = sums.T
+    spread_x, spread_y = xx - x * x / n, yy - y * y / n
+    # of a constant nothing is left but rounding
+    varies = (spread_x > 1e-9 * np.abs(xx)) & (spread_y > 1e-9 * np.abs(yy))
+    scale = np.sqrt(np.where(varies, spread_x * spread_y, 1.0))
+    return np.where(varies, (xy - x * y / n) / scale, 0.0)
