@@ -251,3 +251,24 @@ def test_the_benchmark_of_lengths(main, capsys):
     text = benchmark.describe(cells, arguments)
     assert "| 5 | 0.250 | – |" in text and "| 5 | 3.000 | – |" in text
     assert "| 120 | – | – |" in text and "full, training, 120 s: out of memory" in text
+
+
+def test_the_benchmark_of_lengths_goes_on_where_it_stopped(main, tmp_path, capsys):
+    options = ("--size", "tiny", "--seconds", 0.5, "--repeats", 1, "--encoders", "sdpa")
+    about = {"torch": torch.__version__, "threads": torch.get_num_threads(), "size": "tiny",
+             "utterances": 1, "device": "cpu", "bf16": False, "repeats": 1}  # fmt: skip
+    cell = {"encoder": "sdpa", "seconds": 0.5, "time_s": 123.0, "peak_bytes": 4e9}
+    other = {**cell, "encoder": "full", "work": "forward"}  # of another call: stays
+    cells = [{**cell, "work": "forward"}, {**cell, "work": "training", "time_s": 77.0}, other]
+    file = tmp_path / "scaling.json"
+    file.write_text(json.dumps({"about": about, "cells": cells}))
+    main("benchmark", "scaling", *options, "--output", tmp_path)
+    assert "| 0.5 | 123.000 |" in capsys.readouterr().out
+    assert json.loads(file.read_text()) == {"about": about, "cells": cells}
+    before = sys.modules["benchmarks.scaling"].measured_before
+    assert len(before(file, about)) == 3
+    assert before(file, {**about, "bf16": True}) == {} == before(tmp_path / "none.json", about)
+    file.write_text(json.dumps({"about": about, "cells": [{**cells[0], "failed": "memory"}]}))
+    assert before(file, about) == {}  # what failed is tried again
+    file.write_text("{")
+    assert before(file, about) == {}

@@ -6,7 +6,8 @@
 HuBERT with SDPA and with the attention of this package, beside SummaryMixing, full and lite, of
 base or small size with random weights; a forward pass alone, and a training step (forward,
 backward, Adam) of all weights. Every number is measured in a process of its own; peak memory is
-what comes on top of the libraries.
+what comes on top of the libraries. With --output, what is measured is kept: killed and repeated,
+the same command goes on.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ SIZES = {
              "intermediate_size": 32, "conv_dim": (8,) * 7, "num_conv_pos_embeddings": 8,
              "num_conv_pos_embedding_groups": 2},
 }  # fmt: skip
+
+
+DECISIVE = ("size", "utterances", "device", "bf16", "repeats")  # with them, numbers are the same
 
 
 @dataclass
@@ -90,14 +94,35 @@ def main() -> None:
         {"encoder": encoder, "work": work, "seconds": seconds}
         for seconds in arguments.seconds for work in WORK for encoder in arguments.encoders
     ]  # fmt: skip
+    about = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    about |= {name: getattr(arguments, name) for name in DECISIVE}
+    file = Path(arguments.output) / "scaling.json" if arguments.output else None
+    kept = measured_before(file, about)
     for cell in tqdm(cells, desc="cells"):
-        cell |= in_a_process(cell, arguments)
+        cell |= kept.pop(place(cell), None) or in_a_process(cell, arguments)
+        if file:  # the next may take minutes, or all of the memory
+            done = [one for one in cells if len(one) > len(place(one))]
+            write_json(file, {"about": about, "cells": [*done, *kept.values()]})
     text = describe(cells, arguments)
     print(text)
-    if arguments.output:
-        about = {"torch": torch.__version__, "threads": torch.get_num_threads(), **vars(arguments)}
-        write_json(Path(arguments.output) / "scaling.json", {"about": about, "cells": cells})
-        write_text(Path(arguments.output) / "scaling.md", text + "\n")
+    if file:
+        write_text(file.with_name("scaling.md"), text + "\n")
+
+
+def place(cell: dict) -> tuple[str, str, float]:
+    """Return what tells a cell from others."""
+    return cell["encoder"], cell["work"], cell["seconds"]
+
+
+def measured_before(file: Path | None, about: dict) -> dict[tuple, dict]:
+    """Return the cells of a run that was stopped, measured as this one; none that failed."""
+    try:
+        found = json.loads(file.read_text()) if file else {}
+        if found.get("about") != about:
+            return {}
+        return {place(cell): cell for cell in found["cells"] if "failed" not in cell}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not there, or damaged
+        return {}
 
 
 def build(encoder: str, size: str) -> PreTrainedModel:
@@ -157,7 +182,7 @@ def training_step(model: PreTrainedModel, waveforms: torch.Tensor) -> Callable[[
 def in_a_process(cell: dict, arguments: ScalingArguments) -> dict[str, float]:
     """Measure one cell in a process of its own; a cell that fails, of memory say, says so."""
     options = [f"--{name}={getattr(arguments, name)}"
-               for name in ("size", "utterances", "device", "bf16", "repeats")]  # fmt: skip
+               for name in DECISIVE]  # fmt: skip
     command = [
         sys.executable, sys.argv[0], "scaling", "--encoders", cell["encoder"],
         "--seconds", str(cell["seconds"]), "--work", cell["work"], *options,
