@@ -52,6 +52,14 @@ VIEW_OPTIONS = (
     "augment_both_views", "speeds", "semitones", "noise_on_both_views",
 )  # fmt: skip
 
+# settings that came later, with what was done before there was a choice: a record without them goes
+# on (add those of a new option here)
+SINCE = {
+    "perturb_formants": True, "formants": True, "alignment": "soft_dtw",
+    "auxiliary_codebook_size": None, "auxiliary_codebook_weight": 1.0,
+    "variance_weight": 0.0, "invariance_weight": 0.0, "covariance_weight": 0.0,
+}  # fmt: skip
+
 
 def run_provenance(trainer: SpeechRun) -> dict[str, Any]:
     """Return everything that decides what a run learns, as flat JSON values.
@@ -76,7 +84,7 @@ def run_provenance(trainer: SpeechRun) -> dict[str, Any]:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what differs between two records, as parts of a sentence."""
-    changed = []
+    changed, now = [], _as_then(before, now)
     for name in _telling(before, now):
         was, value = before.get(name), now.get(name)
         if isinstance(was, dict) and isinstance(value, dict):  # views: what of them differs
@@ -84,6 +92,18 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         elif was != value:
             changed.append(f"{name} was {_short(was)} and is {_short(value)}")
     return changed
+
+
+def _as_then(before: Any, now: Any) -> Any:
+    """Return `now` without settings that an older record `before` could not name, as they were."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return {
+            name: _as_then(before.get(name), value) for name, value in now.items()
+            if name in before or name not in SINCE or SINCE[name] != value
+        }  # fmt: skip
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        return [_as_then(*pair) for pair in zip(before, now, strict=True)]
+    return now
 
 
 def _telling(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

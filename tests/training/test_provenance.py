@@ -217,3 +217,18 @@ def test_all_noise_is_named_by_none(tmp_path):
     every = noise_key(ViewArguments(noise=str(tmp_path), noise_split="none"))
     assert every == noise_key(ViewArguments(noise=str(tmp_path), noise_split=None))
     assert every != noise_key(ViewArguments(noise=str(tmp_path), noise_split="train"))
+
+
+def test_a_run_from_before_an_option_goes_on_unless_the_option_is_used():
+    voice = {"kind": "SpeakerPerturbation", "sampling_rate": 16000}
+    before = {"seed": 1, "views": {"perturbed": {"transforms": [voice, {"kind": "Clip"}]}}}
+
+    def now(formants: bool, **options: object) -> dict:
+        views = {"perturbed": {"transforms": [{**voice, "formants": formants}, {"kind": "Clip"}]}}
+        return {"seed": 1, "views": views, "perturb_formants": formants, **options}
+
+    assert differences(before, now(True, variance_weight=0.0, auxiliary_codebook_size=None)) == []
+    assert differences(before, now(False))[0] == "perturb_formants was None and is False"
+    used = differences(before, now(True, variance_weight=1.0))
+    assert used == ["variance_weight was None and is 1.0"]
+    assert differences(now(True), now(False)) == ["perturb_formants was True and is False"]
