@@ -49,6 +49,21 @@ def sample_noises(
     return noises
 
 
+def training_noises(seed: int = 1000, takes: int = 20, seconds: float = 10.0) -> list[dict]:
+    """Return synthetic noise of the seen kinds as rows of a corpus, see `load_corpus`.
+
+    Another seed than that of conditions of an evaluation: a test has other takes.
+
+    Args:
+        seed: see `sample_noises`.
+        takes: of each kind.
+        seconds: length of each.
+    """
+    noises = sample_noises("seen", seed, takes, seconds)
+    return [{"id": name, "audio": {"array": noise, "sampling_rate": SAMPLING_RATE}}
+            for name, noise in noises.items()]  # fmt: skip
+
+
 def colored_noise(rng: np.random.Generator, num_samples: int, slope: float) -> np.ndarray:
     """Draw noise whose power falls with frequency as f^-slope above 30 Hz; unit power."""
     frequencies = np.fft.rfftfreq(num_samples, 1 / SAMPLING_RATE)

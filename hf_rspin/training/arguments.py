@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hf_rspin.views import LaserViews, NoiseBank, SpinViews
 
 METHODS = ("laser", "score")
+SYNTHETIC = "synthetic"  # noise that needs no recordings
 
 
 def split_name(value: str | None) -> str | None:
@@ -123,7 +124,11 @@ class AugmentationArguments:
 class NoiseArguments:
     """Which recordings are added to the views as noise."""
 
-    noise: str | None = option(None, "folder of noise recordings; left out: views without noise")
+    noise: str | None = option(
+        None,
+        "folder of noise recordings, or synthetic (fan, engine, rain, cafe: no recordings are "
+        "needed); left out: views without noise",
+    )
     noise_split: str | None = option(
         None,
         "value of the column `split` of the noise; none: all rows; auto: train where there is such "
@@ -143,11 +148,15 @@ class NoiseArguments:
             ValueError: the folder holds nothing usable.
         """
         from hf_rspin.data import load_corpus
+        from hf_rspin.resources.noises import training_noises
 
         if self.noise is None:
             return None
         if vars(self).get("_noise_place") != (self.noise, self.noise_split):
-            self._noise_rows = load_corpus(self.noise, self.noise_split)
+            if self.noise == SYNTHETIC:
+                self._noise_rows, self.noise_split = load_corpus(training_noises()), None
+            else:
+                self._noise_rows = load_corpus(self.noise, self.noise_split)
             self.noise_split = resolved(self.noise_split, self._noise_rows)
             self._noise_place = (self.noise, self.noise_split)
         return self._noise_rows

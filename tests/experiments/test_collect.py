@@ -24,6 +24,7 @@ ERRORS = {
     "rspin-seed0": [4, 8, 12, 16],
     "rspin-seed1": [3, 6, 9, 12],
     "hours-0.25-seed1": [6, 11, 16, 22],
+    "log-mel:3": [8, 15, 25, 30],
 }
 
 
@@ -42,7 +43,7 @@ def grid(tmp_path: Path) -> Path:
     for name, seed in (("rspin", 0), ("rspin", 1), ("hours-0.25", 1)):
         place = tmp_path / f"{name}-seed{seed}"
         place.mkdir()
-        command = ["train.py", "--corpus", str(tmp_path / "x")]
+        command = ["train.py", "--corpus", "/somewhere/else/x", "--labels", str(tmp_path / "units")]
         write_json(place / "cell.json", {"name": name, "seed": seed, "command": command, **run})
     RunCost(1.25, 200, 9.0, 9.0, "cpu", "cpu").write(tmp_path / "rspin-seed0")
     measured(tmp_path / "table", ERRORS)
@@ -61,10 +62,12 @@ def test_training_seeds_are_one_encoder_compared_with_the_reference(grid):
     rates = {(r["encoder"], r["seed"]): r["value"] for r in rows if r["metric"][-4:] == "rate"}
     assert rates == {
         ("bundled", 0): 0.5, ("rspin", 0): 0.4, ("rspin", 1): 0.3, ("hours-0.25", 1): 0.55,
+        ("log-mel:3", 0): 0.78,
     }  # fmt: skip
     found = {r["encoder"]: r for r in rows if r["metric"] == "phone_error_rate_difference"}
     assert found["rspin"]["value"] == pytest.approx(0.35 - 0.5)  # mean of both seeds
     assert found["hours-0.25"]["value"] == pytest.approx(0.05)
+    assert found["log-mel:3"]["value"] == pytest.approx(0.28)
     assert found["rspin"]["low"] <= -0.15 <= found["rspin"]["high"]
 
 
@@ -83,18 +86,32 @@ def test_what_was_run_is_told_with_the_hours_of_training(grid):
     cells = {(c["name"], c["seed"]): c for c in gathered(grid)["cells.json"]}
     assert cells["rspin", 0]["hours"] == 1.25 and cells["rspin", 0]["updates"] == 200
     assert "hours" not in cells["rspin", 1] and cells["rspin", 1]["revision"] == "abc"
-    assert cells["rspin", 0]["command"] == "train.py --corpus x"  # no place of this machine
+    assert cells["rspin", 0]["command"] == "train.py --corpus x --labels units"  # no places
 
 
-def test_seeds_of_probes_are_not_those_of_trainings(grid):
-    measured(grid / "table", {k: [n + 1 for n in v] for k, v in ERRORS.items()}, probe_seed=1)
+def test_cells_of_other_settings_are_not_mixed(grid):
+    measured(grid / "table", {"rspin-seed0": [5, 5, 5, 5]}, probe_seed=1)
+    with pytest.raises(ValueError, match="rspin-seed0 has 2 cells of pr, clean: of other settings"):
+        gathered(grid)
+
+
+def test_a_trained_encoder_may_be_the_reference(grid):
+    rows = gathered(grid, reference="rspin")["table.json"]
+    found = {r["encoder"]: r["value"] for r in rows if r["metric"][-10:] == "difference"}
+    assert found["hours-0.25"] == pytest.approx(0.55 - 0.3)  # against the same seed
+    assert found["bundled"] == pytest.approx(0.5 - 0.35)
+    assert [r["encoder"] for r in rows][0] == "rspin"
+
+
+def test_tables_are_in_the_order_of_the_command(grid):
+    names = ["log-mel:3", "bundled", "rspin-seed1", "rspin-seed0"]  # hours was taken out
+    places = [name if name in ("log-mel:3", "bundled") else str(grid / name) for name in names]
+    command = ["evaluate.py", "--encoders", *places, "--corpus", "x"]
+    about = {"name": "table", "seed": None, "command": command}
+    (grid / "table" / "cell.json").write_text(json.dumps(about))
     rows = gathered(grid)["table.json"]
-    rates = [r["value"] for r in rows if r["encoder"] == "rspin" and r["metric"][-4:] == "rate"]
-    assert sorted(rates) == pytest.approx([0.3, 0.34, 0.4, 0.44])
-    bundled = [r for r in rows if r["encoder"] == "bundled" and r["metric"][-4:] == "rate"]
-    assert len(bundled) == 2
-    (found,) = (r for r in rows if r["metric"][-4:] == "ence" and r["encoder"] == "rspin")
-    assert found["value"] == pytest.approx(-0.15)
+    rates = [(r["encoder"], r["seed"]) for r in rows if r["metric"][-4:] == "rate"]
+    assert rates == [("bundled", 0), ("log-mel:3", 0), ("rspin", 1), ("rspin", 0)]
 
 
 @pytest.mark.parametrize(

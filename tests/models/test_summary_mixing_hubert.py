@@ -267,8 +267,12 @@ def test_the_benchmark_of_lengths_goes_on_where_it_stopped(main, tmp_path, capsy
     assert json.loads(file.read_text()) == {"about": about, "cells": cells}
     before = sys.modules["benchmarks.scaling"].measured_before
     assert len(before(file, about)) == 3
-    assert before(file, {**about, "bf16": True}) == {} == before(tmp_path / "none.json", about)
+    assert before(tmp_path / "none.json", about) == {}
+    with pytest.raises(SystemExit, match=r"measured with repeats 1 \(now 2\): name"):
+        main("benchmark", "scaling", *options, "--repeats", 2, "--output", tmp_path)
+    assert len(before(file, about)) == 3  # nothing is lost
     file.write_text(json.dumps({"about": about, "cells": [{**cells[0], "failed": "memory"}]}))
     assert before(file, about) == {}  # what failed is tried again
     file.write_text("{")
-    assert before(file, about) == {}
+    with pytest.raises(ValueError, match="is damaged"):
+        before(file, about)

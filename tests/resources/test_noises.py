@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from hf_rspin.audio import read_audio
 from hf_rspin.resources import SEEN_NOISES, UNSEEN_NOISES, sample_noises
+from hf_rspin.resources.noises import training_noises
+from hf_rspin.training.arguments import ViewArguments
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +91,17 @@ def swell(noise: np.ndarray) -> float:
 def test_noises_of_no_takes_or_no_length_are_refused(options):
     with pytest.raises(ValueError, match="expected 1 or more of 0.1 s or more"):
         sample_noises("seen", **options)
+
+
+def test_training_takes_synthetic_noise_in_place_of_recordings():
+    rows = training_noises(takes=1, seconds=0.5)
+    assert {row["id"][:-2] for row in rows} == set(SEEN_NOISES)
+    tested = [noise for seed in range(3) for noise in sample_noises("seen", seed=seed).values()]
+    views = ViewArguments(noise="synthetic", noise_split="auto")
+    noise = views.load_noise()
+    assert len(noise) == 20 * len(SEEN_NOISES) and views.noise_split is None
+    bank = views.bank(noise)
+    drawn = bank.draw(np.random.default_rng(0), 16000)
+    assert len(drawn) == 16000 and np.std(drawn) > 0
+    heard = read_audio(noise[0]["audio"])
+    assert not any(np.allclose(heard, one, atol=1e-3) for one in tested)  # other takes than a test

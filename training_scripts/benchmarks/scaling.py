@@ -97,7 +97,8 @@ def main() -> None:
     about = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     about |= {name: getattr(arguments, name) for name in DECISIVE}
     file = Path(arguments.output) / "scaling.json" if arguments.output else None
-    kept = measured_before(file, about)
+    with exit_on_user_error():
+        kept = measured_before(file, about)
     for cell in tqdm(cells, desc="cells"):
         cell |= kept.pop(place(cell), None) or in_a_process(cell, arguments)
         if file:  # the next may take minutes, or all of the memory
@@ -115,14 +116,26 @@ def place(cell: dict) -> tuple[str, str, float]:
 
 
 def measured_before(file: Path | None, about: dict) -> dict[tuple, dict]:
-    """Return the cells of a run that was stopped, measured as this one; none that failed."""
-    try:
-        found = json.loads(file.read_text()) if file else {}
-        if found.get("about") != about:
-            return {}
-        return {place(cell): cell for cell in found["cells"] if "failed" not in cell}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not there, or damaged
+    """Return the cells of a run that was stopped; none that failed.
+
+    Raises:
+        ValueError: they were measured otherwise, or the file is damaged: it would be lost.
+    """
+    if file is None or not file.is_file():
         return {}
+    try:
+        found = json.loads(file.read_text())
+        before = {name: found["about"][name] for name in about}
+        cells = {place(cell): cell for cell in found["cells"] if "failed" not in cell}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} is damaged ({error}): remove it, or name another --output."
+        ) from error
+    if before != about:
+        changed = [name for name in about if before[name] != about[name]]
+        other = ", ".join(f"{name} {before[name]} (now {about[name]})" for name in changed)
+        raise ValueError(f"{file} holds what was measured with {other}: name another --output.")
+    return cells
 
 
 def build(encoder: str, size: str) -> PreTrainedModel:

@@ -7,7 +7,7 @@ Writes `cells.json` (command, seed, revision, device, hours of speech and second
 cell) and for each evaluation `<table>.json` (its rows) and `<table>.md`. The folders of a cell's
 seeds are one line of a table: mean, deviation over the training seeds, and a paired difference to
 the reference with errors averaged over them. An evaluation that is not finished is shown as far as
-it went, and says so.
+it went, and says so; tables of labels (analyse.py --labels) stay in their folder.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import logging
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +34,13 @@ from hf_rspin.cost.record import COST_FILE, RunCost  # noqa: E402
 from hf_rspin.evaluation.cells import Cell  # noqa: E402
 from hf_rspin.evaluation.cells import read_cells as read_measured  # noqa: E402
 from hf_rspin.evaluation.long_table import METRICS, to_table  # noqa: E402
+from hf_rspin.evaluation.shards import short_names  # noqa: E402
 from hf_rspin.evaluation.table import sections  # noqa: E402
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments  # noqa: E402
 from hf_rspin.utils import option, write_text  # noqa: E402
 
 SEED = re.compile(r"^(?P<name>.+)-seed(?P<seed>\d+)$")
 DIGITS = 5
-PROBE_SEEDS = 1000  # a seed of a probe counts as so many of trainings: every pair is another
 
 
 @dataclass
@@ -81,9 +83,11 @@ def collect(arguments: CollectArguments) -> list[Path]:
         raise ValueError(f"got --metrics {unknown[0]}; expected some of {names}.")
     texts = {output / "cells.json": as_lines([with_cost(about, folder) for about in run])}
     for name in arguments.tables or there:
-        measured = list(read_measured(folder / name / "cells"))
-        table = over_training_seeds(measured, arguments.reference)
         finished = (folder / name / DONE).is_file()
+        order = encoders_of(folder / name) if finished else []
+        measured = [cell for cell in read_measured(folder / name / "cells")
+                    if not order or cell.encoder in order]  # fmt: skip
+        table = over_training_seeds(measured, arguments.reference, order)
         shown = [m for m in METRICS if (m.name in arguments.metrics if arguments.metrics
                                         else m.in_summary)]  # fmt: skip
         texts[output / f"{name}.json"] = as_lines(rows_of(table))
@@ -96,37 +100,67 @@ def collect(arguments: CollectArguments) -> list[Path]:
     return list(texts)
 
 
-def over_training_seeds(measured: Sequence[Cell], reference: str) -> pd.DataFrame:
+def over_training_seeds(
+    measured: Sequence[Cell], reference: str, order: Sequence[str] = ()
+) -> pd.DataFrame:
     """Return the long table with the folders of one cell's seeds as seeds of one encoder.
 
-    The reference, and whatever else has no seed, is compared with every seed, and has one line.
+    What has no seed, such as the encoder before, is compared with every seed, and has one line.
 
     Args:
         measured: cells of an evaluation; encoders are named after folders of the grid.
-        reference: the encoder that differences refer to.
+        reference: the encoder that differences refer to, without its seed.
+        order: names of encoders, seeds included, as tables should have them; the rest by name.
 
     Raises:
-        ValueError: the reference was not measured.
+        ValueError: the reference was not measured, a probe has several seeds, or an encoder was
+            measured twice with other settings.
     """
-    if reference not in {cell.encoder for cell in measured}:
-        raise ValueError(f"{reference} was not measured; name another --reference.")
     parts = {cell.encoder: SEED.match(cell.encoder) for cell in measured}
+    merged = {name: part["name"] if part else name for name, part in parts.items()}
+    if reference not in merged.values():
+        known = ", ".join(dict.fromkeys(merged.values()))
+        raise ValueError(f"{reference} was not measured; expected --reference as one of {known}.")
+    check_alike(measured)
     seeds = sorted({int(part["seed"]) for part in parts.values() if part}) or [0]
+    places = {name: place for place, name in enumerate(order)}
+
+    def rank(cell: Cell) -> tuple:
+        is_other = merged[cell.encoder] != reference
+        return is_other, places.get(cell.encoder, len(places)), cell.encoder
+
     cells = []
-    for cell in sorted(measured, key=lambda cell: cell.encoder != reference):
+    for cell in sorted(measured, key=rank):
         part = parts[cell.encoder]
         trained = [int(part["seed"])] if part else seeds
-        name = part["name"] if part else cell.encoder
-        cells += [of_training_seed(replace(cell, encoder=name), seed) for seed in trained]
+        one = replace(cell, encoder=merged[cell.encoder])
+        cells += [of_training_seed(one, seed) for seed in trained]
     table = to_table(cells, reference)
     once = {name for name, part in parts.items() if part is None}
-    copies = table["encoder"].isin(once) & (table["seed"] % PROBE_SEEDS > seeds[0])
-    return table[~copies].reset_index(drop=True)
+    copies = table["encoder"].isin(once) & table["seed"].notna() & (table["seed"] != seeds[0])
+    copies &= table["reference"].isna()
+    return table[~copies.fillna(False).astype(bool)].reset_index(drop=True)
+
+
+def check_alike(measured: Sequence[Cell]) -> None:
+    """Refuse cells that one number cannot be made of.
+
+    Raises:
+        ValueError: see `over_training_seeds`.
+    """
+    places = [(c.encoder, c.probe, c.condition, c.snr_db) for c in measured]
+    twice = [place for place, count in Counter(places).items() if count > 1]
+    if twice:
+        encoder, probe, condition, _ = twice[0]
+        raise ValueError(
+            f"{encoder} has {places.count(twice[0])} cells of {probe}, {condition}: of other "
+            "settings, or of several seeds of the probe; expected one: evaluate into a new folder."
+        )
 
 
 def of_training_seed(cell: Cell, seed: int) -> Cell:
-    """Return a cell as if its seed were that of the encoder's training, and of the probe's."""
-    settings = {**cell.key["settings"], "seed": PROBE_SEEDS * (cell.seed or 0) + seed}
+    """Return a cell as if its seed were that of the encoder's training."""
+    settings = {**cell.key["settings"], "seed": seed}
     return replace(cell, key={**cell.key, "settings": settings})
 
 
@@ -140,10 +174,20 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
+def encoders_of(folder: Path) -> list[str]:
+    """Return the names of the encoders of a finished evaluation, in the order of its command."""
+    words = json.loads((folder / DONE).read_text(encoding="utf-8"))["command"]
+    if "--encoders" not in words:
+        return []
+    rest = words[words.index("--encoders") + 1 :]
+    return short_names(list(takewhile(lambda word: not word.startswith("--"), rest)))
+
+
 def with_cost(about: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return what is known of a cell, with the hours of speech that a training processed."""
     name = about["name"] if about["seed"] is None else f"{about['name']}-seed{about['seed']}"
-    words = [word.replace(f"{folder.resolve()}/", "") for word in about["command"]]
+    words = [Path(word).name if word.startswith("/") else word
+             for word in (one.replace(f"{folder.resolve()}/", "") for one in about["command"])]
     about = {**about, "command": " ".join(words)}
     if (folder / name / COST_FILE).is_file():
         cost = RunCost.read(folder / name)

@@ -30,8 +30,8 @@ def correlation_interval(
         seed: of the resamples.
 
     Returns:
-        The value, 0 where truth or prediction is constant, and its interval; the limits are nan for
-        a single group.
+        The value, 0 where truth or prediction is constant, nan where there are no frames, and its
+        interval; the limits are nan for a single group.
 
     Example:
         >>> correlation_interval(truth, found, speakers).value
@@ -41,7 +41,9 @@ def correlation_interval(
     members = np.unique(np.asarray(names), return_inverse=True)[1]
     grouped = np.stack([np.bincount(members, column) for column in sums.T], axis=1)
     grouped = grouped[grouped[:, 0] > 0]
-    value = float(_correlation(grouped.sum(axis=0, keepdims=True))[0]) if len(grouped) else 0.0
+    if len(grouped) == 0:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    value = float(_correlation(grouped.sum(axis=0, keepdims=True))[0])
     if len(grouped) < 2:
         return Interval(value, float("nan"), float("nan"))
     number, generator = len(grouped), np.random.default_rng(seed)
@@ -54,8 +56,14 @@ def _sums(truth: np.ndarray, found: np.ndarray, within: bool) -> tuple[float, ..
     """Return count, sums, sums of squares and of products of one utterance."""
     x, y = np.asarray(truth, dtype=np.float64), np.asarray(found, dtype=np.float64)
     if within and len(x):
-        x, y = x - x.mean(), y - y.mean()
+        x, y = _centred(x), _centred(y)
     return len(x), x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum()
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    """Take away the mean; of equal values nothing is left, not even rounding."""
+    left = values - values.mean()
+    return np.where(np.abs(left) > 1e-9 * np.abs(values).max(), left, 0.0)
 
 
 def _correlation(sums: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE
-from hf_rspin.evaluation.conditions import CLEAN, Distortion
+from hf_rspin.evaluation.conditions import Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.measures.correlation import correlation_interval
@@ -30,10 +30,10 @@ class VoiceProbe(Probe):
     """F0 read from single frames and from units; who speaks, read from how often units occur.
 
     What a user of voice conversion asks of content features: how much of the source's voice they
-    carry. F0 is that of `estimate_f0`, in semitones, of voiced frames; a linear regression on
-    frames of a layer, or the mean F0 of its k-means unit, predicts it. Both learn from clean
-    training speech of other speakers where the corpus has such; speakers are named as in `sid`,
-    from part of their own test utterances.
+    carry. F0 is that of `track_voice` on the clean utterance, in its own range, in semitones, of
+    voiced frames; a linear regression on frames of a layer, or the mean F0 of its k-means unit,
+    predicts it. Both learn from clean utterances of the training split; speakers are named as in
+    `sid`, from part of their own test utterances.
 
     Args:
         num_units: clusters per layer.
@@ -120,6 +120,8 @@ class VoiceProbe(Probe):
         """Track the test speech, and learn its speakers from part of their utterances."""
         test, store = features.test, features.test_store
         self._pitch = [semitones(test.read(i), store.lengths[i]) for i in range(len(test))]
+        if not any(np.isfinite(pitch).any() for pitch in self._pitch):
+            raise ValueError("the test speech has no voiced frame: is it speech?")
         self._speakers = test.speakers and [speaker or "" for speaker in test.speakers]
         self._tested = np.empty(0, dtype=np.int64)
         if _reason_without_speakers(test) is None:
@@ -129,7 +131,6 @@ class VoiceProbe(Probe):
 
     def begin(self, condition: Distortion) -> None:
         """Forget what was found."""
-        self._is_clean = condition.name == CLEAN
         self._found: list[tuple[np.ndarray, np.ndarray]] = []
         self._counts: list[np.ndarray] = []
 
@@ -214,7 +215,11 @@ def semitones(waveform: np.ndarray, frames: int) -> np.ndarray:
     if track is None or len(track.times) == 0:
         return np.full(frames, np.nan)
     centres = (np.arange(count) * FRAME_SHIFT + FRAME_WINDOW / 2) / SAMPLING_RATE
-    nearest = np.abs(track.times[:, None] - centres).argmin(axis=0)
+    after = np.clip(np.searchsorted(track.times, centres), 1, max(1, len(track.times) - 1))
+    after = np.minimum(after, len(track.times) - 1)
+    before = np.maximum(after - 1, 0)
+    is_before = centres - track.times[before] <= track.times[after] - centres
+    nearest = np.where(is_before, before, after)
     hertz = track.frequencies[nearest]
     far = np.abs(track.times[nearest] - centres) > track.time_step  # beyond the track's ends
     voiced = (hertz > 0) & ~far

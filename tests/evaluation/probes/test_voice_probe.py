@@ -127,6 +127,11 @@ def test_a_constant_correlates_with_nothing_and_one_speaker_has_no_interval():
     truth = [np.arange(5.0), np.arange(3.0)]
     flat = [np.full(5, 80.3), np.full(3, 80.3)]
     assert correlation_interval(truth, flat).value == 0
+    flat[1] = np.full(3, 71.7)  # constant within each
+    for one, other in ((truth, flat), (flat, truth), (flat, flat)):
+        assert correlation_interval(one, other, within=True).value == 0
+    nothing = correlation_interval([np.empty(0)] * 3, [np.empty(0)] * 3)
+    assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
     one = correlation_interval(truth, truth, ["a", "a"])
     assert one.value == pytest.approx(1) and np.isnan(one.low)
 
