@@ -67,3 +67,22 @@ def use_large_allocations() -> bool:
     done = [mallopt(name, _KEPT_BYTES) for name in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD)]
     logger.debug("mallopt: %s", done)
     return all(done)
+
+
+def release_memory() -> bool:
+    """Give what was freed back to the system, after a step that took much of it.
+
+    The C library keeps freed memory that lies between what is still used: steps that each need
+    little of it at a time grow a process otherwise to the sum of them.
+
+    Returns:
+        Whether it was done: with glibc on Linux; elsewhere nothing happens.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):  # another C library
+        return False
+    trim(0)
+    return True

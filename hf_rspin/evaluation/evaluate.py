@@ -15,6 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_rspin.cost import CostMeter
+from hf_rspin.device import release_memory
 from hf_rspin.evaluation.cells import Cell, digest, read_cells
 from hf_rspin.evaluation.conditions import CLEAN, Clean, Described, Distortion, fingerprints
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
@@ -166,6 +167,7 @@ class Evaluation:
                     for probe in to_fit:  # part of what the first condition costs
                         bar.set_postfix_str(f"{probe.name} learns")
                         hearing.do(probe, probe.fit, features, self._state(probe, fingerprint))
+                        release_memory()  # a probe may have gone through all of the features
                     to_fit = []
                     condition, name = self.conditions[place], self._prints[place]
                     bar.set_postfix_str(condition.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_rspin.audio import AudioError
+from hf_rspin.device import release_memory
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.feature_store import (
     FeatureError,
@@ -81,6 +82,7 @@ class Hearing:
         store = self._hear(features, condition, name, probes)
         for probe in probes:
             self.do(probe, probe.finish, store)
+            release_memory()
         if condition.name != CLEAN and not keep_features:
             folder = store.folder
             del store
