@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import sys
+from collections.abc import Callable
 
 import torch
 
@@ -58,11 +59,8 @@ def use_large_allocations() -> bool:
     Returns:
         Whether it was done: with glibc on Linux; elsewhere nothing happens.
     """
-    if sys.platform != "linux":
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library
+    mallopt = _of_c_library("mallopt")
+    if mallopt is None:
         return False
     done = [mallopt(name, _KEPT_BYTES) for name in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD)]
     logger.debug("mallopt: %s", done)
@@ -78,11 +76,18 @@ def release_memory() -> bool:
     Returns:
         Whether it was done: with glibc on Linux; elsewhere nothing happens.
     """
-    if sys.platform != "linux":
-        return False
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):  # another C library
+    trim = _of_c_library("malloc_trim")
+    if trim is None:
         return False
     trim(0)
     return True
+
+
+def _of_c_library(name: str) -> Callable[..., int] | None:
+    """Return a function of glibc on Linux; None elsewhere."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):  # another C library
+        return None

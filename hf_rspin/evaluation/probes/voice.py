@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE
@@ -20,6 +20,9 @@ from hf_rspin.evaluation.probes.speaker_probe import SpeakerProbe
 from hf_rspin.evaluation.probes.units import fit_units, labels_at
 from hf_rspin.evaluation.splits import split_within_speakers
 from hf_rspin.views.speaker_perturbation.pitch import track_voice
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 MAX_FRAMES = 50_000
 RIDGE = 1e-3  # of the number of frames: keeps collinear dimensions of equal layers solvable
@@ -106,13 +109,11 @@ class VoiceProbe(Probe):
         truth = np.concatenate(pitch)
         self._regressions, self._kmeans, self._unit_pitch = [], [], []
         for layer in range(store.num_layers):
-            frames = [store.layer(row, layer) for row in rows]
-            everything = torch.cat(frames)
-            regression = FrameRegression().fit(everything[kept], torch.from_numpy(truth[kept]))
-            self._regressions.append(regression)
-            arrays = [one.numpy() for one in frames]
-            self._kmeans.append(fit_units(arrays, self.num_units, self.seed, self.standardize))
-            units = self._kmeans[-1].predict(everything.numpy())
+            frames = [store.layer(row, layer).numpy() for row in rows]
+            everything = np.concatenate(frames)
+            self._regressions.append(fit_frames(everything[kept], truth[kept]))
+            self._kmeans.append(fit_units(frames, self.num_units, self.seed, self.standardize))
+            units = self._kmeans[-1].predict(everything)
             self._unit_pitch.append(_mean_of_units(units[voiced], truth[voiced], self.num_units))
         self._learn_test(features)
 
@@ -139,7 +140,10 @@ class VoiceProbe(Probe):
         voiced = np.isfinite(self._pitch[index])
         units = self._units(features)
         pairs = zip(self._regressions, features, strict=True)
-        of_frames = np.stack([one.predict(x).numpy()[voiced] for one, x in pairs])
+        if voiced.any():
+            of_frames = np.stack([one.predict(x[voiced].double().numpy()) for one, x in pairs])
+        else:
+            of_frames = np.empty((len(units), 0))
         of_units = np.stack(
             [pitch[u[voiced]] for pitch, u in zip(self._unit_pitch, units, strict=True)]
         )
@@ -182,25 +186,14 @@ class VoiceProbe(Probe):
         return counts / max(1, units.shape[1])
 
 
-class FrameRegression:
-    """Linear regression on standardised frames, in closed form with a small ridge."""
+def fit_frames(frames: np.ndarray, values: np.ndarray) -> Pipeline:
+    """Fit a linear regression of values (frames,) on standardised frames (frames, dim)."""
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    def fit(self, frames: Tensor, values: Tensor) -> FrameRegression:
-        """Learn values (frames,) from frames (frames, dim)."""
-        frames = frames.double()
-        deviation, self._mean = torch.std_mean(frames, dim=0, correction=0)
-        self._deviation = torch.where(deviation > 0, deviation, 1.0)
-        x, self._level = self._standardized(frames), values.double().mean()
-        moments = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
-        self._weight = torch.linalg.solve(moments, x.T @ (values.double() - self._level))
-        return self
-
-    def predict(self, frames: Tensor) -> Tensor:
-        """Return the value of each frame (frames, dim), float64 (frames,)."""
-        return self._standardized(frames.double()) @ self._weight + self._level
-
-    def _standardized(self, frames: Tensor) -> Tensor:
-        return (frames - self._mean) / self._deviation
+    probe = make_pipeline(StandardScaler(), Ridge(alpha=RIDGE * len(frames)))
+    return probe.fit(frames.astype(np.float64), values)
 
 
 def semitones(waveform: np.ndarray, frames: int) -> np.ndarray:
@@ -215,11 +208,7 @@ def semitones(waveform: np.ndarray, frames: int) -> np.ndarray:
     if track is None or len(track.times) == 0:
         return np.full(frames, np.nan)
     centres = (np.arange(count) * FRAME_SHIFT + FRAME_WINDOW / 2) / SAMPLING_RATE
-    after = np.clip(np.searchsorted(track.times, centres), 1, max(1, len(track.times) - 1))
-    after = np.minimum(after, len(track.times) - 1)
-    before = np.maximum(after - 1, 0)
-    is_before = centres - track.times[before] <= track.times[after] - centres
-    nearest = np.where(is_before, before, after)
+    nearest = np.searchsorted((track.times[1:] + track.times[:-1]) / 2, centres)
     hertz = track.frequencies[nearest]
     far = np.abs(track.times[nearest] - centres) > track.time_step  # beyond the track's ends
     voiced = (hertz > 0) & ~far
