@@ -16,7 +16,7 @@ from hf_rspin.utils import write_json
 SCRIPTS = Path(__file__).parents[2] / "training_scripts"
 sys.path.append(str(SCRIPTS))  # behind: evaluate.py has the name of a library
 
-from experiments.collect import CollectArguments, collect  # noqa: E402
+from experiments.collect import CollectArguments, collect, main  # noqa: E402
 
 LENGTHS = [10, 20, 30, 40]
 ERRORS = {
@@ -128,3 +128,11 @@ def test_what_is_not_there_is_named(grid, options, expected):
     with pytest.raises(ValueError, match=expected):
         collect(arguments)
     assert not (grid / "out" / "table.json").exists()
+
+
+def test_a_mistake_is_one_sentence_and_nothing_is_written(monkeypatch, tmp_path):
+    command = ["collect.py", "--folder", tmp_path / "none", "--output_dir", tmp_path / "out"]
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    with pytest.raises(SystemExit, match="none holds no finished cell .* run experiments/run.py"):
+        main()
+    assert not (tmp_path / "out").exists()

@@ -57,7 +57,7 @@ class CollectArguments:
 def main() -> None:
     """Read the grid, write its figures, say where."""
     (arguments,) = parse_arguments(CollectArguments)
-    with exit_on_user_error(("OSError",)):
+    with exit_on_user_error():
         for file in collect(arguments):
             print(file)
 
