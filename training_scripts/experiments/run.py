@@ -63,7 +63,7 @@ def main() -> None:
     if arguments.dry_run:
         print("\n".join(" ".join(command_of(cell)) for cell in waiting))
         return
-    with exit_on_user_error(("OSError",)):
+    with exit_on_user_error():
         failed = run_cells(waiting, arguments.keep_going)
     if failed:
         sys.exit("\n".join(f"{cell.name} failed: see {cell.folder / LOG}" for cell in failed))
