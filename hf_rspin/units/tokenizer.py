@@ -98,7 +98,7 @@ class UnitTokenizer:
         bf16: bool = False,
     ) -> None:
         self.model, self.units, self.kmeans, self.layer = model, units, kmeans, layer
-        self.normalize = normalize
+        self.normalize, self.bf16 = normalize, bf16
         self._check_parts()
         self.extractor = self._build_extractor(bf16)
         self.use_pieces(pieces)

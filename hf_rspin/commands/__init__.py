@@ -1,0 +1,1 @@
+"""The commands of `hf-rspin`, one module with a `main` each."""
