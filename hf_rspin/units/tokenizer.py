@@ -35,6 +35,7 @@ from hf_rspin.units.extractors import (
 from hf_rspin.units.features import layer_features, mfcc_features
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.recordings import similar_batches
+from hf_rspin.units.stream import UnitStream
 from hf_rspin.units.tokenizer_folder import (
     AUTO,
     KMEANS,
@@ -139,6 +140,31 @@ class UnitTokenizer:
                 for index, row in zip(batch, units, strict=True):
                     found[index] = UnitSequence.from_frames(row, self.pieces)
         return [found[index] for index in range(len(found))]
+
+    def stream(
+        self,
+        latency: float | None = None,
+        context: float = 4.0,
+        approximate: bool = False,
+        sampling_rate: float = SAMPLING_RATE,
+    ) -> UnitStream:
+        """Return a stream: chunks of sound in, units out; see `UnitStream`.
+
+            stream = tokenizer.stream()
+            for chunk in chunks:
+                print(stream.push(chunk).segments.text())
+            print(stream.finish().segments.text())
+
+        Args:
+            latency: seconds from a sound to its unit at most; None: 30 s, as the whole is encoded.
+            context: seconds before, that each window of a stream with a latency hears again.
+            approximate: allow units that are not exactly those of the whole recording.
+            sampling_rate: of the chunks in Hz.
+
+        Raises:
+            ValueError: the units cannot be those of the whole, and `approximate` is False.
+        """
+        return UnitStream(self, latency, context, approximate, sampling_rate)
 
     @classmethod
     def from_pretrained(
