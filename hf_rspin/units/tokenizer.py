@@ -190,7 +190,8 @@ class UnitTokenizer:
                 an R-Spin model are what its auxiliary head predicts: units="auxiliary".)
             units: see the class; "auto" for what was saved, else the k-means that is given, else
                 the codebook, else the k-means in the folder.
-            kmeans: k-means or its folder; None for the one in the folder.
+            kmeans: k-means, its folder, or a published file (see `KMeans.from_file`); None for the
+                one in the folder.
             layer: that the k-means clusters; None for the one that it names.
             normalize: whether the model reads waveforms of mean 0 and variance 1; None for what
                 the folder says, see `wants_normalized`.
@@ -264,7 +265,9 @@ class UnitTokenizer:
         if self.units in ("layer", "mfcc") and self.kmeans is None:
             raise ValueError(f"units is {self.units!r}, but there is no k-means; pass kmeans.")
         if self.units == "layer" and self.layer is None:
-            raise ValueError("the k-means does not say which layer it clusters; pass layer.")
+            raise ValueError(
+                "the k-means does not say which layer it clusters; pass layer, such as 9."
+            )
 
     def _build_extractor(self, bf16: bool) -> UnitExtractor:
         if self.units == "spin":
