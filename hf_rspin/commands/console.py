@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, dict[str, str], str]] = {
     "finetune-ctc": ("train", {"objective": "ctc"}, "speech recognition on transcribed speech"),
     "evaluate": ("evaluate", {}, "encoders side by side, clean and distorted, with intervals"),
     "analyse": ("analyse", {}, "layer by layer: speakers, phones, words, units, cost"),
+    "units": ("units", {}, "units and acoustic pieces of a folder of speech, with times"),
+    "features": ("features", {}, "hidden states of chosen layers of a folder of speech"),
     "align": ("align", {}, "times of phones and words, by forced alignment"),
     "convert": ("convert", {}, "checkpoints of the authors into folders"),
     "convert-attention": ("convert_attention", {}, "SummaryMixing in place of attention"),

@@ -70,7 +70,11 @@ class BoundedStream:
 
 
 def read_pickle(
-    stream: BoundedStream, builders: Mapping[str, Builder], persistent: Builder, found: dict
+    stream: BoundedStream,
+    builders: Mapping[str, Builder],
+    persistent: Builder,
+    found: dict,
+    inline: Callable[[Inert], Any] | None = None,
 ) -> Any:
     """Return what a pickle describes, in plain Python containers.
 
@@ -80,6 +84,8 @@ def read_pickle(
             anything else make an `Inert`.
         persistent: the same for persistent ids.
         found: collects the names of all classes and functions that the pickle mentions, as keys.
+        inline: gets each object once it has its state, and returns what stands in its place; it
+            may read from `stream` what lies there between two opcodes, as joblib has arrays.
 
     Raises:
         CheckpointError: it is damaged, too long, or uses opcodes that no checkpoint needs.
@@ -90,6 +96,8 @@ def read_pickle(
             if count >= MOST_OPCODES:
                 raise CheckpointError(f"its pickle has more than {MOST_OPCODES} opcodes.")
             machine.step(opcode.name, argument)
+            if opcode.name == "BUILD" and inline and isinstance(machine.stack[-1], Inert):
+                machine.stack[-1] = inline(machine.stack[-1])
         return machine.stack.pop()
     except CheckpointError:
         raise

@@ -164,6 +164,29 @@ class KMeans:
             ) from error
 
     @classmethod
+    def from_file(cls, path: str | Path, source: str = "") -> KMeans:
+        """Read the centres of a published file: scikit-learn's by joblib or pickle, .npy, .npz.
+
+        Nothing in the file is run. Its counts are not read: fitting further begins them anew.
+
+        Args:
+            path: such as hubert_base_ls960_L9_km500.bin of fairseq.
+            source: what it clusters, "layer 9" or "mfcc".
+
+        Raises:
+            ValueError: there is no such file, or it holds no centres.
+
+        Example:
+            >>> kmeans = KMeans.from_file("hubert_base_ls960_L9_km500.bin", "layer 9")
+        """
+        from hf_rspin.hub.kmeans_files import read_centres
+
+        centres = read_centres(path)
+        kmeans = cls(len(centres), source=source)
+        kmeans.cluster_centers = centres
+        return kmeans
+
+    @classmethod
     def _from_state(cls, settings: dict[str, Any], state: dict[str, np.ndarray]) -> KMeans:
         kmeans = cls(settings["num_clusters"], settings["seed"], settings["source"])
         kmeans.cluster_centers, kmeans.counts = state["centres"], state["counts"]

@@ -35,6 +35,7 @@ from hf_rspin.units.extractors import (
 from hf_rspin.units.features import layer_features, mfcc_features
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.recordings import similar_batches
+from hf_rspin.units.stream import UnitStream
 from hf_rspin.units.tokenizer_folder import (
     AUTO,
     KMEANS,
@@ -98,7 +99,7 @@ class UnitTokenizer:
         bf16: bool = False,
     ) -> None:
         self.model, self.units, self.kmeans, self.layer = model, units, kmeans, layer
-        self.normalize = normalize
+        self.normalize, self.bf16 = normalize, bf16
         self._check_parts()
         self.extractor = self._build_extractor(bf16)
         self.use_pieces(pieces)
@@ -140,6 +141,31 @@ class UnitTokenizer:
                     found[index] = UnitSequence.from_frames(row, self.pieces)
         return [found[index] for index in range(len(found))]
 
+    def stream(
+        self,
+        latency: float | None = None,
+        context: float = 4.0,
+        approximate: bool = False,
+        sampling_rate: float = SAMPLING_RATE,
+    ) -> UnitStream:
+        """Return a stream: chunks of sound in, units out; see `UnitStream`.
+
+            stream = tokenizer.stream()
+            for chunk in chunks:
+                print(stream.push(chunk).segments.text())
+            print(stream.finish().segments.text())
+
+        Args:
+            latency: seconds from a sound to its unit at most; None: 30 s, as the whole is encoded.
+            context: seconds before, that each window of a stream with a latency hears again.
+            approximate: allow units that are not exactly those of the whole recording.
+            sampling_rate: of the chunks in Hz.
+
+        Raises:
+            ValueError: the units cannot be those of the whole, and `approximate` is False.
+        """
+        return UnitStream(self, latency, context, approximate, sampling_rate)
+
     @classmethod
     def from_pretrained(
         cls,
@@ -164,7 +190,8 @@ class UnitTokenizer:
                 an R-Spin model are what its auxiliary head predicts: units="auxiliary".)
             units: see the class; "auto" for what was saved, else the k-means that is given, else
                 the codebook, else the k-means in the folder.
-            kmeans: k-means or its folder; None for the one in the folder.
+            kmeans: k-means, its folder, or a published file (see `KMeans.from_file`); None for the
+                one in the folder.
             layer: that the k-means clusters; None for the one that it names.
             normalize: whether the model reads waveforms of mean 0 and variance 1; None for what
                 the folder says, see `wants_normalized`.
@@ -238,7 +265,9 @@ class UnitTokenizer:
         if self.units in ("layer", "mfcc") and self.kmeans is None:
             raise ValueError(f"units is {self.units!r}, but there is no k-means; pass kmeans.")
         if self.units == "layer" and self.layer is None:
-            raise ValueError("the k-means does not say which layer it clusters; pass layer.")
+            raise ValueError(
+                "the k-means does not say which layer it clusters; pass layer, such as 9."
+            )
 
     def _build_extractor(self, bf16: bool) -> UnitExtractor:
         if self.units == "spin":

@@ -52,9 +52,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def find_kmeans(folder: Path, given: KMeans | str | Path | None) -> KMeans | None:
-    """Return the k-means that was given, or that of the folder, or None."""
+    """Return the k-means that was given, as object, folder or file; or that of the folder."""
     if isinstance(given, KMeans):
         return given
+    if given is not None and Path(given).is_file():
+        return KMeans.from_file(given)
     if given is not None:
         inside = Path(given) / KMEANS  # the folder of `hf-rspin labels`
         return KMeans.from_pretrained(inside if KMeans.is_saved(inside) else given)

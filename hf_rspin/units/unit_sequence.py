@@ -36,8 +36,12 @@ class UnitSequence:
     units: np.ndarray
 
     @classmethod
-    def from_frames(cls, units: np.ndarray, pieces: AcousticPieces | None = None) -> UnitSequence:
+    def from_frames(
+        cls, units: np.ndarray, pieces: AcousticPieces | None = None, first_frame: int = 0
+    ) -> UnitSequence:
         """Join equal neighbours of `units` (frames,); with `pieces`, join what forms a piece.
+
+        Times begin at the time of `first_frame`.
 
         Raises:
             ValueError: `units` are not integers from 0, of shape (frames,).
@@ -45,7 +49,7 @@ class UnitSequence:
         units = np.asarray(units, np.int64)
         ids, lengths = merge_runs(units) if pieces is None else pieces.segment(units)
         ids = ids.astype(np.int64)
-        times = np.append(0, np.cumsum(lengths)) * FRAME_SHIFT / SAMPLING_RATE
+        times = (first_frame + np.append(0, np.cumsum(lengths))) * FRAME_SHIFT / SAMPLING_RATE
         return cls(ids, times[:-1], times[1:], np.repeat(ids, lengths), units)
 
     def __len__(self) -> int:

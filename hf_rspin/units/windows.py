@@ -23,8 +23,9 @@ def chunked_inference(
 ) -> Tensor:
     """Apply `function` to overlapping windows of 30 s and join the frames.
 
-    All windows are 30 s long and evenly spaced, and each gives the frames nearest to its middle:
-    a recording a little above 30 s is encoded nearly as one of 30 s.
+    All windows are 30 s long. They begin every 26 s, the last one so that it ends with the
+    recording: where a window lies, but for the last, does not depend on what follows, so that a
+    stream (see `stream`) gives the same.
 
     Args:
         function: (batch, samples) at 16 kHz -> the frames of the encoder along `axis`.
@@ -51,8 +52,8 @@ def chunked_inference(
 
 def _windows(frames: int) -> Iterator[tuple[int, int, int]]:
     """Yield (start, stop) of the frames to keep and the first frame of the window around them."""
-    gaps = -(-(frames - WINDOW) // (WINDOW - 2 * CONTEXT))  # windows after the first
-    firsts = [round(number * (frames - WINDOW) / gaps) for number in range(gaps + 1)]
-    # neighbours share the frames of both: each keeps the half that is nearer to its middle
-    bounds = [(left + right + WINDOW) // 2 for left, right in zip(firsts, firsts[1:], strict=False)]
-    return zip([0, *bounds], [*bounds, frames], firsts, strict=True)
+    start, end = 0, WINDOW
+    while end < frames:
+        yield start, end - CONTEXT, end - WINDOW
+        start, end = end - CONTEXT, end + WINDOW - 2 * CONTEXT
+    yield start, frames, frames - WINDOW

@@ -1,0 +1,1 @@
+"""Units and features of a whole corpus as files: sharded, resumable, of bounded size."""
