@@ -68,8 +68,12 @@ class EvaluationScriptArguments:
         "test", "train: the test speakers are those of the train split", rare=True
     )
     reference: str | None = option(None, "the encoder to compare with; default: every pair")
-    shard: int = option(0, "which part of the work this process does, from 0")
-    num_shards: int = option(1, "processes (on machines that share the folder) that divide it")
+    shard: int | None = option(
+        None, "which part of the work this process does, from 0; default: its SLURM array task"
+    )
+    num_shards: int | None = option(
+        None, "processes (on machines that share the folder) that divide it; default: 1"
+    )
     keep_features: bool = option(
         False, "leave the features of every condition on disk, for more probes later", rare=True
     )

@@ -30,6 +30,7 @@ from hf_rspin.evaluation.reading import read_dev, read_test, read_train
 from hf_rspin.evaluation.results import Extra, write_results
 from hf_rspin.evaluation.shards import shard_of, short_names
 from hf_rspin.models.folders import resolve_encoder
+from hf_rspin.sharding import shard_of_process
 from hf_rspin.training.arguments import split_name
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
 
@@ -115,7 +116,9 @@ def prepare(
         raise ValueError(
             f"got --reference {arguments.reference!r}; expected one of {', '.join(encoders)}."
         )
-    shard_of([], [], arguments.shard, arguments.num_shards)
+    arguments.shard, arguments.num_shards = shard_of_process(
+        arguments.shard, arguments.num_shards
+    )
     if arguments.dev:
         test, train = read_dev(arguments)
     else:

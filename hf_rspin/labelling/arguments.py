@@ -27,11 +27,22 @@ class PseudoLabelArguments:
         False, "k-means on dimensions of mean 0 and variance 1 (Whisper has a few large ones)"
     )
     vocab_size: int = option(40_000, "acoustic pieces, base units counted; 0: units only")
+    piece_hours: float = option(
+        1000.0, "speech that acoustic pieces are learned from: a random part of a larger corpus"
+    )
     bf16: bool = option(False, "bfloat16 autocast in the encoder")
     device: str = option("auto", "cpu, cuda, or auto: cuda where there is one")
-    seed: int = option(0, "seed of k-means")
+    seed: int = option(0, "seed of k-means, and of what acoustic pieces are learned from")
+    shard: int | None = option(
+        None, "which part of the corpus this process does, from 0; default: its SLURM array task"
+    )
+    num_shards: int | None = option(
+        None, "processes (on machines that share the folder) that divide it; the last one joins"
+    )
 
     def __post_init__(self) -> None:
+        if not self.piece_hours > 0:
+            sys.exit(f"--piece_hours is {self.piece_hours}; expected hours, above 0.")
         if self.units not in ("spin", "layer", "mfcc"):
             sys.exit(f"--units is {self.units!r}; expected spin, layer or mfcc.")
         if not self.output_dir:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+from filelock import FileLock
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkippedFiles
 from hf_rspin.data.corpora import load_corpora
-from hf_rspin.device import check_device, use_large_allocations
+from hf_rspin.device import check_device, in_words, use_large_allocations
 from hf_rspin.labelling.arguments import PseudoLabelArguments
 from hf_rspin.models.folders import load_spin, resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
+from hf_rspin.sharding import shard_of_process
 from hf_rspin.training.arguments import CorpusArguments, split_name
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
 from hf_rspin.training.output_lock import output_lock
@@ -29,16 +33,20 @@ from hf_rspin.units import (
     UnitExtractor,
     WhisperLayerFeatures,
     codebook_units,
-    extract_units,
     fit_kmeans,
     kmeans_units,
     layer_features,
     mfcc_features,
 )
+from hf_rspin.units.extract import extract_part, join_parts, partial_folder
 from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import FrameFeatures
 from hf_rspin.whole_folders import repair_folder
 
+logger = logging.getLogger(__name__)
+
+KMEANS_LOCK, JOIN_LOCK = "kmeans.lock", "join.lock"
+FRAMES_PER_SECOND = 50
 RESULTS = ("units", "units.partial", "kmeans", "pieces")
 
 
@@ -184,31 +192,79 @@ def make_pseudo_labels(corpus_arguments: CorpusArguments, arguments: PseudoLabel
     output = Path(arguments.output_dir)
     skipped = SkippedFiles(corpus_arguments.strict)
     with exit_on_user_error():
+        shard, num_shards = shard_of_process(arguments.shard, arguments.num_shards)
         corpus = read_corpus(corpus_arguments, arguments, skipped)
         check_size(arguments, corpus)
         model = load_model(arguments)
         features = load_features(arguments, model)
         repair_folder(output / "units")
         check_provenance(output, provenance_of(arguments, model, corpus), RESULTS)
-    with exit_on_user_error(WHILE_RUNNING), output_lock(output):
-        if (output / "units").exists():
-            units = FrameLabels.load(output / "units")
-        else:
-            extractor = build_extractor(arguments, model, *features, corpus, skipped)
-            units = extract_units(extractor, corpus, output / "units", skipped=skipped)
-        print(f"{len(units)} utterances, {units.num_frames} frames, {units.num_labels} units")
-        print(skipped.summary())
-        if arguments.vocab_size > 0:
-            save_pieces(units, arguments.vocab_size, output)
+    logger.info("%s: units of %d utterances.", _where(model, shard, num_shards), len(corpus))
+    lock = output_lock(output) if num_shards == 1 else contextlib.nullcontext()
+    with exit_on_user_error(WHILE_RUNNING), lock:
+        if not (output / "units").exists():
+            with FileLock(output / KMEANS_LOCK):  # of several processes one fits, the others wait
+                extractor = build_extractor(arguments, model, *features, corpus, skipped)
+            shards = extract_part(
+                extractor, corpus, partial_folder(output / "units"),
+                part=shard, num_parts=num_shards, skipped=skipped,
+            )  # fmt: skip
+            print(skipped.summary())
+        with FileLock(output / JOIN_LOCK):
+            if not (output / "units").exists():
+                missing = sum(1 for _ in shards.missing())
+                if missing:
+                    print(
+                        f"shard {shard} of {num_shards} is done; {missing} of {len(shards.rows)} "
+                        "parts are still to come, and the process that ends last joins them."
+                    )
+                    return
+                join_parts(shards, extractor, corpus, output / "units")
+            shutil.rmtree(partial_folder(output / "units"), ignore_errors=True)
+            save_pieces(arguments, num_shards)
 
 
-def save_pieces(units: FrameLabels, vocab_size: int, output: Path) -> None:
-    """Learn acoustic pieces of the units, and save them and the corpus in them."""
+def _where(model: PreTrainedModel | WhisperFrames | None, shard: int, num_shards: int) -> str:
+    """Say on what a process runs, and which part it does."""
+    model = model.model if isinstance(model, WhisperFrames) else model
+    device = "cpu" if model is None else str(next(model.parameters()).device)
+    part = f", shard {shard} of {num_shards}" if num_shards > 1 else ""
+    return f"Running on {in_words(device)}{part}"
+
+
+def save_pieces(arguments: PseudoLabelArguments, num_shards: int) -> None:
+    """Learn acoustic pieces of the units, and save them and the corpus in them.
+
+    Of several processes the first to come here does; the others find that it is done.
+    """
+    output, vocab_size = Path(arguments.output_dir), arguments.vocab_size
+    units = FrameLabels.load(output / "units")
+    print(f"{len(units)} utterances, {units.num_frames} frames, {units.num_labels} units")
+    if vocab_size <= 0:
+        return
+    chosen = learned_from(units, arguments.piece_hours, arguments.seed)
+    history = {"pieces": vocab_size}
+    if len(chosen) < len(units):
+        history |= {"piece_hours": arguments.piece_hours, "seed": arguments.seed}
+    if num_shards > 1 and (output / "pieces").exists():
+        found = FrameLabels.load(output / "pieces").provenance
+        if found == {**history, "made_from": units.provenance}:
+            return
     with exit_on_user_error():  # fewer pieces than units, for instance
-        pieces = AcousticPieces.train((units[name] for name in units), vocab_size)
+        pieces = AcousticPieces.train((units[units.ids[row]] for row in chosen), vocab_size)
     # without the name of the model, a local path: its weights say which it is
     pieces.provenance = {k: v for k, v in units.provenance.items() if k != "model"}
     pieces.save_pretrained(output / "acoustic_pieces")
-    labels = units.map(pieces.encode, pieces.num_labels, {"pieces": vocab_size})
-    labels.save(output / "pieces")
+    units.map_to(output / "pieces", pieces.encode, pieces.num_labels, history)
     print(f"{pieces.vocab_size} pieces learned, {pieces.num_labels} in use; saved in {output}")
+
+
+def learned_from(units: FrameLabels, hours: float, seed: int) -> np.ndarray:
+    """Return the rows that acoustic pieces are learned from: all, or a random part of `hours`."""
+    lengths = np.diff(units.offsets)
+    most = hours * 3600 * FRAMES_PER_SECOND
+    if lengths.sum() <= most:
+        return np.arange(len(units))
+    order = np.random.default_rng(seed).permutation(len(units))
+    count = int(np.searchsorted(np.cumsum(lengths[order]), most, side="right"))
+    return np.sort(order[: max(count, 1)])
