@@ -70,14 +70,14 @@ def listing(given: argparse.Namespace) -> str:
     folder = Path(given.folder)
     names = sorted(str(name) for name in files_to_upload(folder))
     sizes = [(folder / name).stat().st_size for name in names]
-    lines = [f"{size / 1e6:10.3f} MB  {name}" for name, size in zip(names, sizes, strict=True)]
+    lines = [f"{size / 1e3:12,.1f} kB  {name}" for name, size in zip(names, sizes, strict=True)]
     going = {Path(name).parts[0] for name in names}
     kept = sorted({path.name for path in folder.iterdir()} - going)
     visibility = "private, where it is made now" if given.private else "as it is, or public if new"
     return "\n".join([
         f"Would go to {given.repo_id} ({visibility}) in one commit, {given.message!r}:",
         *lines,
-        f"{sum(sizes) / 1e6:10.3f} MB  in {len(names)} files",
+        f"{sum(sizes) / 1e3:12,.1f} kB  in {len(names)} files",
         f"Stays here: {', '.join(kept) or 'nothing'}",
         f"Licence: {given.license or card_license(folder) or 'none, see --license'}",
         "Nothing was uploaded or changed.",
