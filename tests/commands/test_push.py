@@ -82,7 +82,7 @@ def test_what_was_measured_of_these_weights_goes_into_the_card(folder, tmp_path,
     with torch.no_grad():
         next(model.hubert.encoder.layers.parameters()).add_(0.1)
     model.save_pretrained(folder)
-    with pytest.raises(ValueError, match="measured model, mfcc, none with the weights of"):
+    with pytest.raises(ValueError, match="measured .*, none with the weights of"):
         results_for_card(tmp_path / "measured", folder)
     with pytest.raises(SystemExit, match="holds no results; expected a folder of"):
         main([str(folder), "owner/name", "--dry_run", "--results", str(speech)])
