@@ -83,7 +83,9 @@ FORMER_OPTIONS = {
 }
 
 
-def parse_arguments(*argument_classes: type, arguments: list[str] | None = None) -> tuple[Any, ...]:
+def parse_arguments(
+    *argument_classes: type, arguments: list[str] | None = None, intro: str | None = None
+) -> tuple[Any, ...]:
     """Parse `[config.yaml ...] [--option value ...]` into one dataclass instance per class.
 
     Of several files, the later ones win.
@@ -91,6 +93,7 @@ def parse_arguments(*argument_classes: type, arguments: list[str] | None = None)
     Args:
         argument_classes: dataclasses such as `TwoViewTrainingArguments`.
         arguments: the command line; default `sys.argv[1:]`.
+        intro: what the command does, for its help; default the docstring of the program.
 
     Raises:
         SystemExit: a file is missing or not a mapping, a key or option is unknown, or a value
@@ -98,7 +101,7 @@ def parse_arguments(*argument_classes: type, arguments: list[str] | None = None)
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not HELP_OPTIONS.isdisjoint(given):
-        show_help(*argument_classes, everything="--help_all" in given)
+        show_help(*argument_classes, everything="--help_all" in given, intro=intro)
     options: list[str] = []
     files: dict[str, str] = {}  # where a key stands
     while given and given[0].endswith((".yaml", ".yml")):
@@ -139,10 +142,12 @@ def _joined(given: list[str]) -> list[str]:
     return rest + [one for name, found in values.items() for one in (name, *found)]
 
 
-def show_help(*argument_classes: type, everything: bool = False) -> NoReturn:
+def show_help(
+    *argument_classes: type, everything: bool = False, intro: str | None = None
+) -> NoReturn:
     """Print the options of the classes and end; `everything` adds those of transformers."""
-    main = sys.modules.get("__main__")
-    sys.stdout.write(help_text(argument_classes, getattr(main, "__doc__", None), everything))
+    intro = intro or getattr(sys.modules.get("__main__"), "__doc__", None)
+    sys.stdout.write(help_text(argument_classes, intro, everything))
     sys.exit(0)
 
 

@@ -1,0 +1,1 @@
+"""The commands of `hf-rspin`, a module each."""
