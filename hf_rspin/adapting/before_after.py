@@ -65,7 +65,9 @@ def build_evaluation(
     if speakers:
         probes.append(SpeakerIdentification("train", all_layers=False))
     probes.append(UnitProbe(max_utterances=None))
-    return Evaluation(folder, test, conditions, probes, train, torch.float32)
+    return Evaluation(
+        folder, test, conditions, probes, train, torch.float32, encoders=[BEFORE, AFTER]
+    )
 
 
 def compare(table: pd.DataFrame) -> Section:
@@ -120,4 +122,6 @@ def build_report(
     """
     table = to_table(evaluation.cells())
     summary = f"{SUMMARY} {verdict(table, BEFORE, AFTER)}"
-    return evaluation_report(table, title, summary, evaluation.left_out, history, first=first)
+    return evaluation_report(
+        table, title, summary, evaluation.left_out, history, first=first, reference=BEFORE
+    )

@@ -22,17 +22,16 @@ from hf_rspin.adapting.pseudo_labels import features_of
 from hf_rspin.adapting.recipe import Recipe
 from hf_rspin.adapting.spans import Part
 from hf_rspin.adapting.training import TrainingSetup
-from hf_rspin.audio import num_frames
+from hf_rspin.audio import SAMPLING_RATE, num_frames
 from hf_rspin.cost import peak_gpu_memory, peak_memory
 from hf_rspin.data import load_corpus
 from hf_rspin.device import release_memory
 from hf_rspin.evaluation import EvaluationSet, load_features
-from hf_rspin.units import FrameLabels, KMeans
+from hf_rspin.units import AcousticPieces, FrameLabels, KMeans
 
 MICRO_BATCHES = {"cuda": (192.0, 96.0, 48.0, 24.0, 12.0), "cpu": (24.0,)}  # seconds of a view
 STEPS = 3  # the first is not timed
 KMEANS_FRAMES = 20_000  # of a real update, see `fit_kmeans`
-ENCODED_SECONDS = 60.0  # of a real batch, see `extract_units`
 TEST_PARTS = 4
 
 
@@ -131,14 +130,18 @@ class Calibration:
         forget()
 
     def _labels(self) -> tuple[float, float, float]:
-        """Return seconds of encoding per second of speech, of fitting and naming per frame."""
+        """Return seconds of encoding per second of speech, of fitting and naming per frame.
+
+        Pieces take no time beside it, but for building their code, which is done here.
+        """
         setup, recipe = self.setup, self.recipe
         features = features_of(setup.encoder, recipe.layer, setup.device, setup.bf16)
-        waveforms = [part.waveform for part in _up_to(self.parts, ENCODED_SECONDS)]
-        found = [features(one) for one in waveforms]  # not timed: kernels are built for lengths
-        began = time.perf_counter()
-        found = [features(one) for one in waveforms]
-        encode = (time.perf_counter() - began) / (sum(map(len, waveforms)) / 16_000)
+        first, *rest = [part.waveform for part in self.parts]
+        rest = rest or [first]
+        features(first)
+        began = time.perf_counter()  # each length for the first time, as in the run
+        found = [features(one) for one in rest]
+        encode = (time.perf_counter() - began) / (sum(map(len, rest)) / SAMPLING_RATE)
         frames = np.concatenate(found)
         generator = np.random.default_rng(0)
         frames = frames[generator.integers(0, len(frames), KMEANS_FRAMES)]
@@ -150,6 +153,7 @@ class Calibration:
         fitted = time.perf_counter()
         kmeans.predict(frames)
         named = time.perf_counter()
+        AcousticPieces.train([kmeans.predict(frames)], kmeans.num_clusters + 1, progress=False)
         return encode, (fitted - began) / len(frames), (named - fitted) / len(frames)
 
     def _train(self, folder: Path) -> tuple[float, float, float]:
@@ -167,10 +171,9 @@ class Calibration:
     def _train_with(self, folder: Path, size: float) -> tuple[float, float]:
         rows = self._corpus(folder / "corpus", (STEPS + 1) * size)
         generator, many = np.random.default_rng(0), self.recipe.vocab_size
-        FrameLabels.from_sequences(
-            ((row["id"], generator.integers(0, many, num_frames(round(16_000 * row["duration"]))))
-             for row in rows), many,
-        ).save(folder / "labels")  # fmt: skip
+        frames = {row["id"]: num_frames(round(SAMPLING_RATE * row["duration"])) for row in rows}
+        labels = {key: generator.integers(0, many, count) for key, count in frames.items()}
+        FrameLabels.from_sequences(labels, many).save(folder / "labels")
         setup = TrainingSetup(**{
             **vars(self.setup), "corpus": folder / "corpus", "pseudo_labels": folder / "labels",
             "output_dir": folder / "run", "batch_seconds": size, "workers": 0,
@@ -187,7 +190,7 @@ class Calibration:
         dataset, began = trainer.train_dataset, time.perf_counter()
         examples = [dataset[1, index] for index in range(min(4, len(dataset)))]
         views = time.perf_counter() - began
-        seconds = sum(len(example.clean) for example in examples) / 16_000
+        seconds = sum(len(example.clean) for example in examples) / SAMPLING_RATE
         return (last - first) / (heard_last - heard_first), views / seconds
 
     def _measure(self, folder: Path) -> tuple[float, int, int, int]:
@@ -259,11 +262,3 @@ def _quiet():
 def _seconds(parts: Sequence[Part]) -> float:
     return sum(part.seconds for part in parts)
 
-
-def _up_to(parts: Sequence[Part], seconds: float) -> list[Part]:
-    total, chosen = 0.0, []
-    for part in parts:
-        if not chosen or total + part.seconds <= seconds:
-            chosen.append(part)
-            total += part.seconds
-    return chosen

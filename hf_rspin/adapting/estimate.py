@@ -12,6 +12,7 @@ from hf_rspin.adapting.recipe import Recipe
 from hf_rspin.adapting.words import duration, size
 
 FLOAT = 4  # bytes
+MARGIN = 1.35  # 20 updates held 1.32 times the memory of the trial's three: freed blocks are kept
 SAMPLES = 16_000 * FLOAT  # bytes of a second of speech in memory
 SHARD_SECONDS = 2 * 3600.0  # that an extraction of units holds, see `extract_units`
 LABEL_BYTES = 2 * 2 * 50  # of a second: units and pieces of 16 bits
@@ -104,8 +105,9 @@ def estimate(amounts: Amounts, recipe: Recipe, rates: Rates, workers: int = 0) -
          test * SAMPLES + 2 * learned * frames,
          (learned + 2 * test) * frames * rates.layers),
     ]  # fmt: skip
+    memory, on_gpu = rates.memory, rates.gpu_memory
     return [
-        Step(name, what, seconds, rates.memory[name] + more, rates.gpu_memory.get(name), disk)
+        Step(name, what, seconds, MARGIN * memory[name] + more, on_gpu.get(name), disk)
         for name, what, seconds, more, disk in steps
     ]
 

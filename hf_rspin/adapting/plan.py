@@ -245,8 +245,8 @@ def _amount_remarks(amounts: Amounts) -> list[str]:
 def _method(plan: Plan) -> str:
     return (
         f"time: measured in {duration(plan.calibrated)} on some of these recordings, "
-        f"{plan.rates.batch_seconds:g} s in memory at once, and scaled; memory: its peak, and what "
-        "grows with the recordings by size; disk by size."
+        f"{plan.rates.batch_seconds:g} s in memory at once, and scaled; memory: its peak and a "
+        "third, and what grows with the recordings by size; disk by size."
     )
 
 

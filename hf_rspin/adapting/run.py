@@ -238,8 +238,8 @@ class Adaptation:
     def _what_ran(self) -> Section:
         """Return the steps with their estimated and their real times."""
         times = read_json(self.output / TIMES) or {}
-        rows = [[step.name, step.what, duration(step.seconds),
+        rows = [[f"{step.name}: {step.what}", duration(step.seconds),
                  duration(times[step.name]) if step.name in times else "so far"]
                 for step in self.plan.steps()]  # fmt: skip
-        return Section("What ran", ["step", "what", "estimated", "took"], rows,
+        return Section("What ran", ["step", "estimated", "took"], rows,
                        f"On {self.plan.hardware}.")  # fmt: skip
