@@ -8,8 +8,8 @@ STEPS = (
     "utils", "whole_folders", "seeding", "device", "audio_headers", "audio_files", "audio_arrays",
     "audio",
     "adapter_options", "losses", "publishing", "models", "views", "data", "resources", "units",
-    "adapters", "cost", "training", "evaluation", "ctc", "distillation", "elastic", "hub", "adapting",
-    "commands",
+    "adapters", "cost", "training", "evaluation", "ctc", "distillation", "elastic", "hub",
+    "adapting", "commands",
 )  # fmt: skip
 
 
