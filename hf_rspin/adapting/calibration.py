@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from hf_rspin.evaluation import EvaluationSet, load_features
 from hf_rspin.units import AcousticPieces, FrameLabels, KMeans
 
 MICRO_BATCHES = {"cuda": (192.0, 96.0, 48.0, 24.0, 12.0), "cpu": (24.0,)}  # seconds of a view
+MOST_OF_GPU = 0.85
 STEPS = 3  # the first is not timed
 KMEANS_FRAMES = 20_000  # of a real update, see `fit_kmeans`
 TEST_PARTS = 4
@@ -159,10 +160,12 @@ class Calibration:
     def _train(self, folder: Path) -> tuple[float, float, float]:
         """Return the batch that fits, and seconds of training and of views for a second."""
         for size in self.sizes:
-            try:
-                return size, *self._train_with(folder / f"{size:g}", size)
-            except torch.OutOfMemoryError:
-                forget()
+            found = None
+            with contextlib.suppress(torch.OutOfMemoryError):
+                found = self._train_with(folder / f"{size:g}", size)
+            if found is not None and (size == self.sizes[-1] or _has_room()):
+                return size, *found
+            forget()  # outside of the error, whose traceback holds what did not fit
         raise ValueError(
             f"a batch of {self.sizes[-1]:g} s does not fit into the memory of the GPU: give a "
             "smaller --batch_seconds or a smaller --encoder, or use --device cpu."
@@ -227,6 +230,14 @@ class Calibration:
         return rows
 
 
+def _has_room() -> bool:
+    """Say whether the GPU has some memory left, which longer runs take."""
+    if not torch.cuda.is_available():
+        return True
+    total = torch.cuda.get_device_properties(0).total_memory
+    return torch.cuda.max_memory_reserved() <= MOST_OF_GPU * total
+
+
 class _Clock(TrainerCallback):
     """Notes when each update was logged, and how many seconds had been trained on."""
 
@@ -247,8 +258,8 @@ def forget() -> None:
         torch.cuda.empty_cache()
 
 
-@contextmanager
-def _quiet():
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     """Say nothing of what is only tried."""
     log = logging.getLogger("hf_rspin")
     level = log.level

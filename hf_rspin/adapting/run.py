@@ -50,12 +50,12 @@ from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import check_provenance
 from hf_rspin.training.run import run_training, show_progress
-from hf_rspin.utils import check_space, read_json, write_json
+from hf_rspin.utils import check_space, read_json, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
 RESULTS = ("corpus", "labels", "model", "evaluation")
-TIMES, REPORT, HISTORY = "times.json", "report.html", "history.json"
+TIMES, HISTORY, REPORT, SUMMARY = "times.json", "history.json", "report.html", "summary.md"
 SKIPPED, LEFT_OUT = "skipped.json", "left_out.json"
 ERRORS = (*WHILE_RUNNING, "FeatureError", "NoSpaceError")
 LOAD = "Load the adapted encoder"
@@ -140,11 +140,12 @@ class Adaptation:
         check_space(self.output, sum(step.disk for step in left))
 
     def run(self) -> None:
-        """Do the steps that are not done, and report."""
-        for number, (name, (is_done, do)) in enumerate(self.steps.items(), 1):
+        """Do the steps that are not done, report, and print what came out."""
+        finished = self.done
+        for number, (name, (_, do)) in enumerate(self.steps.items(), 1):
             step = next(step for step in self.plan.steps() if step.name == name)
             head = f"[{number}/{len(self.steps)}] {name}"
-            if is_done():
+            if name in finished:
                 print(f"{head}: done before")  # noqa: T201
                 continue
             print(f"{head}: {step.what}; about {duration(step.seconds)}")  # noqa: T201
@@ -154,7 +155,10 @@ class Adaptation:
             finally:
                 self._add_time(name, time.perf_counter() - began)
             forget()
-        self.report()
+        summary = self.output / SUMMARY
+        if len(finished) < len(self.steps) or not summary.is_file():
+            self.report()
+        print(f"\n{summary.read_text(encoding='utf-8')}")  # noqa: T201
 
     def _add_time(self, name: str, seconds: float) -> None:
         times = read_json(self.output / TIMES) or {}
@@ -207,7 +211,7 @@ class Adaptation:
         return build_evaluation(self.output / "evaluation", *sets, speakers=False)
 
     def report(self) -> None:
-        """Write `results.csv` and `report.html`, and print what changed."""
+        """Write `results.csv`, `report.html`, and last `summary.md`: what changed."""
         evaluation = self._evaluation()
         evaluation.left_out = read_json(self.output / "evaluation" / LEFT_OUT)["left_out"]
         table, said = write_table(evaluation, self.output)
@@ -226,8 +230,9 @@ class Adaptation:
             report.add_heading(heading)
             report.add_code(code)
         report.write(self.output / REPORT)
-        print(f"\n{markdown_table(section.headers, section.rows)}\n\n{said}\n")  # noqa: T201
-        print(f"model:  {self.model}\nreport: {self.output / REPORT}\n\n{loading}")  # noqa: T201
+        summary = f"{markdown_table(section.headers, section.rows)}\n\n{said}\n\n"
+        summary += f"model:  {self.model}\nreport: {self.output / REPORT}\n\n{loading}"
+        write_text(self.output / SUMMARY, summary)
 
     def _notes(self) -> dict[str, list[str]]:
         known = read_json(self.corpus_folder / SKIPPED) or {}
