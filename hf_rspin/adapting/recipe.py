@@ -19,6 +19,7 @@ from hf_rspin.models.loading import plain_config
 SMALL_PARAMETERS = 50e6  # below: a distilled or bundled encoder; base models have 90 million
 PASSES = 10  # over the speech, where that is less than the updates of the recipe
 LEAST_STEPS = 120
+LEAST_UPDATE, MOST_OF_SPEECH = 24.0, 1 / 6  # seconds, share: 120 updates are 20 passes at most
 FRAMES_PER_UNIT, FRAMES_PER_PIECE = 30, 150
 DEPTH_OF_UNITS = 0.75  # of a base or large encoder: layer 9 of 12, as HuBERT's second iteration
 BASE_UNITS = {"num_clusters": 512, "vocab_size": 40_000, "kmeans_seconds": 36_000.0,
@@ -77,7 +78,8 @@ class Recipe:
         frames = int(50 * speech_seconds)
         units = options.num_clusters or max(2, min(self.num_clusters, frames // FRAMES_PER_UNIT))
         most = max(units + units // 15, frames // FRAMES_PER_PIECE)
-        update = min(self.update_seconds, speech_seconds)
+        some = max(LEAST_UPDATE, MOST_OF_SPEECH * speech_seconds)
+        update = min(self.update_seconds, speech_seconds, some)
         steps = max(LEAST_STEPS, math.ceil(PASSES * speech_seconds / update))
         return replace(
             self, num_clusters=units, vocab_size=options.vocab_size or min(self.vocab_size, most),

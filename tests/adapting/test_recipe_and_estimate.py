@@ -47,10 +47,11 @@ def test_base_encoders_get_the_constants_of_the_paper(base):
     assert (full.max_steps, full.update_seconds, full.vocab_size) == (10_000, 384, 40_000)
     little = recipe.fitted(3600, AdaptOptions("x"))
     assert little.max_steps == 120 and little.vocab_size == 180_000 // 150
+    assert recipe.fitted(1200, AdaptOptions("x")).update_seconds == pytest.approx(200)
     asked = recipe.fitted(3600, AdaptOptions("x", max_steps=7, num_clusters=9, vocab_size=11))
     assert (asked.max_steps, asked.num_clusters, asked.vocab_size) == (7, 9, 11)
     seconds = recipe.fitted(100, AdaptOptions("x"))
-    assert seconds.update_seconds == 100 and seconds.num_clusters == 5000 // 30
+    assert seconds.update_seconds == 24 and seconds.num_clusters == 5000 // 30
     assert seconds.vocab_size > seconds.num_clusters
 
 
