@@ -1,4 +1,4 @@
-"""R-Spin's trainer from a recipe: the options that `hf-rspin train --objective rspin` would be given."""
+"""R-Spin's trainer from a recipe: the options that `hf-rspin train` would be given."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "hf_rspin"
 STEPS = (
-    "utils", "whole_folders", "seeding", "device", "audio_headers", "audio_files", "audio_arrays",
-    "audio",
+    "lazy", "configs", "sharding", "utils", "whole_folders", "seeding", "device",
+    "audio_members", "audio_headers", "audio_files", "audio_arrays", "audio",
     "adapter_options", "losses", "publishing", "models", "views", "data", "resources", "units",
     "adapters", "cost", "training", "evaluation", "ctc", "distillation", "elastic", "hub",
-    "adapting", "commands",
+    "labelling", "extraction", "adapting", "commands", "__main__",
 )  # fmt: skip
 
 
