@@ -21,13 +21,15 @@ class AdapterOptions:
     lora_rank: int = option(8, "rank of LoRA's updates")
     lora_alpha: float = option(16.0, "updates are scaled by alpha / rank")
     lora_dropout: float = option(0.0, "dropout on the input of updates")
-    lora_feed_forward: bool = option(False, "adapt the feed-forward blocks as well as attention")
+    lora_feed_forward: bool = option(
+        False, "adapt the feed-forward blocks as well as attention", rare=True
+    )
     lora_targets: list[str] | None = option(
-        None, "names of linear layers; none: those of the encoder's type"
+        None, "names of linear layers; none: those of the encoder's type", rare=True
     )
     read_width: int = option(128, "size of READ's recurrent state")
-    read_scale: float = option(1.0, "factor of READ's correction")
-    read_reduction: str = option("mean", "over layers: mean or last")
+    read_scale: float = option(1.0, "factor of READ's correction", rare=True)
+    read_reduction: str = option("mean", "over layers: mean or last", rare=True)
 
     def __post_init__(self) -> None:
         if self.adapter not in ADAPTERS:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import soundfile
 
+from hf_rspin.audio_members import is_member, read_member
+
 UNKNOWN_FRAMES = 1 << 40  # streamed files announce 0 or 2**63 - 1 samples
 FLAC_BYTES = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}  # of one sample that is not compressed
 FLAC_OVERHEAD = 1 << 14  # bytes of frame headers
@@ -34,6 +36,8 @@ def open_source(source: object) -> str | io.BytesIO:
         return io.BytesIO(_bytes_of(source))
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
+    if is_member(source):
+        return io.BytesIO(read_member(source))
     if not Path(source).is_file():
         raise FileNotFoundError("there is no such file" if source else "no file is named")
     return str(source)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 
+AUTO = "auto"  # a GPU where there is one
 logger = logging.getLogger(__name__)
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -16,20 +17,29 @@ _KEPT_BYTES = 2**31 - 1  # the largest value that mallopt takes
 
 
 def check_device(name: str) -> str:
-    """Return the name of a device that works.
+    """Return the name of a device that works: cuda where there is one for `auto`.
 
     Raises:
         ValueError: this machine, or this torch, has no such device.
     """
+    if name == AUTO:
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise ValueError(
-            f"the device {name!r} cannot be used ({reason}); expected cpu, or cuda on a machine "
-            "with a GPU."
+            f"the device {name!r} cannot be used ({reason}); expected auto, cpu, or cuda on a "
+            "machine with a GPU."
         ) from error
     return name
+
+
+def in_words(device: str) -> str:
+    """Return what a device is, for the first lines of a run: `cuda (NVIDIA H200)`."""
+    if device.startswith("cuda"):
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device}, {torch.get_num_threads()} threads"
 
 
 def has_fast_bfloat16(device: str | None = None) -> bool:

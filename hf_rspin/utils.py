@@ -16,16 +16,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def option(default: Any, help: str) -> Any:
+class RareHelp(str):
+    """The help of an option that `--help` leaves out: argparse takes no other mark of a field."""
+
+
+def option(default: Any, help: str, rare: bool = False) -> Any:
     """Return the field of a dataclass that is an option of a script, with its help.
 
     Args:
         default: of the option; a list is copied for every instance.
         help: what it does.
+        rare: `--help` leaves it out, `--help_all` has it.
     """
+    metadata = {"help": RareHelp(help) if rare else help}
     if isinstance(default, list):
-        return field(default_factory=default.copy, metadata={"help": help})
-    return field(default=default, metadata={"help": help})
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @contextlib.contextmanager

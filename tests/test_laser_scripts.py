@@ -13,9 +13,9 @@ from hf_rspin.models import LaserHubertModel, LaserWavLMModel
 from hf_rspin.resources import sample_folder
 from hf_rspin.views import LATER_SNRS_DB, LATER_SPEEDS
 
-SCRIPTS = Path(__file__).parents[1] / "training_scripts"
-CONFIGS = sorted((SCRIPTS / "configs").glob("laser_*.yaml"))
-CONFIGS += sorted((SCRIPTS / "configs").glob("score_*.yaml"))
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "hf_rspin" / "configs").glob("laser_*.yaml"))
+CONFIGS += sorted((ROOT / "hf_rspin" / "configs").glob("score_*.yaml"))
 SIZES = {
     "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,
     "conv_dim": (8,) * 7, "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2,
@@ -47,7 +47,7 @@ def speech(tmp_path_factory):
 def test_trains_the_top_and_saves_a_plain_encoder(
     main, tmp_path, encoders, speech, config, family
 ):
-    main("train_laser", SCRIPTS / "configs" / f"{config}.yaml", "--encoder", encoders / family,
+    main("train_laser", f"{config}.yaml", "--encoder", encoders / family,
          "--corpus", speech, "--corpus_split", "none", "--output_dir", tmp_path / "run",
          "--max_steps", 2, "--save_steps", 1, "--logging_steps", 1,
          "--gradient_accumulation_steps", 2, "--max_seconds", 2)  # fmt: skip

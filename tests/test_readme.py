@@ -5,7 +5,6 @@ here is listed with its reason.
 """
 
 import glob
-import importlib.util
 import re
 import shlex
 import shutil
@@ -21,7 +20,15 @@ import torch
 from transformers import HubertConfig, HubertModel
 
 import hf_rspin
+from hf_rspin.commands import console
+from hf_rspin.commands.train import OBJECTIVES
+from hf_rspin.configs import config_names
+from hf_rspin.ctc.align_arguments import AlignArguments
+from hf_rspin.evaluation.analysis_arguments import AnalysisArguments
+from hf_rspin.evaluation.probe_arguments import ProbeArguments
+from hf_rspin.labelling.arguments import PseudoLabelArguments
 from hf_rspin.resources import sample_folder
+from hf_rspin.training.arguments import CorpusArguments
 from hf_rspin.training.cli import parse_arguments
 
 from .hub.official_files import build, spin_checkpoint
@@ -40,18 +47,18 @@ NOT_RUN = {
     ". .venv/bin/activate": "the tests run in an environment already",
 }
 # inline in the text, and options that belong to programs of others
-NOT_CHECKED = {"--nproc_per_node": "of torchrun"}
+NOT_CHECKED = {"--nproc_per_node": "of torchrun", "--num_pseudo_labels": "of benchmark.py"}
 TRAINS = ["--max_steps", "2", "--batch_seconds", "8", "--max_seconds", "3", "--encoder", "ENCODER"]
 BUDGETS = {
-    "train_spin.py": TRAINS,
-    "train_rspin.py": TRAINS,
-    "train_laser.py": [*TRAINS[:-2], "--gradient_accumulation_steps", "2", *TRAINS[-2:]],
-    "make_pseudo_labels.py": ["--vocab_size", "140", "--num_clusters", "40", "--layer", "2",
-                              "--device", "cpu"],
-    "finetune_ctc.py": TRAINS[:4],
-    "train.py": TRAINS[:4],
-    "evaluate.py": ["--num_units", "4", "--num_workers", "1"],
-    "analyse.py": ["--num_units", "4", "--num_workers", "1"],
+    "train --objective spin": TRAINS,
+    "train --objective rspin": TRAINS,
+    "train --objective laser": [*TRAINS[:-2], "--gradient_accumulation_steps", "2", *TRAINS[-2:]],
+    "labels": ["--vocab_size", "140", "--num_clusters", "40", "--layer", "2", "--device", "cpu"],
+    "finetune-ctc": TRAINS[:4],
+    "train --objective elastic": TRAINS[:4],
+    "distill": TRAINS[:4],
+    "evaluate": ["--num_units", "4", "--num_workers", "1"],
+    "analyse": ["--num_units", "4", "--num_workers", "1"],
 }
 # what the tiny encoder of three layers cannot do as a config says, by a part of the command
 SMALLER = {
@@ -62,7 +69,7 @@ SMALLER = {
     ],
 }  # fmt: skip
 # what a command ends with where it cannot do its work here
-ENDS_WITH = {"push_to_hub.py": "owner/name cannot be uploaded in offline mode"}
+ENDS_WITH = {"--license apache-2.0 --private": "owner/name cannot be uploaded in offline mode"}
 REPLACED = {
     "facebook/hubert-base-ls960": "ENCODER",
     'output_dir="runs/rspin"': 'output_dir="runs/rspin", max_steps=2, batch_seconds=8',
@@ -88,40 +95,28 @@ def newcomer(tmp_path_factory):
         conv_dim=(16,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
     )  # fmt: skip
     HubertModel(config).save_pretrained(folder / "encoder")
-    (folder / "training_scripts").symlink_to(SCRIPTS)
     return folder
-
-
-def load_script(name):
-    """Import a training script."""
-    called = f"script_{name}"  # evaluate.py has the name of a library
-    spec = importlib.util.spec_from_file_location(called, SCRIPTS / f"{name}.py")
-    module = sys.modules[called] = importlib.util.module_from_spec(spec)  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
 def call(newcomer, monkeypatch):
     """Run one command of README in the folder, in this process; return how it ended."""
     monkeypatch.chdir(newcomer)
-    monkeypatch.syspath_prepend(str(SCRIPTS))
 
     def run(line):
-        program, script, *arguments = shlex.split(line)
-        script = Path(script)
-        assert program == "python" and (ROOT / script).is_file(), line
-        extra = BUDGETS.get(script.name, [])
-        extra = [*extra, *(one for k, v in SMALLER.items() if k in line for one in v)]
+        program, *arguments = shlex.split(line)
+        assert program == "hf-rspin", line
+        extra = [one for key, more in BUDGETS.items() if f"hf-rspin {key} " in line for one in more]
+        extra += [one for key, more in SMALLER.items() if key in line for one in more]
         given = [
             str(newcomer / "encoder") if one in ("ENCODER", "bundled") else one
             for one in (*arguments, *extra)
         ]
-        if script.name == "convert_checkpoint.py":
+        if arguments[0] == "convert":
             given += ["--num-attention-heads", "4"]  # the file of a tiny encoder does not tell
-        monkeypatch.setattr(sys, "argv", [script.name, *given])
+        monkeypatch.setattr(sys, "argv", ["hf-rspin", *given])
         try:
-            load_script(script.stem).main()
+            console.main()
         except SystemExit as ended:
             return ended.code
         return None
@@ -141,13 +136,13 @@ def test_commands_and_snippets_run_in_their_order(newcomer, call, monkeypatch):
         for line in filter(None, (row.partition("  # ")[0].strip() for row in text.splitlines())):
             if any(line.startswith(known) for known in NOT_RUN):
                 continue
-            if "finetune_ctc" in line:
+            if "finetune-ctc" in line:
                 add_transcripts(newcomer / "speech")
             ended = call(line)
             expected = next((v for k, v in ENDS_WITH.items() if k in line), None)
             assert (ended is None) if expected is None else (expected in str(ended)), (line, ended)
             made.append(line)
-    assert len(made) == README.count("\npython training_scripts/") >= 9
+    assert len(made) == README.count("\nhf-rspin ") >= 9
     assert torch.isfinite(names["output"].loss)
     assert names["result"].text().split() == [str(i) for i in names["result"].ids]
     for place in ("mixing/config.json", "elastic_2/elastic.json", "rspin_lora/merged/config.json",
@@ -166,46 +161,37 @@ def add_transcripts(speech):
 
 @pytest.fixture(scope="module")
 def classes():
-    """The dataclasses of options of every script with configs, by the beginning of its name."""
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        objectives = load_script("train").OBJECTIVES
-        labels, analysis = load_script("make_pseudo_labels"), load_script("analyse")
-        benchmark = import_module("benchmarks.speed")
-    finally:
-        sys.path.remove(str(SCRIPTS))
+    """The dataclasses of options of every command with configs, by the beginning of its name."""
     found = {
         name: [getattr(import_module(module), part) for module, part in (
             place.split(":") for place in (*one.arguments, one.training_arguments))]
-        for name, one in objectives.items()
+        for name, one in OBJECTIVES.items()
     }  # fmt: skip
     found["pretrain"] = found["masked_prediction"]
     found["distilhubert"] = found["distill"]
-    found["pseudo"] = [labels.CorpusArguments, labels.PseudoLabelArguments]
-    found["evaluate"] = [analysis.AnalysisArguments, analysis.ProbeArguments]
-    found["align"] = [load_script("align_phones").AlignArguments]
-    found["benchmark"] = [benchmark.BenchmarkArguments]
+    found["pseudo"] = [CorpusArguments, PseudoLabelArguments]
+    found["evaluate"] = [AnalysisArguments, ProbeArguments]
+    found["align"] = [AlignArguments]
     return found
 
 
-CONFIGS = sorted(path.name for path in (SCRIPTS / "configs").glob("*.yaml"))
+CONFIGS = [name for name in config_names() if "/" not in name]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_option_of_a_config_exists_and_is_accepted(name, classes):
-    if name == "sample.yaml":
-        return  # the sentences of make_sample.py, no options; test_sample measures what it made
     kind = "rspin" if name.startswith("adapter") else re.split("[_.]", name)[0]
     kind = "rspin_laser" if name.startswith("rspin_laser") else kind
-    files = [str(SCRIPTS / "configs" / name)]
+    files = [name]
     if name in ("adapter_lora.yaml", "adapter_read.yaml", "rspin_small_telephone.yaml"):
-        files.insert(0, str(SCRIPTS / "configs" / "rspin_small.yaml"))
+        files.insert(0, "rspin_small.yaml")
     parsed = parse_arguments(*classes[kind], arguments=files)
     assert any(getattr(part, "output_dir", "").startswith("runs/") for part in parsed)
 
 
 def test_nothing_is_excused_that_is_not_there():
-    for text in (*NOT_RUN, *NOT_CHECKED, *BUDGETS, *SMALLER, *ENDS_WITH, *REPLACED):
+    budgets = [f"hf-rspin {key} " for key in BUDGETS]
+    for text in (*NOT_RUN, *NOT_CHECKED, *budgets, *SMALLER, *ENDS_WITH, *REPLACED):
         assert text in README
 
 
@@ -215,7 +201,7 @@ def test_what_the_text_names_exists(classes):
     assert len(named) >= 10 and {name.removeprefix("--") for name in named} <= options
     for pattern in re.findall(r"[\w*/]+\.(?:yaml|py|md)\b", PROSE):
         assert any(
-            glob.glob(str(place / pattern)) for place in (ROOT, SCRIPTS, SCRIPTS / "configs")
+            glob.glob(str(place / pattern)) for place in (ROOT, SCRIPTS, ROOT / "hf_rspin/configs")
         ), pattern
     for target in re.findall(r"make ([a-z-]+)", README):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target

@@ -1,51 +1,6 @@
-"""Analyse encoders layer by layer, frame labels against phones, and what runs cost.
+"""The same as `hf-rspin analyse`."""
 
-    python training_scripts/analyse.py \\
-        --encoders encoder_folder rspin_folder --corpus speech \\
-        --what cka sid units segmentation pwcca mi tsne weights alignment
-
-    python training_scripts/analyse.py --corpus speech \\
-        --labels runs/labels/units runs/labels/pieces
-
-    python training_scripts/analyse.py --what cost --runs runs/spin runs/rspin
-
-`--what` is some of:
-
-    cka           similarity of distorted and clean frames
-    sid           speakers per layer
-    units         what k-means units say of phones
-    voice         pitch in frames and units, speakers in units
-    segmentation  boundaries of units against those of phones
-    pwcca         canonical correlation with phones, words, log-mel, word vectors
-    mi            mutual information with phones and words
-    sts           spoken sentence similarity, needs --sts
-    tsne          frames on a plane
-    weights       layers that the phone probe reads
-    alignment     alignment, uniformity, effective rank
-    cost          Table 5 of R-Spin for training runs, needs --runs
-
-Corpus, conditions, resuming and output are those of evaluate.py; times of phones and
-words come from the corpus, see align_phones.py.
-"""
-
-from __future__ import annotations
-
-import logging
-
-import torch
-
-from hf_rspin.evaluation.analysis import AnalysisArguments, run_analysis
-from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
-from hf_rspin.training.cli import parse_arguments
-
-
-def main() -> None:
-    """Run the analysis and print its tables."""
-    arguments, settings = parse_arguments(AnalysisArguments, ProbeArguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(1)  # the workers are the parallelism
-    print(run_analysis(arguments, settings))
-
+from hf_rspin.commands.analyse import main
 
 if __name__ == "__main__":
     main()

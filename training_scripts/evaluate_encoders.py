@@ -1,13 +1,6 @@
-"""The former name of evaluate.py."""
+"""The same as `hf-rspin evaluate`."""
 
-import runpy
-from pathlib import Path
-
-
-def main() -> None:
-    """Run evaluate.py with the same options."""
-    runpy.run_path(str(Path(__file__).with_name("evaluate.py")), run_name="__main__")
-
+from hf_rspin.commands.evaluate import main
 
 if __name__ == "__main__":
     main()

@@ -1,37 +1,6 @@
-"""Find the best subnet of a supernet within a budget, by a probe on held-out training speakers.
+"""The same as `hf-rspin search-subnet`."""
 
-    python training_scripts/search_subnet.py runs/elastic_2 --corpus speech --max_parameters 5e6 \\
-        --metric linear_phones --population 12 --generations 4 --output_dir runs/search
-
-The supernet is a folder of `train.py --objective elastic --stage 2`. Every measured subnet is a
-file in `subnets`: stopped at any moment, the same command goes on, and another budget measures none
-again. `best.json` is the best one, `results.md` the table, `best` a plain encoder where one can
-have its shape (always with `--exportable true`). `--subnet FILE` saves one without a search.
-"""
-
-from __future__ import annotations
-
-import logging
-import sys
-
-import torch
-
-from hf_rspin.elastic.search_arguments import SearchArguments
-from hf_rspin.elastic.search_run import run_search
-from hf_rspin.training.cli import exit_on_user_error, parse_arguments
-
-
-def main() -> None:
-    """Search and print the table."""
-    given = sys.argv[1:]
-    if given and not given[0].startswith("-") and not given[0].endswith((".yaml", ".yml")):
-        given = [*given[1:], "--encoder", given[0]]
-    (arguments,) = parse_arguments(SearchArguments, arguments=given)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    torch.set_num_threads(1)  # the workers are the parallelism
-    with exit_on_user_error():
-        print(run_search(arguments))
-
+from hf_rspin.commands.search_subnet import main
 
 if __name__ == "__main__":
     main()

@@ -1,1 +1,1 @@
-"""The commands of `hf-rspin`, one module with a `main` each."""
+"""Commands of `hf-rspin`, a module each with a `main`; `console` chooses among them."""

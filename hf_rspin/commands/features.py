@@ -1,7 +1,7 @@
 """Write hidden states of an encoder for a folder of speech.
 
     hf-rspin features speech_folder --encoder microsoft/wavlm-base --layers 6 9 --output_dir out
-    hf-rspin features speech_folder --encoder bundled --format npz --precision float32 \
+    hf-rspin features speech_folder --encoder bundled --format npz --precision float32 \\
         --output_dir out
 
 The folder, table or Hub dataset is read in parts: memory is bounded, broken files are left out and

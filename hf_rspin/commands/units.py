@@ -1,8 +1,8 @@
 """Write the units of a folder of speech with their times.
 
     hf-rspin units speech_folder --model runs/rspin --output_dir out
-    hf-rspin units speech_folder --encoder facebook/hubert-base-ls960 --kmeans km100.bin --layer 6 \
-        --format npz --output_dir out
+    hf-rspin units speech_folder --encoder facebook/hubert-base-ls960 \\
+        --kmeans km100.bin --layer 6 --format npz --output_dir out
 
 The folder, table or Hub dataset is read in parts: memory is bounded, broken files are left out and
 named, and killed at any moment, the same command goes on where it stopped. `--shard i --num_shards

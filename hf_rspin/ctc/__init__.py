@@ -1,6 +1,6 @@
 """Fine-tuning for a task: speech recognition with CTC."""
 
-from importlib import import_module
+from hf_rspin.lazy import import_later
 
 _MODULE_OF = {
     "CorpusAligner": "align_corpus",
@@ -19,10 +19,4 @@ _MODULE_OF = {
 }
 
 __all__ = sorted(_MODULE_OF)
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: the options alone need no torch."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+__getattr__ = import_later(__name__, _MODULE_OF)

@@ -96,8 +96,7 @@ def spoken_in(row: dict[str, Any], rules: TranscriptRules) -> Spoken:
         names = []
     ends = np.cumsum([len(group) for group in groups]).tolist()
     words = [
-        (name, end - len(group), end)
-        for name, group, end in zip(names, groups, ends, strict=False)
+        (name, end - len(group), end) for name, group, end in zip(names, groups, ends, strict=False)
     ]
     return Spoken([phone for group in groups for phone in group], written, words)
 
@@ -113,7 +112,7 @@ def _spoken_text(names: Sequence[str]) -> Spoken:
 
 
 class CorpusAligner:
-    """Aligns utterances with a model of `finetune_ctc.py`, one at a time.
+    """Aligns utterances with a model of `hf-rspin finetune-ctc`, one at a time.
 
     Args:
         model: with a CTC head, in eval mode, on its device.

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_rspin.ctc.align_arguments import SPREAD
 from hf_rspin.ctc.vocabulary import frames_needed
-
-SPREAD = 3  # frames
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What `finetune_ctc.py` does: build a trainer from arguments, train, save, measure."""
+"""What `hf-rspin finetune-ctc` does: build a trainer from arguments, train, save, measure."""
 
 from __future__ import annotations
 

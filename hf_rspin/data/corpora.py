@@ -19,7 +19,7 @@ def load_corpora(
 ) -> datasets.Dataset:
     """Return id, audio and duration of corpora as one, without the splits that are left out.
 
-    Equal arguments give equal ids: units of `make_pseudo_labels.py` fit what distils them.
+    Equal arguments give equal ids: units of `hf-rspin labels` fit what distils them.
 
     Args:
         sources: see `load_corpus`; ids that repeat get a name in front, see `join_corpora`.

@@ -21,6 +21,7 @@ from hf_rspin.audio import (
     check_audible,
     read_audio,
 )
+from hf_rspin.audio_members import is_member
 from hf_rspin.data.alignments import with_alignments
 from hf_rspin.data.audio_column import ColumnNames
 from hf_rspin.data.identifiers import row_ids
@@ -61,11 +62,11 @@ def load_corpus(
 
     Args:
         source: a folder of audio; a folder with metadata.csv / .tsv / .jsonl / .parquet (column
-            `file_name`), in it or in its sub-folders, or with parquet shards; such a table; a
-            folder of `save_to_disk`; a Hub dataset as `owner/name` or `owner/name:configuration`,
-            which need not be of audio decoded by `datasets`; a `datasets.Dataset`; a list of
-            recordings (see `read_audio`) or of mappings that hold one under `audio`; or a list of
-            corpora.
+            `file_name`), in it or in its sub-folders, or with parquet shards; such a table; tar
+            files (see `read_archives`) or a folder of them; a folder of `save_to_disk`; a Hub
+            dataset as `owner/name` or `owner/name:configuration`, which need not be of audio
+            decoded by `datasets`; a `datasets.Dataset`; a list of recordings (see `read_audio`)
+            or of mappings that hold one under `audio`; or a list of corpora.
         split: keep the rows whose `split` column says so; for a Hub dataset the split to load.
             auto: train where a table or folder has splits, else all rows.
             Sub-folders called train, test or the like are splits where no table says otherwise.
@@ -171,9 +172,12 @@ def _probe_rows(
 ) -> list[tuple[float, str, str]]:
     if rows.cache_files and (rows[0]["audio"] or {}).get("bytes"):
         return _probe_bytes(rows, min_seconds, decode)
-    cells = iter(rows.select_columns("audio"))
+    indexed = "duration" in rows.column_names and is_member((rows[0]["audio"] or {}).get("path"))
+    cells = iter(rows.select_columns(["audio", *(["duration"] if indexed else [])]))
 
     def one(row: dict) -> tuple[float, str, str]:
+        if indexed and not decode and (row["duration"] or 0) >= min_seconds:
+            return row["duration"], row["audio"]["path"], ""  # the index has read the header
         return probe(row["audio"], min_seconds, decode)
 
     hidden = len(rows) < PROGRESS_FROM

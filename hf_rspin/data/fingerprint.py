@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hf_rspin.audio import AudioError, read_audio
+from hf_rspin.audio_members import is_member, read_member
 
 SAMPLED, SAMPLED_BYTES = 16, 65_536  # recordings, and of each, that are looked at
 
@@ -35,6 +36,11 @@ def audio_key(recordings: Sequence[Any], sampled: int | None = SAMPLED) -> str:
 def _middle_of(recording: Any) -> bytes:
     is_cell = isinstance(recording, Mapping)
     held = recording.get("bytes") or recording.get("path") if is_cell else recording
+    if is_member(held):
+        try:
+            held = read_member(held)
+        except OSError:
+            return b""
     if isinstance(held, str | Path):
         try:
             with open(held, "rb") as file:

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 METADATA_SUFFIXES = (".csv", ".parquet", ".jsonl", ".tsv")  # the first found is read
 ALIGNMENTS = "alignments.jsonl"  # phone times, see `data/alignments.py`: no table of audio
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # nothing is found in them
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")  # of other names: not read, but told
 SPLIT_NAMES = ("train", "dev", "valid", "val", "test", "eval")  # how names of splits begin
 NAMES_SHOWN = 10
@@ -32,6 +33,8 @@ class FolderContents:
         metadata: one `metadata.csv` or the like per folder that has one; only that of the folder
             itself where there is one.
         shards: parquet files of another name.
+        archives: tar files.
+        compressed: tar files that are compressed, which cannot be read.
         tables: tables of another name, which are not read.
         foreign: audio of formats that cannot be read.
         nameless: files whose names are not UTF-8, as text that can be printed.
@@ -40,6 +43,8 @@ class FolderContents:
     audio: list[Path] = field(default_factory=list)
     metadata: list[Path] = field(default_factory=list)
     shards: list[Path] = field(default_factory=list)
+    archives: list[Path] = field(default_factory=list)
+    compressed: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     foreign: list[Path] = field(default_factory=list)
     nameless: list[str] = field(default_factory=list)
@@ -59,6 +64,10 @@ def list_folder(folder: Path) -> FolderContents:
             contents.audio.append(file)
         elif suffix == ".parquet":
             contents.shards.append(file)
+        elif suffix == ".tar":
+            contents.archives.append(file)
+        elif file.name.lower().endswith(COMPRESSED):
+            contents.compressed.append(file)
         elif suffix in TABLE_SUFFIXES and file.name != ALIGNMENTS:
             contents.tables.append(file)
         elif suffix in FOREIGN_SUFFIXES:

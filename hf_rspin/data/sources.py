@@ -14,6 +14,7 @@ from datasets.exceptions import DatasetsError
 
 from hf_rspin.audio import AUDIO_SUFFIXES
 from hf_rspin.audio_files import FOREIGN_SUFFIXES, conversion_hint
+from hf_rspin.data.archives import read_archives
 from hf_rspin.data.audio_column import ColumnNames, rename_columns, with_audio
 from hf_rspin.data.folders import (
     METADATA_SUFFIXES,
@@ -93,6 +94,8 @@ def _read_folder(folder: Path, columns: ColumnNames, skipped: SkippedFiles) -> d
         return _read_metadata(contents.metadata, folder, columns)
     if contents.shards:
         return with_audio(_read_shards(contents.shards, folder), folder, columns)
+    if contents.archives and not contents.audio:
+        return with_audio(read_archives(contents.archives, folder), folder, columns)
     _tell_left_out(contents, folder, skipped)
     if columns.given():
         raise ValueError(
@@ -137,8 +140,11 @@ def _tell_left_out(contents: FolderContents, folder: Path, skipped: SkippedFiles
     if not contents.audio:
         tables = ", ".join(f"metadata{suffix}" for suffix in METADATA_SUFFIXES)
         raise ValueError(
-            f"{folder} holds no audio ({', '.join(AUDIO_SUFFIXES)}), no parquet and none of "
-            f"{tables}." + (f" {foreign}" if foreign else "")
+            f"{folder} holds no audio ({', '.join(AUDIO_SUFFIXES)}), no parquet, no tar and none "
+            f"of {tables}." + (f" {foreign}" if foreign else "") + (
+                f" {contents.compressed[0].name} is compressed: gunzip or decompress it to a .tar."
+                if contents.compressed else ""
+            )
         )
     if foreign:
         logger.warning("%s: %s", folder, foreign)
@@ -183,11 +189,13 @@ def _read_metadata(files: list[Path], folder: Path, columns: ColumnNames) -> dat
 
 
 def _read_file(file: Path, columns: ColumnNames) -> datasets.Dataset:
+    if file.suffix.lower() == ".tar":
+        return with_audio(read_archives([file], file.parent), file.parent, columns)
     rows = parse_table(file, list(columns.given().values()))
     if rows is None and file.suffix.lower() in AUDIO_SUFFIXES:
         rows = datasets.Dataset.from_dict({"file_name": [file.name]})
     if rows is None:
-        raise ValueError(f"{file} is neither a csv, tsv, parquet or jsonl table nor audio.")
+        raise ValueError(f"{file} is neither a csv, tsv, parquet or jsonl table nor audio nor tar.")
     return with_audio(rows, file.parent, columns)
 
 

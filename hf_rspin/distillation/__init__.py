@@ -1,18 +1,17 @@
 """Distillation: an encoder learns what one or two frozen teachers make of the same speech."""
 
-from hf_rspin.distillation.arguments import DistillationArguments
-from hf_rspin.distillation.batches import DistillationBatches
-from hf_rspin.distillation.students import build_student
-from hf_rspin.distillation.teacher_cache import TeacherCache, cache_teacher
-from hf_rspin.distillation.teachers import EncoderTeacher, WhisperTeacher, load_teacher
+from hf_rspin.lazy import import_later
 
-__all__ = [
-    "DistillationArguments",
-    "DistillationBatches",
-    "EncoderTeacher",
-    "TeacherCache",
-    "WhisperTeacher",
-    "build_student",
-    "cache_teacher",
-    "load_teacher",
-]
+_MODULE_OF = {
+    "build_student": "students",
+    "cache_teacher": "teacher_cache",
+    "DistillationArguments": "arguments",
+    "DistillationBatches": "batches",
+    "EncoderTeacher": "teachers",
+    "load_teacher": "teachers",
+    "TeacherCache": "teacher_cache",
+    "WhisperTeacher": "teachers",
+}
+
+__all__ = sorted(_MODULE_OF)
+__getattr__ = import_later(__name__, _MODULE_OF)

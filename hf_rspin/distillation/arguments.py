@@ -36,7 +36,7 @@ class DistillationArguments(NoiseArguments, SelectionArguments):
     distillation_weight: float = option(1.0, "weight of L1 and cosine; 0 switches them off")
     cosine_weight: float = option(1.0, "weight of -log sigmoid(cosine) beside L1")
     units: str | None = option(
-        None, "folder of a teacher's units (make_pseudo_labels.py --vocab_size 0): predict them"
+        None, "folder of a teacher's units (`hf-rspin labels` --vocab_size 0): predict them"
     )
     unit_weight: float = option(1.0, "weight of their cross-entropy")
     unit_layer: int = option(-1, "hidden state of the student that tells units")

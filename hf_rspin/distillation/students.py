@@ -10,6 +10,7 @@ import torch
 import yaml
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
 
+from hf_rspin.configs import config_file
 from hf_rspin.models.distillation_fields import DistillationFields
 from hf_rspin.models.encoder import build_encoder, check_frame_rate, family_of, norm_of
 from hf_rspin.models.folders import resolve_encoder
@@ -42,7 +43,7 @@ def build_student(
     if match:
         encoder = _copy(teacher, int(match.group(1)), changes)
     elif student.endswith((".yaml", ".yml")):
-        encoder = _from_yaml(Path(student), changes)
+        encoder = _from_yaml(config_file(student), changes)
     else:
         encoder = _existing(student, changes)
     check_frame_rate(encoder.config)

@@ -16,8 +16,8 @@ from hf_rspin.elastic.supernet import running_as
 from hf_rspin.evaluation.evaluate import Evaluation
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.features import PretrainedEncoderFeatures
+from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes import PROBES, Metric, Probe, make_probes
-from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.models.encoder import states_of_frames
 
 

@@ -1,4 +1,4 @@
-"""What `search_subnet.py` asks for: a supernet, data, a budget, a metric."""
+"""What `hf-rspin search-subnet` asks for: a supernet, data, a budget, a metric."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SearchArguments:
     )
     flops_seconds: float = option(10.0, "length of utterance that operations are counted for")
     metric: str = option(
-        "linear_phones", "linear_phones, pnmi, or another metric or probe of evaluate.py"
+        "linear_phones", "linear_phones, pnmi, or another metric or probe of `hf-rspin evaluate`"
     )
     probe_settings: dict | str | None = option(
         None, 'of the probe, mapping or JSON, as {"num_updates": 300}'
@@ -45,7 +45,7 @@ class SearchArguments:
     segment_seconds: float = option(17.0, "recordings above a minute are cut into such parts")
     seed: int = option(0, "of search and probe")
     bf16: bool = option(False, "autocast the encoder to bfloat16")
-    device: str = option("cpu", "cpu or cuda")
+    device: str = option("auto", "cpu, cuda, or auto: cuda where there is one")
     num_workers: int = option(default_workers(), "threads")
     output_dir: str = option("runs/search", "for results; the best subnet goes to best in it")
 

@@ -33,7 +33,7 @@ def run_search(arguments: SearchArguments) -> str:
         ValueError: something given is wrong, in one sentence.
     """
     arguments.check()
-    check_device(arguments.device)
+    arguments.device = check_device(arguments.device)
     space = None if arguments.space is None else SubnetSpace.load(arguments.space)
     encoder, space, normalize = load_supernet(arguments.encoder, space)
     supernet = Supernet(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hf_rspin.cost import cost_cells, cost_table
 from hf_rspin.data.corpus import load_corpus
-from hf_rspin.evaluation.arguments import USUAL_PROBES, EvaluationScriptArguments
+from hf_rspin.evaluation.analysis_arguments import COST, WHAT, AnalysisArguments
+from hf_rspin.evaluation.arguments import USUAL_PROBES
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.label_quality import (
     equal_length_quality,
@@ -18,52 +18,17 @@ from hf_rspin.evaluation.label_quality import (
 )
 from hf_rspin.evaluation.nearest import did_you_mean
 from hf_rspin.evaluation.plots import plot_unit_use
+from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes.base import Drawing
-from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.evaluation.results import Extra, write_results
 from hf_rspin.evaluation.run import run_evaluation
 from hf_rspin.evaluation.table import Section
 from hf_rspin.training.cli import exit_on_user_error
 from hf_rspin.units import FrameLabels
-from hf_rspin.utils import option
 
-# what is asked for -> the probe that measures it
-WHAT = {
-    "cka": "cka",
-    "sid": "sid",
-    "units": "units",
-    "voice": "voice",
-    "segmentation": "segmentation",
-    "pwcca": "pwcca",
-    "mi": "mi",
-    "sts": "sts",
-    "tsne": "tsne",
-    "weights": "pr",
-    "alignment": "geometry",
-}
-COST = "cost"
 SUMMARY = """Each encoder is frozen. Layer by layer: how far distortions move it, what it tells of
 speakers, phones and words, and what its units know of phones and of their boundaries."""
 _USE = "How often each label occurs, as segments of equal labels; the most frequent one first."
-USUAL = ["cka", "sid", "units", "segmentation", "pwcca", "mi", "tsne", "alignment"]
-
-
-@dataclass
-class AnalysisArguments(EvaluationScriptArguments):
-    """What to analyse; conditions and corpus as for an evaluation."""
-
-    what: list[str] = option(USUAL, f"some of {', '.join([*WHAT, COST])}")
-    labels: list[str] = option([], "frame labels (units/ or pieces/) to compare with phones")
-    runs: list[str] = option([], "folders of training runs, for --what cost")
-    sts: str | None = option(
-        None, "folder of spoken sentence pairs: columns pair, sentence, speaker, score"
-    )
-    embeddings: str | None = option(None, "table of word vectors, for pwcca")
-    protocol: str = option("published", "of pwcca: published (3 splits) or full (10)")
-    tolerance: float = option(0.02, "seconds between boundaries that are the same one")
-    matcher: str = option("one_to_one", "of boundaries: one_to_one or lenient")
-    layer: int = option(-1, "of tsne")
-    output_dir: str = option("runs/analysis", "for results and report")
 
 
 def run_analysis(arguments: AnalysisArguments, settings: ProbeArguments) -> str:
@@ -87,7 +52,7 @@ def run_analysis(arguments: AnalysisArguments, settings: ProbeArguments) -> str:
 def _check(arguments: AnalysisArguments) -> None:
     """Refuse what cannot be done, before anything is read."""
     if arguments.probes != USUAL_PROBES:
-        raise ValueError("analyse.py takes --what, not --probes; evaluate.py takes those.")
+        raise ValueError("`analyse` takes --what, not --probes; `evaluate` takes those.")
     for name in arguments.what:
         if name not in (*WHAT, COST):
             choices = [*WHAT, COST]
@@ -96,14 +61,14 @@ def _check(arguments: AnalysisArguments) -> None:
     if not (arguments.encoders or arguments.labels or (COST in arguments.what and arguments.runs)):
         raise ValueError(
             "nothing to analyse: give --encoders and --corpus, --labels and --corpus, or --what "
-            "cost with --runs; see the top of this file."
+            "cost with --runs; see --help."
         )
     if COST in arguments.what and not arguments.runs:
         raise ValueError("--what cost needs --runs: folders of training runs.")
     if "sts" in arguments.what and arguments.sts is None:
         raise ValueError("--what sts needs --sts: a folder of spoken sentence pairs.")
     if (arguments.encoders or arguments.labels) and not arguments.corpus:
-        raise ValueError("give --corpus, a folder of audio; see the top of this file.")
+        raise ValueError("give --corpus, a folder of audio; see --help.")
 
 
 def _special(arguments: AnalysisArguments) -> dict[str, dict[str, Any]]:

@@ -1,12 +1,11 @@
-"""What `evaluate.py` asks for: encoders, corpus, probes, conditions, seeds, shards."""
+"""What `hf-rspin evaluate` asks for: encoders, corpus, probes, conditions, seeds, shards."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 
-from hf_rspin.evaluation.conditions import CONDITIONS, severities_in_words
-from hf_rspin.evaluation.probes import PROBES
+from hf_rspin.evaluation.names import CONDITION_NAMES, PROBE_NAMES, SEVERITIES_IN_WORDS
 from hf_rspin.utils import option
 
 USUAL_PROBES = ["pr", "linear_phones", "cka", "sid", "units", "geometry", "cost"]
@@ -36,39 +35,49 @@ class EvaluationScriptArguments:
     )
     train_utterances: int | None = option(None, "subset; default all")
     test_utterances: int | None = option(None, "subset; default all")
-    strip_stress: bool = option(True, "39 phones instead of 69")
+    strip_stress: bool = option(True, "39 phones instead of 69", rare=True)
     least_alignment_score: float | None = option(None, "alignments of lower `score` are left out")
-    probes: list[str] = option(USUAL_PROBES, f"what to measure; some of {', '.join(PROBES)}")
+    probes: list[str] = option(USUAL_PROBES, f"what to measure; some of {', '.join(PROBE_NAMES)}")
     conditions: list[str] = option(
         [],
-        f"of the test audio; some of {', '.join(CONDITIONS)}; default: clean, gaussian, "
+        f"of the test audio; some of {', '.join(CONDITION_NAMES)}; default: clean, gaussian, "
         "reverb, and noise where it is given; one that the corpus has too little for is left out",
     )
     snr: list[float] = option([0.0], "SNRs of all conditions with noise, dB")
-    severities: list[int] = option([2], f"some of 1 2 3 4, mild to severe; {severities_in_words()}")
+    severities: list[int] = option([2], f"some of 1 2 3 4, mild to severe; {SEVERITIES_IN_WORDS}")
     noise: str | None = option(None, "folder of noise recordings, or synthetic")
-    seen_split: str = option("test", "split of noise of seen kinds; none: all rows")
-    unseen_split: str = option("test_unseen", "split of noise of unseen kinds; none: all rows")
+    seen_split: str = option("test", "split of noise of seen kinds; none: all rows", rare=True)
+    unseen_split: str = option(
+        "test_unseen", "split of noise of unseen kinds; none: all rows", rare=True
+    )
     rooms: str | None = option(None, "folder of room responses")
-    simulated_rooms: int = option(5, "room responses to simulate")
+    simulated_rooms: int = option(5, "room responses to simulate", rare=True)
     seeds: int = option(1, "of what learns, from --seed on; tables have their mean and spread")
     recipe: str | None = option(
         None, "superb or rspin: pr, asr and sid are trained as in that paper, for a GPU"
     )
-    cka_utterances: int = option(600, "test utterances for CKA")
+    cka_utterances: int = option(600, "test utterances for CKA", rare=True)
     num_units: int = option(64, "k-means clusters of each layer")
     standardize_units: bool = option(
         False, "mean 0 and variance 1 in every dimension of a layer before k-means (Whisper)"
     )
-    asr_hidden_size: int = option(256, "of the LSTMs of the probe of words; SUPERB: 1024")
-    speakers_from: str = option("test", "train: the test speakers are those of the train split")
+    asr_hidden_size: int = option(
+        256, "of the LSTMs of the probe of words; SUPERB: 1024", rare=True
+    )
+    speakers_from: str = option(
+        "test", "train: the test speakers are those of the train split", rare=True
+    )
     reference: str | None = option(None, "the encoder to compare with; default: every pair")
-    shard: int = option(0, "which part of the work this process does, from 0")
-    num_shards: int = option(1, "processes (on machines that share the folder) that divide it")
+    shard: int | None = option(
+        None, "which part of the work this process does, from 0; default: its SLURM array task"
+    )
+    num_shards: int | None = option(
+        None, "processes (on machines that share the folder) that divide it; default: 1"
+    )
     keep_features: bool = option(
-        False, "leave the features of every condition on disk, for more probes later"
+        False, "leave the features of every condition on disk, for more probes later", rare=True
     )
     output_dir: str = option("runs/evaluation", "for results and report")
     num_workers: int = option(default_workers(), "threads")
     bf16: bool = option(True, "autocast the encoders to bfloat16")
-    device: str = option("cpu", "cpu or cuda")
+    device: str = option("auto", "cpu, cuda, or auto: cuda where there is one")

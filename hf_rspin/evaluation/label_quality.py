@@ -54,7 +54,7 @@ def label_quality(
     """Compare frame labels with the phone times of the same utterances.
 
     Args:
-        labels: of `make_pseudo_labels.py`.
+        labels: of `hf-rspin labels`.
         utterances: with alignments; those without, and those that have no labels, are left out.
         tolerance: between two boundaries that are the same one, in seconds.
         matcher: see `segmentation_scores`.
@@ -120,7 +120,7 @@ def _aligned(
     if utterances.alignments is None:
         raise ValueError(
             "the recordings have no phone times; labels cannot be compared with phones: see "
-            "align_phones.py."
+            "`hf-rspin align`."
         )
     chosen = [
         i for i, (name, text) in enumerate(zip(utterances.ids, utterances.alignments, strict=True))

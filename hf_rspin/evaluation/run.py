@@ -24,12 +24,13 @@ from hf_rspin.evaluation.conditions import (
 from hf_rspin.evaluation.evaluate import Evaluation
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.features import load_features, needs_no_model
+from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes import Probe, make_probes
-from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.evaluation.reading import read_dev, read_test, read_train
 from hf_rspin.evaluation.results import Extra, write_results
 from hf_rspin.evaluation.shards import shard_of, short_names
 from hf_rspin.models.folders import resolve_encoder
+from hf_rspin.sharding import shard_of_process
 from hf_rspin.training.arguments import split_name
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
 
@@ -107,7 +108,7 @@ def prepare(
         ValueError: a setting, the corpus or an encoder cannot be used.
     """
     encoders = name_encoders(arguments)
-    check_device(arguments.device)
+    arguments.device = check_device(arguments.device)
     check_writable(arguments.output_dir)
     probes = _probes(arguments, settings, special or {})
     check_names(arguments.conditions)  # before minutes of reading
@@ -115,7 +116,9 @@ def prepare(
         raise ValueError(
             f"got --reference {arguments.reference!r}; expected one of {', '.join(encoders)}."
         )
-    shard_of([], [], arguments.shard, arguments.num_shards)
+    arguments.shard, arguments.num_shards = shard_of_process(
+        arguments.shard, arguments.num_shards
+    )
     if arguments.dev:
         test, train = read_dev(arguments)
     else:

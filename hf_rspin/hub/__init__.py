@@ -1,24 +1,21 @@
 """Share a model: export, model card, upload; and read the checkpoints of others."""
 
-from hf_rspin.hub.check import check_folder
-from hf_rspin.hub.convert import Conversion, convert_checkpoint
-from hf_rspin.hub.export import clean_config, export_plain, plain_encoder
-from hf_rspin.hub.publish import push_to_hub, save_for_hub, set_license
-from hf_rspin.publishing.card_file import write_card
-from hf_rspin.publishing.model_card import ModelCardInfo
-from hf_rspin.publishing.upload import UploadError
+from hf_rspin.lazy import import_later
 
-__all__ = [
-    "ModelCardInfo",
-    "Conversion",
-    "UploadError",
-    "check_folder",
-    "clean_config",
-    "convert_checkpoint",
-    "export_plain",
-    "plain_encoder",
-    "push_to_hub",
-    "save_for_hub",
-    "set_license",
-    "write_card",
-]
+_MODULE_OF = {
+    "check_folder": "check",
+    "clean_config": "export",
+    "Conversion": "convert",
+    "convert_checkpoint": "convert",
+    "export_plain": "export",
+    "ModelCardInfo": ".publishing.model_card",
+    "plain_encoder": "export",
+    "push_to_hub": "publish",
+    "save_for_hub": "publish",
+    "set_license": "publish",
+    "UploadError": ".publishing.upload",
+    "write_card": ".publishing.card_file",
+}
+
+__all__ = sorted(_MODULE_OF)
+__getattr__ = import_later(__name__, _MODULE_OF)

@@ -1,6 +1,6 @@
 """Training: one trainer for every objective, its arguments, checks and callbacks."""
 
-from importlib import import_module
+from hf_rspin.lazy import import_later
 
 _MODULE_OF = {
     "CodebookCollapseCallback": "callbacks",
@@ -15,10 +15,4 @@ _MODULE_OF = {
 }
 
 __all__ = sorted(_MODULE_OF)
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: the options alone need no torch."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = import_later(__name__, _MODULE_OF)

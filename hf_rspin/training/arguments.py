@@ -57,7 +57,7 @@ class CorpusArguments:
         17.0, "recordings above a minute are cut at pauses into parts of up to this; 0: none"
     )
     audio_column: str | None = option(None, "column of the audio or its paths, such as wav_path")
-    text_column: str | None = option(None, "column of the transcripts, such as sentence")
+    text_column: str | None = option(None, "column of the transcripts, such as sentence", rare=True)
     speaker_column: str | None = option(None, "column of the speakers, such as client_id")
     strict: bool = option(False, "stop at the first bad file")
 
@@ -108,8 +108,10 @@ class AugmentationArguments:
     augmentations: list[str] | None = option(
         None, "at the end of view 2: telephone, mp3, band_limit, clipping; in order"
     )
-    augmentation_probability: float = option(0.5, "how often each of the augmentations is applied")
-    augment_both_views: bool = option(False, "augment view 1 too, drawn independently")
+    augmentation_probability: float = option(
+        0.5, "how often each of the augmentations is applied", rare=True
+    )
+    augment_both_views: bool = option(False, "augment view 1 too, drawn independently", rare=True)
 
     def augmentation_options(self) -> dict:
         """Return them as options of `build_views`."""
@@ -285,20 +287,26 @@ class EncoderArguments:
 class ModelArguments(EncoderArguments):
     """Which encoder, and its heads; what is not given keeps the config's value."""
 
-    projection_size: int | None = option(None, "size of projections")
+    projection_size: int | None = option(None, "size of projections", rare=True)
     codebook_size: int | None = option(None, "number of codes")
     spin_layer: int | None = option(None, "hidden state of the Spin head")
     auxiliary_layer: int | None = option(None, "hidden state of the auxiliary head")
     spin_loss_weight: float | None = option(None, "0 switches it off")
     auxiliary_loss_weight: float | None = option(None, "lambda of Eq. 3")
-    temperature: float | None = option(None, "temperature of codes")
+    temperature: float | None = option(None, "temperature of codes", rare=True)
     auxiliary_codebook_size: int | None = option(
         None, "codes of a second, larger codebook (DC-Spin: 4096); units are of the first"
     )
     auxiliary_codebook_weight: float | None = option(None, "weight of its loss")
-    variance_weight: float | None = option(None, "of the variance term of VICReg (its code: 12.5)")
-    invariance_weight: float | None = option(None, "of the invariance term (its code: 25)")
-    covariance_weight: float | None = option(None, "of the covariance term (its code: 1)")
+    variance_weight: float | None = option(
+        None, "of the variance term of VICReg (its code: 12.5)", rare=True
+    )
+    invariance_weight: float | None = option(
+        None, "of the invariance term (its code: 25)", rare=True
+    )
+    covariance_weight: float | None = option(
+        None, "of the covariance term (its code: 1)", rare=True
+    )
 
     def build(self, num_pseudo_labels: int | None = None) -> PreTrainedModel:
         """Load the encoder with heads, in float32; fresh heads where the folder has none.
@@ -354,7 +362,7 @@ class RSpinArguments:
     """What R-Spin adds to Spin."""
 
     pseudo_labels: str | None = option(
-        None, "folder of make_pseudo_labels.py; none: no auxiliary loss (plain Spin)"
+        None, "folder of `hf-rspin labels`; none: no auxiliary loss (plain Spin)"
     )
     without_noise: bool = option(False, "both views stay clean, on purpose (an ablation)")
 
@@ -367,7 +375,7 @@ class LaserModelArguments(AlignmentArguments, EncoderArguments):
     """Which encoder and method; what is not given keeps the value of the method."""
 
     method: str = option("laser", "laser, or score (a frozen teacher)")
-    projection_size: int | None = option(None, "size of projections")
+    projection_size: int | None = option(None, "size of projections", rare=True)
     projection_layers: int | None = option(None, "linear layers: 1 or 2")
 
     def __post_init__(self) -> None:

@@ -172,7 +172,7 @@ def build_training_set(
 def pieces_of_labels(folder: str | Path, labels: FrameLabels) -> AcousticPieces | None:
     """Return the acoustic pieces that pseudo-labels stand for, to be published with the model.
 
-    `make_pseudo_labels.py` saves them beside the folder of the labels. None where there are none,
+    `hf-rspin labels` saves them beside the folder of the labels. None where there are none,
     or where the labels are the units themselves. Local paths in their history are shortened.
     """
     place = Path(folder).resolve().parent / "acoustic_pieces"

@@ -252,10 +252,11 @@ class LogBeforeSave(TrainerCallback):
 
 
 class StoppedBySignalError(KeyboardInterrupt):
-    """A run that Ctrl-C or SIGTERM ended after it saved a checkpoint; the message says how.
+    """A run that a signal ended after it saved a checkpoint; the message says how to go on.
 
     Attributes:
-        exit_code: 128 and the number of the signal, as shells count it.
+        exit_code: 128 and the number of the signal, as shells count it: 138 after SIGUSR1, by
+            which a scheduler says that the time is nearly over, means "start this again".
     """
 
     def __init__(self, signum: int, update: int, output_dir: str):
@@ -267,7 +268,7 @@ class StoppedBySignalError(KeyboardInterrupt):
 
 
 class StopOnSignal(TrainerCallback):
-    """Finish the update, save a checkpoint and stop when SIGINT or SIGTERM comes, on every rank.
+    """Finish the update, save a checkpoint and stop at SIGINT, SIGTERM or SIGUSR1, on every rank.
 
     A second Ctrl-C in a single process stops at once.
     """
@@ -282,7 +283,8 @@ class StopOnSignal(TrainerCallback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        signals = (signal.SIGINT, signal.SIGTERM)
+        signals = [signal.SIGINT, signal.SIGTERM]
+        signals += [signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []  # not on Windows
         before = {number: signal.signal(number, self._note) for number in signals}
         try:
             yield

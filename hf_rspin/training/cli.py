@@ -1,4 +1,4 @@
-"""Command lines of the training scripts, and how they end.
+"""Command lines, and how they end.
 
 YAML files come first, then options that override them. Mistakes that a user can mend end a script
 with one sentence; anything else keeps its traceback. While a script reads its corpus, its model
@@ -9,8 +9,10 @@ of the program, and its traceback is wanted.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import difflib
+import importlib.util
 import json
 import logging
 import re
@@ -22,7 +24,8 @@ from typing import Any, NoReturn
 
 import yaml
 
-from hf_rspin.training.help_text import HELP_OPTIONS, help_text
+from hf_rspin.configs import config_file, config_names
+from hf_rspin.training.help_text import HELP_OPTIONS, STOCK, help_text
 
 logger = logging.getLogger(__name__)
 
@@ -88,12 +91,12 @@ def parse_arguments(
 ) -> tuple[Any, ...]:
     """Parse `[config.yaml ...] [--option value ...]` into one dataclass instance per class.
 
-    Of several files, the later ones win.
+    Of several files, the later ones win; those that ship with the package are found by their name.
 
     Args:
         argument_classes: dataclasses such as `TwoViewTrainingArguments`.
         arguments: the command line; default `sys.argv[1:]`.
-        intro: what `--help` says first; default the docstring of the script.
+        intro: what `--help` says first; default: the docstring of the script that runs.
 
     Raises:
         SystemExit: a file is missing or not a mapping, a key or option is unknown, or a value
@@ -102,11 +105,13 @@ def parse_arguments(
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not HELP_OPTIONS.isdisjoint(given):
         show_help(*argument_classes, everything="--help_all" in given, intro=intro)
+    refuse_unknown(given, *argument_classes)
     options: list[str] = []
     files: dict[str, str] = {}  # where a key stands
     while given and given[0].endswith((".yaml", ".yml")):
         file = given.pop(0)
-        values = {FORMER_OPTIONS.get(n, n): v for n, v in _read_yaml(Path(file)).items()}
+        content = _read_yaml(config_file(file))
+        values = {FORMER_OPTIONS.get(name, name): value for name, value in content.items()}
         options += _as_options(values)
         files |= dict.fromkeys(values, file)
     for index, option in enumerate(given):
@@ -142,12 +147,46 @@ def _joined(given: list[str]) -> list[str]:
     return rest + [one for name, found in values.items() for one in (name, *found)]
 
 
+def refuse_unknown(given: list[str], *argument_classes: type) -> None:
+    """End with one sentence where an option does not exist, before what takes seconds to import.
+
+    Args:
+        given: the command line.
+        argument_classes: dataclasses of options; those of optimisation may lack what
+            `transformers` adds to them.
+
+    Raises:
+        SystemExit: an option does not exist.
+    """
+    names = {f.name for one in argument_classes for f in fields(one) if f.init}
+    if "SpeechOptions" in {parent.__name__ for one in argument_classes for parent in one.__mro__}:
+        names |= stock_options()
+    for text in given:
+        name = text.removeprefix("--").partition("=")[0].replace("-", "_")
+        if text.startswith("--") and name not in FORMER_OPTIONS:
+            if name not in names and name.removeprefix("no_") not in names:
+                sys.exit(_explain_unknown([text], sorted(names), {}))
+
+
+def stock_options() -> set[str]:
+    """Return the names of the options of `transformers.TrainingArguments`, read in its source."""
+    found = importlib.util.find_spec("transformers")
+    source = Path(found.origin).with_name("training_args.py").read_text(encoding="utf-8")
+    classes = [one for one in ast.parse(source).body if isinstance(one, ast.ClassDef)]
+    return {
+        line.target.id
+        for one in classes
+        if one.name == STOCK
+        for line in one.body
+        if isinstance(line, ast.AnnAssign)
+    }
+
+
 def show_help(
     *argument_classes: type, everything: bool = False, intro: str | None = None
 ) -> NoReturn:
-    """Print the options of the classes and end; `everything` adds those of transformers."""
-    if intro is None:
-        intro = getattr(sys.modules.get("__main__"), "__doc__", None)
+    """Print the options of the classes and end; `everything` adds the rare ones and the stock."""
+    intro = intro or getattr(sys.modules.get("__main__"), "__doc__", None)
     sys.stdout.write(help_text(argument_classes, intro, everything))
     sys.exit(0)
 
@@ -178,7 +217,9 @@ def _explain_unknown(unknown: list[str], names: list[str], files: dict[str, str]
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        sys.exit(f"{path} does not exist; see training_scripts/configs/ for examples.")
+        close = difflib.get_close_matches(path.name, config_names(), 1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        sys.exit(f"{path} does not exist; {hint}`hf-rspin configs` lists those of the package.")
     try:
         values = _parse_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:

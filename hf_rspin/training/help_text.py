@@ -1,4 +1,4 @@
-"""The help of a script: each option once, with its default; those of transformers on request."""
+"""The help of a command: each option once, with its default; rare and stock ones on request."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
+from hf_rspin.utils import RareHelp
+
 HELP_OPTIONS = frozenset({"-h", "--help", "--help_all"})
 WIDTH, INDENT = 100, 30
 MORE = """The options of transformers.TrainingArguments work too, among them --output_dir, --seed,
 --save_steps, --eval_strategy, --gradient_accumulation_steps, --bf16, --use_cpu, --report_to and
---dataloader_num_workers; --help_all shows them all."""
+--dataloader_num_workers; --help_all shows them all, and rare ones."""
 STOCK = "TrainingArguments"  # of transformers, known by its name without importing it
 
 
@@ -35,6 +37,8 @@ def help_text(
     parents = {parent.__name__ for one in classes for parent in one.__mro__}
     if not everything and "SpeechOptions" in parents:
         parts.append(MORE)
+    elif not everything and any(_is_rare(f) for one in classes for f in fields(one)):
+        parts.append("--help_all shows the rare options too.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -45,8 +49,14 @@ def _chosen(one: type, everything: bool) -> Iterator[Field]:
             ours |= set(parent.__dict__.get("__annotations__", {}))
     stock = STOCK in (parent.__name__ for parent in one.__mro__)
     for field in fields(one):
-        if field.init and (everything or not stock or field.name in ours | {"output_dir"}):
+        if not field.init or (_is_rare(field) and not everything):
+            continue
+        if everything or not stock or field.name in ours | {"output_dir"}:
             yield field
+
+
+def _is_rare(field: Field) -> bool:
+    return isinstance(field.metadata.get("help"), RareHelp)
 
 
 def _option(field: Field) -> str:

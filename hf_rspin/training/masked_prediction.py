@@ -113,7 +113,7 @@ def select_of_corpora(
         raise ValueError(
             f"{arguments.labels} holds labels without the ids of their utterances, as earlier "
             "versions wrote them, so a part of the corpus cannot find its own: leave --hours out, "
-            "or make the labels anew (make_pseudo_labels.py)."
+            "or make the labels anew (`hf-rspin labels`)."
         )
     corpus = load_corpora(
         arguments.corpora, split_name(arguments.corpus_split), arguments.exclude_splits

@@ -26,7 +26,7 @@ class MaskedPredictionArguments(SelectionArguments):
     labels: str | None = option(
         None,
         "labels that are there: the output folder of another run on the same corpora, or `units` "
-        "or `pieces` of make_pseudo_labels.py; none: made from teacher, teacher_layer and "
+        "or `pieces` of `hf-rspin labels`; none: made from teacher, teacher_layer and "
         "num_clusters",
     )
     teacher: str | None = option(None, "encoder folder; none: MFCC")

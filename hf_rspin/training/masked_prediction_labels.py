@@ -141,7 +141,7 @@ def shared_labels(folder: Path, waveforms: Waveforms) -> tuple[list[np.ndarray],
             raise ValueError(
                 f"{folder} holds no labels of {len(missing)} of {len(waveforms)} utterances, such "
                 f"as {missing[0]!r}: make them from the same corpora (--corpora of "
-                "make_pseudo_labels.py, or of the run that made them)."
+                "`hf-rspin labels`, or of the run that made them)."
             )
         labels, number = [known[name] for name in waveforms], known.num_labels
     _check_lengths(folder, waveforms, labels)
@@ -153,7 +153,7 @@ def labels_in(folder: Path) -> FrameLabels | None:
 
     Args:
         folder: the output of another run of masked prediction (`labels.npz`; before version 0.2
-            without ids), or frame labels that `make_pseudo_labels.py` wrote (`units`, `pieces`).
+            without ids), or frame labels that `hf-rspin labels` wrote (`units`, `pieces`).
 
     Raises:
         ValueError: no labels there, or damaged ones.
@@ -168,7 +168,7 @@ def labels_in(folder: Path) -> FrameLabels | None:
         return FrameLabels.load(folder)
     raise ValueError(
         f"{folder} holds no labels; expected the output folder of another run of masked "
-        f"prediction ({LABELS}), or the folder `units` or `pieces` that make_pseudo_labels.py "
+        f"prediction ({LABELS}), or the folder `units` or `pieces` that `hf-rspin labels` "
         "wrote."
     )
 

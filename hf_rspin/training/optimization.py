@@ -16,9 +16,11 @@ class SpeechOptions:
 
     max_steps: int = option(10_000, "Number of updates; -1 counts num_train_epochs.")
     logging_steps: float = option(50, "Updates between two logs.")
-    save_total_limit: int | None = option(2, "Checkpoints kept.")
-    logging_nan_inf_filter: bool = option(False, "Hide NaN losses from the logs; better not.")
-    remove_unused_columns: bool = option(False, "Not used.")
+    save_total_limit: int | None = option(2, "Checkpoints kept.", rare=True)
+    logging_nan_inf_filter: bool = option(
+        False, "Hide NaN losses from the logs; better not.", rare=True
+    )
+    remove_unused_columns: bool = option(False, "Not used.", rare=True)
     batch_seconds: float = option(
         160.0, "Most seconds of speech in one batch, per device and micro-batch."
     )
@@ -69,14 +71,15 @@ class TwoViewOptions(SpeechOptions):
         "Keep dropout active in the frozen lower layers, as the authors' Spin code does; here "
         "they run without it, which is cheaper and deterministic. Says nothing where everything "
         "trains (R-Spin).",
+        rare=True,
     )
     collapse_of_peak: float = option(
-        0.5, "Collapse: code perplexity under this share of its peak so far."
+        0.5, "Collapse: code perplexity under this share of its peak so far.", rare=True
     )
     collapse_of_codebook: float = option(
-        0.1, "Collapse: code perplexity under this share of the codebook size."
+        0.1, "Collapse: code perplexity under this share of the codebook size.", rare=True
     )
-    collapse_grace_steps: int = option(100, "Updates before the collapse monitor looks.")
+    collapse_grace_steps: int = option(100, "Updates before the collapse monitor looks.", rare=True)
     stop_on_collapse: bool = option(False, "Stop the run on collapse instead of only warning.")
 
     def __post_init__(self):
@@ -135,7 +138,7 @@ class LaserOptions(TwoViewOptions):
         "bytes x hidden size x 50 per second of speech.",
     )
     cache_gigabytes: float = option(100.0, "Size at which the cache takes nothing more.")
-    collapse_grace_steps: int = option(20, "Updates before the collapse monitor looks.")
+    collapse_grace_steps: int = option(20, "Updates before the collapse monitor looks.", rare=True)
     collapse_cosine: float = option(
         0.95, "Collapse: mean cosine of the pairs of frames above this; 1 is off."
     )
@@ -180,7 +183,7 @@ class MaskedPredictionOptions(SpeechOptions):
 
     max_steps: int = option(-1, "Number of updates; must be given.")
     logging_steps: float = option(500, "Updates between two logs.")
-    save_total_limit: int | None = option(None, "Checkpoints kept.")
+    save_total_limit: int | None = option(None, "Checkpoints kept.", rare=True)
     batch_seconds: float = option(72.0, "audio per update")
 
 

@@ -88,6 +88,8 @@ class EpochDataLoader(DataLoader):
 
 
 def _leave_signals_to_the_run(worker: int) -> None:
-    """Let Ctrl-C reach the run only, and SIGTERM end a worker, whatever the run does with it."""
+    """Let Ctrl-C and SIGUSR1 reach the run only, and SIGTERM end a worker in any case."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):  # a scheduler sends it to every process of a job
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -145,7 +145,7 @@ def _guide(arguments: HoursArguments, labels: FrameLabels | None) -> FrameLabels
     if labels is None:
         raise ValueError(
             f"select is {arguments.select}, which looks at frame labels, and this run trains on "
-            "none: pass --selection_labels with a folder of make_pseudo_labels.py."
+            "none: pass --selection_labels with a folder of `hf-rspin labels`."
         )
     return labels
 

@@ -48,15 +48,17 @@ class SelectionArguments(HoursArguments):
 
     selection_labels: str | None = option(
         None,
-        "folder of make_pseudo_labels.py for unit_coverage and loss; default: labels that the run "
+        "folder of `hf-rspin labels` for unit_coverage and loss; default: labels that the run "
         "trains on",
     )
     selection_model: str | None = option(
-        None, "encoder that loss asks; default: the one that the run starts from"
+        None, "encoder that loss asks; default: the one that the run starts from", rare=True
     )
     selection_layer: int | None = option(
-        None, "hidden state of it that predicts; default: the last"
+        None, "hidden state of it that predicts; default: the last", rare=True
     )
     selection_cache: str | None = option(
-        None, "folder of the losses, for runs that share them; default: the output folder"
+        None,
+        "folder of the losses, for runs that share them; default: the output folder",
+        rare=True,
     )

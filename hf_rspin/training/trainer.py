@@ -65,7 +65,7 @@ class SpeechTrainer(Trainer):
     Beside `Trainer`: batches of `args.batch_seconds` (each rank draws its own share, so the loader
     is not prepared by accelerate), gradient accumulation that averages micro-batches, the scalars
     of the model's output in the logs, checks before the first step, a stop at NaN, one run at a
-    time in an output folder, Ctrl-C and SIGTERM with a checkpoint, exact resume that refuses other
+    time in an output folder, signals with a checkpoint, exact resume that refuses other
     settings, and folders that are complete (feature extractor, model card). Runs on CPU, one GPU,
     or several under `torchrun` / `accelerate launch`.
 
@@ -268,7 +268,7 @@ class SpeechTrainer(Trainer):
             OutputLockedError: another run is going on in the output folder.
             ValueError: there is no complete checkpoint to resume from.
             FloatingPointError: a loss or a gradient became NaN or infinite.
-            StoppedBySignalError: Ctrl-C or SIGTERM, after a checkpoint was saved.
+            StoppedBySignalError: Ctrl-C, SIGTERM or SIGUSR1, after a checkpoint was saved.
         """
         with output_lock(self.args.output_dir, self.args.should_save):
             checkpoint, self._record = prepare_run(self, self._checks, resume_from_checkpoint)

@@ -62,27 +62,104 @@ def extract_units(
         AudioError: a file cannot be used, when strict; or none can.
         ValueError: the extractor's frames are not 20 ms apart.
     """
-    skipped = SkippedFiles(strict) if skipped is None else skipped
+    with _partial_folder(folder) as partial:
+        shards = extract_part(
+            extractor, corpus, partial, batch_seconds, shard_seconds,
+            skipped=SkippedFiles(strict) if skipped is None else skipped,
+            progress=progress, num_readers=num_readers,
+        )  # fmt: skip
+        target = folder if folder is not None else partial.with_name("units")
+        labels = join_parts(shards, extractor, corpus, target)
+        if folder is None:  # what the labels lie in goes away
+            values = np.array(labels.values)
+            labels = FrameLabels(
+                labels.ids, values, labels.offsets, labels.num_labels, labels.provenance
+            )
+    return labels
+
+
+def extract_part(
+    extractor: UnitExtractor,
+    corpus: datasets.Dataset,
+    partial: str | Path,
+    batch_seconds: float = 60.0,
+    shard_seconds: float = 3600.0,
+    part: int = 0,
+    num_parts: int = 1,
+    skipped: SkippedFiles | None = None,
+    progress: bool = True,
+    num_readers: int = 4,
+) -> Shards:
+    """Store the units of the shards that one of several processes does; return all shards.
+
+    Every process is given the same corpus and extractor. `join_parts` makes labels of the shards
+    when none is missing.
+
+    Args:
+        extractor: from `codebook_units` or `kmeans_units`.
+        corpus: as of `extract_units`.
+        partial: folder of the shards, which the processes share.
+        batch_seconds: audio per batch.
+        shard_seconds: audio of a shard.
+        part: number of this process, from 0.
+        num_parts: how many processes there are.
+        skipped: is given the files that cannot be used.
+        progress: show a progress bar.
+        num_readers: threads that read audio.
+
+    Raises:
+        AudioError: a file cannot be used, when `skipped` is strict.
+        ValueError: the extractor's frames are not 20 ms apart, or an id comes twice.
+    """
+    skipped = SkippedFiles() if skipped is None else skipped
     ids, durations = [str(name) for name in corpus["id"]], np.asarray(corpus["duration"])
+    shards = Shards(Path(partial), extractor.provenance, ids, durations, shard_seconds)
+    todo = list(shards.missing(part, num_parts))
+    mine = sum(len(rows) for rows in shards.rows[part::num_parts])
+    waiting = sum(len(rows) for _, rows in todo)
     with (
-        _partial_folder(folder) as partial,
         ThreadPoolExecutor(num_readers) as pool,
-        tqdm(total=len(ids), desc="Extracting units", unit="utt", disable=not progress) as bar,
-    ):
-        shards = Shards(partial, extractor.provenance, ids, durations, shard_seconds)
-        bar.update(shards.num_done)
-        for shard, num_rows, waveforms in _read_ahead(shards, corpus, skipped, pool):
+        tqdm(total=mine, initial=mine - waiting, desc="Extracting units", unit="utt",
+             disable=not progress) as bar,
+    ):  # fmt: skip
+        for shard, num_rows, waveforms in _read_ahead(todo, corpus, skipped, pool):
             found = {}
             for batch in similar_batches(waveforms, batch_seconds, extractor.pads):
                 units = units_of(extractor, list(batch.values()))
-                found.update(zip((ids[row] for row in batch), units, strict=True))
+                found.update(zip(batch, units, strict=True))
                 bar.update(len(batch))
             bar.update(num_rows - len(waveforms))
             shards.write(shard, found)
-        labels = _collect(shards, extractor, ids)
-        if folder is not None:
-            labels.save(folder)
-    return labels if folder is None else FrameLabels.load(folder)
+    return shards
+
+
+def join_parts(
+    shards: Shards, extractor: UnitExtractor, corpus: datasets.Dataset, folder: str | Path
+) -> FrameLabels:
+    """Save the units of all shards as one set of labels, in the order of the corpus.
+
+    One shard is in memory at a time.
+
+    Raises:
+        AudioError: no utterance could be used.
+        ValueError: a shard is missing, or holds a unit that the extractor has not.
+    """
+    missing = sum(1 for _ in shards.missing())
+    if missing:
+        raise ValueError(f"{missing} of {len(shards.rows)} parts in {shards.folder} are missing.")
+    lengths = shards.lengths()
+    rows = np.flatnonzero(lengths >= 0)
+    if len(rows) == 0:
+        raise AudioError("No utterance of the corpus could be read; see the warnings above.")
+    kept = corpus if len(rows) == len(corpus) else corpus.select(rows)
+    ids = [str(name) for name in kept["id"]]
+    starts = np.cumsum(np.maximum(lengths, 0)) - np.maximum(lengths, 0)
+    provenance = {**extractor.provenance, "skipped_utterances": len(lengths) - len(rows)}
+    with FrameLabels.being_written(
+        folder, ids, lengths[rows], extractor.num_units, provenance
+    ) as values:  # fmt: skip
+        shards.fill(values, starts, extractor.num_units)
+    return FrameLabels.load(folder)
 
 
 @contextlib.contextmanager
@@ -92,26 +169,25 @@ def _partial_folder(folder: str | Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary) / "partial"
         return
-    partial = Path(folder).with_name(Path(folder).name + ".partial")
+    partial = partial_folder(folder)
     yield partial
     shutil.rmtree(partial)
 
 
-def _collect(shards: Shards, extractor: UnitExtractor, ids: list[str]) -> FrameLabels:
-    units = shards.read_all()
-    if len(units) == 0:
-        raise AudioError("No utterance of the corpus could be read; see the warnings above.")
-    provenance = {**extractor.provenance, "skipped_utterances": len(ids) - len(units)}
-    ordered = ((name, units[name]) for name in ids if name in units)
-    return FrameLabels.from_sequences(ordered, extractor.num_units, provenance)
+def partial_folder(folder: str | Path) -> Path:
+    """Return where the partial results of a folder of units lie."""
+    return Path(folder).with_name(Path(folder).name + ".partial")
 
 
 def _read_ahead(
-    shards: Shards, corpus: datasets.Dataset, skipped: SkippedFiles, pool: ThreadPoolExecutor
+    todo: list[tuple[int, np.ndarray]],
+    corpus: datasets.Dataset,
+    skipped: SkippedFiles,
+    pool: ThreadPoolExecutor,
 ) -> Iterator[tuple[int, int, dict[int, np.ndarray]]]:
     """Yield (shard, rows in it, waveforms by row), reading the next shard meanwhile."""
     pending = []
-    for shard, rows in shards.missing():
+    for shard, rows in todo:
         reads = {int(row): pool.submit(read_utterance, corpus[int(row)]) for row in rows}
         pending.append((shard, reads))
         if len(pending) == 2:

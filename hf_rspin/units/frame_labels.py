@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_rspin.utils import check_space
 from hf_rspin.whole_folders import repair_folder, whole_folder
 
 _VALUES, _OFFSETS, _IDS, _INFO = "labels.npy", "offsets.npy", "ids.json", "frame_labels.json"
@@ -112,6 +114,62 @@ class FrameLabels(Mapping[str, np.ndarray]):
         history = {**(provenance or {}), "made_from": self.provenance}
         return FrameLabels.from_sequences(pairs, num_labels, history)
 
+    def map_to(
+        self,
+        folder: str | Path,
+        function: Callable[[np.ndarray], np.ndarray],
+        num_labels: int,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> FrameLabels:
+        """Apply `function`, which keeps lengths, and save the result, an utterance in memory."""
+        history = {**(provenance or {}), "made_from": self.provenance}
+        lengths = np.diff(self.offsets)
+        with FrameLabels.being_written(
+            folder, self.ids, lengths, num_labels, history
+        ) as values:  # fmt: skip
+            for name, first, last in zip(self.ids, self.offsets, self.offsets[1:], strict=False):
+                labels = self.values[first:last].astype(np.int64)
+                values[first:last] = _checked(name, function(labels), num_labels)
+        return FrameLabels.load(folder)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def being_written(
+        folder: str | Path,
+        ids: list[str],
+        lengths: np.ndarray,
+        num_labels: int,
+        provenance: Mapping[str, Any],
+    ) -> Iterator[np.ndarray]:
+        """Give the labels (total frames,) as an array on the disk, to be filled inside.
+
+        The folder appears at the end, whole or not at all.
+
+        Args:
+            folder: as of `save`.
+            ids: utterance ids.
+            lengths: (utterances,) in frames.
+            num_labels: labels are 0..num_labels-1, or -100.
+            provenance: how the labels were made; plain JSON values.
+
+        Raises:
+            FileExistsError: `folder` exists and holds something else.
+            NoSpaceError: the disk has no room for them.
+        """
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        dtype, total = _smallest_dtype(num_labels), int(offsets[-1])
+        check_space(folder, total * dtype.itemsize)
+        with whole_folder(Path(folder), _INFO, "frame labels") as temporary:
+            if total:
+                values = np.lib.format.open_memmap(temporary / _VALUES, "w+", dtype, (total,))
+            else:  # no file can be mapped that holds nothing
+                values = np.zeros(0, dtype)
+                np.save(temporary / _VALUES, values)
+            yield values
+            if isinstance(values, np.memmap):
+                values.flush()
+            _write_index(temporary, ids, offsets, num_labels, provenance)
+
     def save(self, folder: str | Path) -> None:
         """Write the labels as `folder`, whole or not at all; replaces labels that are there.
 
@@ -158,15 +216,25 @@ class FrameLabels(Mapping[str, np.ndarray]):
 
     def _write(self, folder: Path) -> None:
         np.save(folder / _VALUES, self.values)
-        np.save(folder / _OFFSETS, self.offsets)
-        (folder / _IDS).write_text(json.dumps(self.ids))
-        info = {
-            "num_labels": self.num_labels,
-            "num_utterances": len(self),
-            "num_frames": self.num_frames,
-            "provenance": self.provenance,
-        }
-        (folder / _INFO).write_text(json.dumps(info, indent=2) + "\n")
+        _write_index(folder, self.ids, self.offsets, self.num_labels, self.provenance)
+
+
+def _write_index(
+    folder: Path,
+    ids: list[str],
+    offsets: np.ndarray,
+    num_labels: int,
+    provenance: Mapping[str, Any],
+) -> None:
+    np.save(folder / _OFFSETS, offsets)
+    (folder / _IDS).write_text(json.dumps(ids))
+    info = {
+        "num_labels": num_labels,
+        "num_utterances": len(ids),
+        "num_frames": int(offsets[-1]),
+        "provenance": dict(provenance),
+    }
+    (folder / _INFO).write_text(json.dumps(info, indent=2) + "\n")
 
 
 def _smallest_dtype(num_labels: int) -> np.dtype:

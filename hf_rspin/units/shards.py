@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from hf_rspin.units.frame_labels import FrameLabels
 from hf_rspin.utils import atomic, write_json
 
 logger = logging.getLogger(__name__)
 
 _PLAN = "plan.json"
+_FORMAT = 2  # of the shards; 1 had the ids of the utterances
+_HASHED = 100_000  # utterances at a time
 _OWN = re.compile(r"plan\.(json|tmp)|shard_\d+\.(npz|tmp)|\..*\.tmp")
 
 
@@ -53,43 +54,68 @@ class Shards:
         order = np.argsort(durations, kind="stable")
         shard_of = (np.cumsum(durations[order]) // shard_seconds).astype(np.int64)
         self.rows = np.split(order, np.flatnonzero(np.diff(shard_of)) + 1)
-        corpus = hashlib.sha256(json.dumps([ids, list(map(float, durations))]).encode())
+        self.num_rows = len(ids)
         plan = {
             "provenance": dict(provenance),
-            "corpus": corpus.hexdigest(),
+            "corpus": _corpus_hash(ids, durations),
             "shard_seconds": shard_seconds,
+            "format": _FORMAT,
         }
         self._start(plan)
 
     @property
     def num_done(self) -> int:
         """Number of utterances in finished shards."""
-        missing = sum(len(rows) for _, rows in self.missing())
-        return sum(map(len, self.rows)) - missing
+        return self.num_rows - sum(len(rows) for _, rows in self.missing())
 
-    def missing(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield number and corpus rows of each shard that has no result yet."""
+    def missing(self, part: int = 0, num_parts: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield number and corpus rows of each shard that has no result yet.
+
+        Args:
+            part: of the processes that divide the shards, from 0.
+            num_parts: how many they are.
+        """
         for shard, rows in enumerate(self.rows):
-            if not self._path(shard).is_file():
+            if shard % num_parts == part and not self._path(shard).is_file():
                 yield shard, rows
 
-    def write(self, shard: int, units: Mapping[str, np.ndarray]) -> None:
-        """Store the units (frames,) by utterance id of one shard, whole or not at all."""
-        num_units = 1 + max((int(u.max()) for u in units.values()), default=0)
-        labels = FrameLabels.from_sequences(units, num_units)
+    def write(self, shard: int, units: Mapping[int, np.ndarray]) -> None:
+        """Store the units (frames,) by corpus row of one shard, whole or not at all."""
+        lengths = np.array([len(one) for one in units.values()], np.int64)
+        values = np.concatenate([np.zeros(0, np.int32), *units.values()]).astype(np.int32)
+        rows = np.array(list(units), np.int64)
         with atomic(self._path(shard)) as temporary, open(temporary, "wb") as file:
-            np.savez(file, ids=np.array(labels.ids, dtype=str), values=labels.values,
-                     offsets=labels.offsets)  # fmt: skip
+            np.savez(file, rows=rows, lengths=lengths, values=values)
 
-    def read_all(self) -> dict[str, np.ndarray]:
-        """Return the units (frames,) by utterance id of all finished shards."""
-        units = {}
+    def lengths(self) -> np.ndarray:
+        """Return the frames of each corpus row (rows,), -1 where it could not be used."""
+        found = np.full(self.num_rows, -1, np.int64)
+        for shard in range(len(self.rows)):
+            with np.load(self._path(shard)) as content:  # reads only what is asked for
+                found[content["rows"]] = content["lengths"]
+        return found
+
+    def fill(self, values: np.ndarray, starts: np.ndarray, num_units: int) -> None:
+        """Write the units of all shards where they belong, one shard in memory at a time.
+
+        Args:
+            values: (total frames,) maybe on the disk.
+            starts: (rows,) where each corpus row begins in `values`.
+            num_units: units are 0 to num_units - 1.
+
+        Raises:
+            ValueError: a unit is out of that range.
+        """
         for shard in range(len(self.rows)):
             with np.load(self._path(shard)) as content:
-                values, offsets = content["values"], content["offsets"]
-                for index, name in enumerate(content["ids"].tolist()):
-                    units[name] = values[offsets[index] : offsets[index + 1]]
-        return units
+                found, ends = content["values"], np.cumsum(content["lengths"])
+                if len(found) and not (0 <= found.min() and found.max() < num_units):
+                    raise ValueError(
+                        f"{self._path(shard)} holds a unit outside of 0 to {num_units - 1}: the "
+                        "units and their number must be of the same extractor."
+                    )
+                for row, end, length in zip(content["rows"], ends, content["lengths"], strict=True):
+                    values[starts[row] : starts[row] + length] = found[end - length : end]
 
     def _path(self, shard: int) -> Path:
         return self.folder / f"shard_{shard:05d}.npz"
@@ -111,3 +137,12 @@ class Shards:
             )
             shutil.rmtree(self.folder)
         write_json(file, plan, indent=2)
+
+
+def _corpus_hash(ids: list[str], durations: np.ndarray) -> str:
+    """Return what tells a corpus from others, in the memory of a part of it."""
+    digest = hashlib.sha256()
+    for first in range(0, len(ids), _HASHED):
+        part = slice(first, first + _HASHED)
+        digest.update(json.dumps([ids[part], list(map(float, durations[part]))]).encode())
+    return digest.hexdigest()

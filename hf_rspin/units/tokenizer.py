@@ -184,7 +184,7 @@ class UnitTokenizer:
 
         Args:
             name: what `save_pretrained` wrote; or a Spin or R-Spin model; or an encoder with a
-                k-means, given or in `kmeans/`; or a folder of make_pseudo_labels.py --units mfcc.
+                k-means, given or in `kmeans/`; or a folder of `hf-rspin labels` --units mfcc.
             pieces: acoustic pieces or their folder; None for units; "auto" for those in
                 `acoustic_pieces/` of the folder, where they were learned on these units. (Those of
                 an R-Spin model are what its auxiliary head predicts: units="auxiliary".)

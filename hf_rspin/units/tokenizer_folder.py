@@ -58,7 +58,7 @@ def find_kmeans(folder: Path, given: KMeans | str | Path | None) -> KMeans | Non
     if given is not None and Path(given).is_file():
         return KMeans.from_file(given)
     if given is not None:
-        inside = Path(given) / KMEANS  # the folder of make_pseudo_labels.py
+        inside = Path(given) / KMEANS  # the folder of `hf-rspin labels`
         return KMeans.from_pretrained(inside if KMeans.is_saved(inside) else given)
     return KMeans.from_pretrained(folder / KMEANS) if KMeans.is_saved(folder / KMEANS) else None
 

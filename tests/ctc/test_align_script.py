@@ -176,7 +176,7 @@ def test_lines_made_otherwise_are_kept_until_told(align, models, speech, tmp_pat
     ("model", "corpus", "options", "message"),
     [
         ("phones", "speech", ["--column", "text"], "--column is text, but .* trained on phones"),
-        ("nowhere", "speech", [], "nowhere does not exist; expected a folder of finetune_ctc"),
+        ("nowhere", "speech", [], "nowhere does not exist; expected a folder of `hf-rspin finet"),
         ("phones", "speech", ["--split", "nope"], "no row with split 'nope'"),
         ("phones", "speech", ["--spread", "-2"], "--spread is -2"),
         ("phones", "other", [], "no column phones; it has"),

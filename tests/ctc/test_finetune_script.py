@@ -26,7 +26,7 @@ from hf_rspin.training.cli import parse_arguments
 
 from .conftest import SCRIPT, as_text, call_main, run_code, script_environment, write_corpus
 
-CONFIGS = SCRIPT.parent / "configs"
+CONFIGS = SCRIPT.parents[1] / "hf_rspin" / "configs"
 STRANGER = """
 import sys
 

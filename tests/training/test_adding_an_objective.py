@@ -4,11 +4,9 @@ The worked example for CONTRIBUTING: the mean squared distance of unit projectio
 Each part says which file of the package would hold it.
 """
 
-import importlib.util
 import json
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -17,6 +15,7 @@ from torch import nn
 from transformers import AutoModel, HubertModel
 from transformers.utils import ModelOutput
 
+from hf_rspin.commands import train as train_command
 from hf_rspin.data.collator import TwoViewCollator
 from hf_rspin.models import load_encoder
 from hf_rspin.models.base import EncoderWithHeads
@@ -27,9 +26,6 @@ from hf_rspin.models.view_encoding import check_waveforms
 from hf_rspin.training import SpeechTrainer
 from hf_rspin.training.arguments import EncoderArguments
 from hf_rspin.training.builders import build_training_set
-
-SCRIPTS = Path(__file__).parents[2] / "training_scripts"
-
 
 # losses/view_distance.py
 
@@ -118,26 +114,24 @@ def build_distance(corpus, views, model, training):
     return trainer
 
 
-# training_scripts/train.py: an entry of OBJECTIVES; and a config
+# hf_rspin/commands/train.py: an entry of OBJECTIVES; and a config
 
 
 @pytest.fixture
 def train(monkeypatch):
-    spec = importlib.util.spec_from_file_location("train", SCRIPTS / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "train", module)
-    spec.loader.exec_module(module)
     monkeypatch.setitem(sys.modules, "distance", sys.modules[__name__])
     arguments = "hf_rspin.training.arguments"
-    entry = module.Objective(
+    entry = train_command.Objective(
+        "Train by distance.",
+        "distance.yaml",
         (f"{arguments}:CorpusArguments", f"{arguments}:ViewArguments",
          "distance:DistanceModelArguments"),
         "hf_rspin.training.optimization:SpeechOptions",
         "hf_rspin.training.training_arguments:SpeechTrainingArguments",
         "distance:build_distance",
     )  # fmt: skip
-    monkeypatch.setitem(module.OBJECTIVES, "distance", entry)
-    return module
+    monkeypatch.setitem(train_command.OBJECTIVES, "distance", entry)
+    return train_command
 
 
 CONFIG = """\

@@ -33,7 +33,7 @@ def command(audio, encoder, output, *options):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(audio, tiny_encoder, tmp_path, number):
     run = command(audio, tiny_encoder, tmp_path, "--max_steps", 5000)
     process = subprocess.Popen(
@@ -51,7 +51,7 @@ def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(audio, tiny_encoder, 
     last = said.strip().splitlines()[-1]
     assert last.startswith(f"Stopped by {number.name} after update {checkpoint.name[11:]}: ")
     assert last.endswith("the same command goes on from there.")
-    if number == signal.SIGTERM:
+    if number == signal.SIGUSR1:
         return
     updates = int(checkpoint.name[11:]) + 1
     again = command(audio, tiny_encoder, tmp_path, "--max_steps", updates)

@@ -16,7 +16,7 @@ from hf_rspin.models import LaserModel, RSpinLaserModel, RSpinModel
 from hf_rspin.training.callbacks import CodebookCollapseCallback
 from hf_rspin.units import FrameLabels
 
-CONFIGS = Path(__file__).parents[2] / "training_scripts" / "configs"
+CONFIGS = Path(__file__).parents[2] / "hf_rspin" / "configs"
 SHORT = ("--min_seconds", 0.3, "--max_seconds", 1, "--max_steps", 2, "--save_steps", 2,
          "--logging_steps", 1, "--use_cpu", "true")  # fmt: skip
 NO_DROPOUT = json.dumps(

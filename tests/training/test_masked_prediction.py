@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from hf_rspin.audio import num_frames
+from hf_rspin.commands import train
 from hf_rspin.models import load_encoder
 from hf_rspin.models.attention import NAME as FASTEST
 from hf_rspin.models.folders import encoder_folder
@@ -26,7 +27,7 @@ from hf_rspin.training.provenance import load_provenance
 from hf_rspin.training.training_arguments import MaskedPredictionTrainingArguments
 from hf_rspin.units import FrameLabels
 
-CONFIGS = Path(__file__).parents[2] / "training_scripts" / "configs"
+CONFIGS = Path(__file__).parents[2] / "hf_rspin" / "configs"
 TINY = {
     "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "conv_dim": [8, 8, 8],
     "conv_kernel": [160, 16, 1], "conv_stride": [16, 20, 1], "num_conv_pos_embeddings": 8,
@@ -112,18 +113,8 @@ def test_a_run_leaves_a_plain_encoder_of_its_family(encoder, main, speech, label
 @pytest.fixture(scope="module")
 def multi(tmp_path_factory, speech):
     """The output of a run of MR-HuBERT that made its own labels, of MFCC."""
-    import importlib.util
-    import sys
-
-    script = CONFIGS.parent / "train.py"
-    spec = importlib.util.spec_from_file_location("train_of_multi", script)
-    module = sys.modules["train_of_multi"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     folder = tmp_path_factory.mktemp("multi") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        given = options(speech, folder, MULTI, feature_gradient_scale=0.1, feature_penalty=10)
-        patch.setattr(sys, "argv", ["train", *given])
-        module.main()
+    train.main(options(speech, folder, MULTI, feature_gradient_scale=0.1, feature_penalty=10))
     return folder
 
 
@@ -346,8 +337,8 @@ def test_the_command_of_a_later_iteration_runs(main, speech, tmp_path):
     file = CONFIGS / "pretrain_mrhubert_small.yaml"
     comment = "".join(line.lstrip("#") for line in file.read_text().splitlines(keepends=True)
                       if line.startswith("# "))  # fmt: skip
-    command = comment[comment.index("train.py") :].replace("\\\n", " ").split()
-    places = {"speech": str(speech), "training_scripts/configs/pretrain_mrhubert_small.yaml": file}
+    command = comment[comment.index("train --objective") :].replace("\\\n", " ").split()
+    places = {"speech": str(speech)}
     more = ["--use_cpu", "true", "--max_steps", "1", "--batch_seconds", "4", "--bf16", "false"]
     first = ["--corpora", str(speech), "--output_dir", str(tmp_path / "1"), *more]
     main("train", "--objective", "masked_prediction", str(file), *first)
@@ -367,7 +358,7 @@ def test_the_base_recipe_takes_labels_of_one_split():
     known = MaskedPredictionArguments.__dataclass_fields__.keys() & content.keys()
     given = MaskedPredictionArguments(**{name: content[name] for name in known})
     given.check()
-    command = text[text.index("make_pseudo_labels.py") :].split("output_dir: ")[0].split()
+    command = text[text.index("hf-rspin labels") :].split("output_dir: ")[0].split()
     options = {"--corpora": given.corpora, "--corpus_split": given.corpus_split,
                "--output_dir": str(Path(given.labels).parent)}  # fmt: skip
     for name, value in options.items():

@@ -1,6 +1,5 @@
 """`train.py`: every objective by its name, and a help that does not import torch."""
 
-import importlib.util
 import subprocess
 import sys
 from dataclasses import fields
@@ -10,6 +9,7 @@ import pytest
 
 from hf_rspin.adapter_options import AdapterOptions
 from hf_rspin.adapters import AdapterArguments, add_lora
+from hf_rspin.commands import train
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.training.arguments import RSpinArguments
 
@@ -33,15 +33,6 @@ assert not heavy, heavy
 """
 
 
-@pytest.fixture(scope="module")
-def train():
-    spec = importlib.util.spec_from_file_location("train_script", SCRIPTS / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["train_script"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_help_of_every_script_imports_no_heavy_library():
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(SCRIPTS), *ALIASES],
@@ -49,11 +40,11 @@ def test_help_of_every_script_imports_no_heavy_library():
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     for objective in ALIASES.values():
-        assert f"The same as `train.py --objective {objective}`" in done.stdout
+        assert f"hf-rspin train --objective {objective} " in done.stdout
     assert done.stdout.count("--output_dir") >= len(ALIASES)
 
 
-def test_objectives_are_chosen_by_name(train):
+def test_objectives_are_chosen_by_name():
     assert train.take_objective(["a.yaml", "--objective", "spin", "--seed", "1"]) == (
         "spin", ["a.yaml", "--seed", "1"]
     )  # fmt: skip
@@ -64,7 +55,7 @@ def test_objectives_are_chosen_by_name(train):
         train.take_objective(["a.yaml"])
 
 
-def test_every_part_of_an_objective_is_there(train):
+def test_every_part_of_an_objective_is_there():
     for objective in train.OBJECTIVES.values():
         places = (objective.training_arguments, objective.build, objective.run)
         assert all(map(train._load, (*objective.arguments, *places)))

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from hf_rspin.evaluation.nearest import did_you_mean
+from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes.abx import AbxProbe
 from hf_rspin.evaluation.probes.base import (
     CleanFeatures,
@@ -30,7 +31,6 @@ from hf_rspin.evaluation.probes.segmentation import SegmentationProbe
 from hf_rspin.evaluation.probes.speaker_identification import SpeakerIdentification
 from hf_rspin.evaluation.probes.speech_recognition import SpeechRecognition
 from hf_rspin.evaluation.probes.spoken_sts import SpokenSts
-from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.evaluation.probes.units import UnitProbe
 from hf_rspin.evaluation.probes.voice import VoiceProbe
 

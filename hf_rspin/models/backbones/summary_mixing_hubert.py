@@ -105,7 +105,7 @@ def convert_attention(
     """Return a HuBERT with fresh SummaryMixing in place of its attention, all else copied.
 
     To be trained before use: distil the original into it, as
-    `train.py --objective distill --teacher ORIGINAL --student FOLDER` does.
+    `hf-rspin train --objective distill --teacher ORIGINAL --student FOLDER` does.
 
     Args:
         encoder: a plain HuBERT; stays as it is.

@@ -4,7 +4,7 @@ import torch
 
 from hf_rspin.evaluation import WeightedLayerSum, hold_out_speakers
 from hf_rspin.evaluation.feature_store import write_store
-from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
+from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes.trained.loop import evaluate_probe
 from hf_rspin.evaluation.probes.trained.models import PhoneProbe
 from hf_rspin.evaluation.probes.trained.training import train_probe

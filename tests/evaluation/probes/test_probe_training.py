@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hf_rspin.evaluation.feature_store import write_store
+from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes.trained import folder as probe_folder
-from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.evaluation.probes.trained.examples import CroppedMeans, Utterances, random_batches
 from hf_rspin.evaluation.probes.trained.folder import (
     is_probe,

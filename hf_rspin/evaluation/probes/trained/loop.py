@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from hf_rspin.evaluation.measures.error_rates import ErrorCounts
-from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
+from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes.trained.base import TrainedProbe
 from hf_rspin.evaluation.probes.trained.examples import Utterances, random_batches
 

@@ -16,9 +16,9 @@ from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.measures.error_rates import ErrorCounts
+from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes.base import CleanFeatures, Probe, Row
 from hf_rspin.evaluation.probes.frame_rate import frame_factor
-from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
 from hf_rspin.evaluation.probes.trained.base import TrainedProbe
 from hf_rspin.evaluation.probes.trained.examples import Utterances
 from hf_rspin.evaluation.probes.trained.folder import (

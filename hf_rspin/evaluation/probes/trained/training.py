@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from hf_rspin.evaluation.probes.trained.arguments import ProbeArguments
+from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes.trained.base import TrainedProbe
 from hf_rspin.evaluation.probes.trained.loop import DivergedError, Run, Task, Trainer, rank
 

@@ -49,13 +49,17 @@ class ProbeArguments:
     learning_rates: list[float] = option(
         [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], "of probes, tried by short trainings and their dev scores"
     )
-    search_share: float = option(0.1, "share of num_updates for each of learning_rates")
+    search_share: float = option(0.1, "share of num_updates for each of learning_rates", rare=True)
     num_updates: int = option(3000, "of a probe")
     batch_size: int = option(32, "utterances of a probe's batch")
-    evaluations: int = option(15, "dev scores while a probe is trained")
-    schedule: Literal["cosine", "constant"] = option("cosine", "of a probe's learning rate")
-    max_grad_norm: float = option(1.0, "gradients of a probe are clipped to it")
-    projection_size: int = option(256, "hidden dimensions of the probes of phones and speakers")
+    evaluations: int = option(15, "dev scores while a probe is trained", rare=True)
+    schedule: Literal["cosine", "constant"] = option(
+        "cosine", "of a probe's learning rate", rare=True
+    )
+    max_grad_norm: float = option(1.0, "gradients of a probe are clipped to it", rare=True)
+    projection_size: int = option(
+        256, "hidden dimensions of the probes of phones and speakers", rare=True
+    )
     seed: int = option(0, "of the probes")
 
     def __post_init__(self) -> None:
