@@ -70,16 +70,20 @@ def export_onnx(
         >>> onnxruntime.InferenceSession("rspin.onnx").run(["units"], {"input_values": waveforms})
     """
     _check_installed()
-    graph, about = _build(folder, units, kmeans, layer, normalize)
+    graph, about = build_graph(folder, units, kmeans, layer, normalize)
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     waveforms = 0.1 * torch.randn(*EXAMPLE, generator=torch.Generator().manual_seed(0))
     with atomic(file) as temporary, torch.no_grad():
+        graph(waveforms)  # transformers installs its hooks at the first call, which no trace can
         with _quiet():
+            traced = torch.export.export(
+                graph, (waveforms,), dynamic_shapes=(dynamic,), strict=True
+            )
             program = torch.onnx.export(
-                graph, (waveforms,), dynamo=True, verbose=False, external_data=False,
-                input_names=["input_values"], output_names=graph.names, dynamic_shapes=(dynamic,),
+                traced, dynamo=True, verbose=False, external_data=False,
+                input_names=["input_values"], output_names=graph.names,
             )  # fmt: skip
         program.model.metadata_props.update(about)
         program.save(str(temporary), external_data=False)
@@ -164,7 +168,7 @@ def largest_difference(file: str | Path, graph: nn.Module) -> float:
     return largest
 
 
-def _build(
+def build_graph(
     folder: str | Path,
     units: str,
     kmeans: KMeans | str | Path | None,
@@ -207,6 +211,12 @@ def _check_installed() -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's remarks on code that is not the user's to itself."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)

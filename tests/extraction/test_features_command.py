@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from transformers import HubertConfig, HubertModel, WavLMConfig, WavLMModel
 
 from hf_rspin.audio import num_frames, num_samples, read_audio
 from hf_rspin.commands.features import main
@@ -16,6 +17,18 @@ from hf_rspin.extraction.merge import merge
 from hf_rspin.extraction.output import OutputFolder
 from hf_rspin.extraction.run import extract, split_rows
 from hf_rspin.models import load_encoder
+from hf_rspin.models.encoder import layers_of
+
+FAMILIES = {"hubert": (HubertConfig, HubertModel), "wavlm": (WavLMConfig, WavLMModel)}
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": [16] * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+}
 
 
 def features(*arguments):
@@ -51,6 +64,21 @@ def test_features_are_the_hidden_states(file_format, precision, speech, encoder_
         got = np.stack(row[f"layer_{layer}"])
         np.testing.assert_allclose(got, states[layer][0], atol=5e-3 if precision == "float16"
                                    else 1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("stable", [False, True])
+@pytest.mark.parametrize("family", ["hubert", "wavlm"])
+def test_layers_that_nobody_asked_for_are_not_computed(family, stable, tmp_path):
+    config_class, model_class = FAMILIES[family]
+    torch.manual_seed(0)
+    config = config_class(**SIZES, do_stable_layer_norm=stable, feat_extract_norm="layer")
+    model_class(config).save_pretrained(tmp_path)
+    waveform = np.random.default_rng(0).normal(size=8_000).astype("f4")
+    whole = load_columns(str(tmp_path), [0, 1, 2, 3], "float32")([waveform], [0.0])[0]
+    assert len(layers_of(load_columns(str(tmp_path), [1]).encoder)) == 2
+    for layer in range(4):
+        part = load_columns(str(tmp_path), [layer], "float32")([waveform], [0.0])[0]
+        np.testing.assert_array_equal(part[f"layer_{layer}"], whole[f"layer_{layer}"])
 
 
 class Killed(BaseException):
@@ -133,7 +161,7 @@ def test_files_hold_neighbours_of_bounded_length(seed):
         (["--layers", "4"], "hidden states 0 to 3"),
         (["--layers", "1", "1"], "expected different ones"),
         (["--precision", "int8"], "expected float16, float32"),
-        (["--device", "tpu"], "expected cpu, or cuda"),
+        (["--device", "tpu"], "expected auto, cpu, or cuda"),
         (["--file_mb", "0"], "expected a number above 0"),
     ],
 )
