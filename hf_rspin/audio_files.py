@@ -138,6 +138,35 @@ def decode(
     return waveform, length.rate
 
 
+def decode_channels(
+    source: object, start: int = 0, stop: int | None = None, length: FileLength | None = None
+) -> np.ndarray:
+    """Return frames `start` to `stop` of all channels, (samples, channels) float32.
+
+    Args:
+        source: see `decode`.
+        start: first frame.
+        stop: frame after the last one; None: to the end.
+        length: of `file_length`, where it is known.
+
+    Raises:
+        AudioError: the file cannot be read, or holds values that are no samples.
+    """
+    length = length or file_length(source)
+    stop = length.frames if stop is None else min(stop, length.frames)
+    with _opened(source, _Streamed, repaired=not length.seekable) as file:
+        if length.seekable:
+            start = min(start, length.frames)
+            with without_decoder_lines(file):
+                file.seek(max(0, start - length.run_in))
+                _channels(file, min(start, length.run_in))
+            samples = _channels(file, max(0, stop - start))
+        else:
+            samples = _channels(file, stop)[start:]
+    check_samples(samples, source_name(source))
+    return samples
+
+
 def check_samples(waveform: np.ndarray, name: str) -> None:
     """Refuse values that are no audio.
 
@@ -201,3 +230,14 @@ def _blocks(file: soundfile.SoundFile, frames: int | None = None) -> Iterator[np
         block = file.read(size, dtype="float32", always_2d=True)  # (samples, channels)
         yield block.mean(axis=1)
         left = left - size if len(block) == size else 0
+
+
+def _channels(file: soundfile.SoundFile, frames: int) -> np.ndarray:
+    """Decode up to `frames` frames, (samples, channels) float32, in blocks."""
+    parts = [np.zeros((0, file.channels), np.float32)]
+    left = frames
+    while left > 0:
+        size = min(BLOCK, left)
+        parts.append(file.read(size, dtype="float32", always_2d=True))
+        left = left - size if len(parts[-1]) == size else 0
+    return np.concatenate(parts)

@@ -24,7 +24,7 @@ def test_every_part_runs_on_a_cpu(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     found = json.loads((tmp_path / "found.json").read_text())
     parts = found["checks"] | found["speeds"]
-    assert len(parts) == 12 and {part["status"] for part in parts.values()} == {"passed"}
+    assert len(parts) == 13 and {part["status"] for part in parts.values()} == {"passed"}
     rows = [row for part in found["speeds"].values() for row in part["found"]]
     assert len(rows) == 8 and all(ours > 0 and peer > 0 for _, ours, peer, _ in rows)
     for name, *_ in rows:
@@ -33,7 +33,7 @@ def test_every_part_runs_on_a_cpu(tmp_path):
 
 def test_without_time_parts_are_named_and_left_out(tmp_path):
     done = run("--device", "cpu", "--tiny", "--budget", -1, "--output", tmp_path / "found.json")
-    assert done.returncode == 0 and done.stdout.count("no time left") == 12
+    assert done.returncode == 0 and done.stdout.count("no time left") == 13
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -7,6 +7,7 @@
     python training_scripts/benchmark.py acoustic_pieces     acoustic pieces at scale
     python training_scripts/benchmark.py efficiency          encoders and ways of training
     python training_scripts/benchmark.py scaling             attention and its kin, by length
+    python training_scripts/benchmark.py bookkeeping         labels and batches of 60,000 h
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from importlib import import_module
 
 from hf_rspin.device import use_large_allocations
 
-PARTS = ("speed", "attention", "soft_dtw", "adapters", "acoustic_pieces", "efficiency", "scaling")
+PARTS = (
+    "speed", "attention", "soft_dtw", "adapters", "acoustic_pieces", "efficiency", "scaling",
+    "bookkeeping",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from benchmarks.naive import naive_encoder, naive_rspin_step, naive_soft_dtw, naive_spin_loss
 from torch import Tensor
@@ -255,6 +256,35 @@ def check_resume(setting: Setting) -> str:
     return f"weights within {worst:.0e} after a resume in the middle of an epoch"
 
 
+def check_units(setting: Setting) -> str:
+    """Units and hidden states of the bundled encoder are those of the CPU, but for rounding."""
+    try:  # they read audio, for which a Python with torch alone has no libraries
+        from hf_rspin import KMeans, UnitTokenizer
+        from hf_rspin.models import load_encoder
+        from hf_rspin.models.folders import encoder_folder
+        from hf_rspin.resources import load_sample
+        from hf_rspin.units import layer_features
+    except ImportError as error:
+        return f"left out: {error}"
+    from hf_rspin.audio import read_audio
+
+    sources = [read_audio(cell) for cell in load_sample("test")["audio"][:8]]
+    encoder, kmeans = load_encoder(encoder_folder()), KMeans(32, source="layer 6")
+    states = [layer_features(encoder, 6)(one) for one in sources]  # (frames, dim) each
+    kmeans.partial_fit(np.concatenate(states))
+    features = layer_features(encoder.to(setting.device), 6)
+    worst = max(
+        float(np.abs(features(one) - expected).max())
+        for one, expected in zip(sources, states, strict=True)
+    )
+    assert worst < 1e-2, f"hidden states differ by {worst:.1e}"
+    tokenizer = UnitTokenizer(encoder, "layer", kmeans, 6)
+    units = np.concatenate([one.frame_ids for one in tokenizer(sources)])
+    same = float((units == kmeans.predict(np.concatenate(states))).mean())
+    assert same > 0.99, f"only {same:.1%} of the units are equal"
+    return f"{same:.2%} of {len(units)} units equal, hidden states within {worst:.1e}"
+
+
 CHECKS: dict[str, Callable[[Setting], str]] = {
     "soft-DTW kernel": check_soft_dtw,
     "Spin loss": check_spin_loss,
@@ -263,6 +293,7 @@ CHECKS: dict[str, Callable[[Setting], str]] = {
     "WavLM attention": check_wavlm,
     "torch.compile": check_compile,
     "resume": check_resume,
+    "units": check_units,
 }
 
 

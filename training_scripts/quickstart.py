@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,27 +19,21 @@ import torch
 from transformers import PreTrainedConfig, set_seed
 from transformers.utils import logging as transformers_logging
 
-from hf_rspin.data import SkippedFiles, TwoViewDataset, load_corpus
-from hf_rspin.data.recordings import cut_recordings
-from hf_rspin.device import has_fast_bfloat16, use_large_allocations
-from hf_rspin.evaluation import (
-    BackgroundNoise,
-    CkaProbe,
-    Evaluation,
-    EvaluationSet,
-    GaussianNoise,
-    LinearPhones,
-    Reverberation,
-    SpeakerIdentification,
-    UnitProbe,
-    load_features,
-    synthesize_rirs,
-    to_table,
+from hf_rspin.adapting.before_after import (
+    AFTER,
+    BEFORE,
+    build_evaluation,
+    build_report,
+    write_table,
 )
+from hf_rspin.adapting.cutting import cut_all
+from hf_rspin.adapting.spans import draw_spans
+from hf_rspin.adapting.survey import survey_folder
+from hf_rspin.data import TwoViewDataset, load_corpus
+from hf_rspin.device import has_fast_bfloat16, use_large_allocations
+from hf_rspin.evaluation import Evaluation, EvaluationSet, LinearPhones, UnitProbe, load_features
 from hf_rspin.evaluation.conditions import CLEAN
-from hf_rspin.evaluation.report import evaluation_report
 from hf_rspin.evaluation.table import layer_summary, markdown_table
-from hf_rspin.evaluation.verdict import verdict
 from hf_rspin.models.encoder import layers_of
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder, plain_config
@@ -58,13 +51,9 @@ from hf_rspin.units import (
     kmeans_units,
     layer_features,
 )
-from hf_rspin.utils import option, write_text
+from hf_rspin.utils import option
 from hf_rspin.views import NoiseBank, RSpinViews
 
-SUMMARY = """R-Spin adapted a speech encoder without labels: two noisy views of each utterance, one
-in another voice, must get the same code, and both must tell the acoustic piece of each frame. All
-figures are of utterances that were not trained on. "Unseen" distortions were not part of
-training."""
 FRAMES_PER_UNIT = 10  # at least
 
 
@@ -116,21 +105,15 @@ def load_audio(arguments: QuickstartArguments) -> tuple[datasets.Dataset, datase
     """Return the utterances to adapt to, and others to measure on."""
     if arguments.audio is None:
         return load_sample("train"), load_sample("test")
-    skipped = SkippedFiles()
-    whole = load_corpus(arguments.audio, min_seconds=1.0, skipped=skipped)
-    folder = Path(arguments.output_dir) / "segments"
-    corpus = cut_recordings(
-        whole, folder, arguments.most_seconds, seed=arguments.seed, skipped=skipped
-    )
-    print(f"{len(corpus)} pieces of {len(whole)} recordings; {skipped.summary()}")
-    if len(corpus) < 5:
-        sys.exit(
-            f"{arguments.audio} gives {len(corpus)} usable pieces of 1 to 12 seconds; expected at "
-            "least 5: add recordings, or one of a minute or more."
-        )
-    held_out = max(1, min(40, len(corpus) // 5))
-    rest = range(held_out, len(corpus))
-    return corpus.select(rest), corpus.select(range(held_out))
+    survey = survey_folder(arguments.audio)
+    folder = Path(arguments.output_dir) / "corpus"
+    shutil.rmtree(folder, ignore_errors=True)  # the recordings may be others
+    spans = draw_spans(survey.recordings, arguments.most_seconds / 3600, arguments.seed)
+    cut_all(spans, folder, "mix", 12.0, survey.skipped, seed=arguments.seed)
+    train, test = (load_corpus(folder, split) for split in ("train", "test"))
+    count = len(train) + len(test)
+    print(f"{count} pieces of {len(survey.recordings)} recordings; {survey.skipped.summary()}")
+    return train, test
 
 
 def make_labels(
@@ -220,30 +203,15 @@ def make_evaluation(
     """
     folder = output / "evaluation"
     shutil.rmtree(folder, ignore_errors=True)
-    conditions = [
-        BackgroundNoise(NoiseBank(list(sample_noises(kind, seed=2).values())), name=f"{kind} noise")
-        for kind in ("seen", "unseen")
-    ]
-    conditions += [GaussianNoise(name="Gaussian (unseen)")]
-    conditions += [Reverberation(synthesize_rirs(5), name="rooms (unseen)")]
-    utterances = [EvaluationSet.from_corpus(part, keep_waveforms=True) for part in (test, train)]
-    probes = [
-        LinearPhones(), CkaProbe(), SpeakerIdentification("train", all_layers=False),
-        UnitProbe(max_utterances=None),
-    ]  # fmt: skip
-    return Evaluation(folder, utterances[0], conditions, probes, utterances[1], torch.float32)
+    sets = [EvaluationSet.from_corpus(part, keep_waveforms=True) for part in (train, test)]
+    return build_evaluation(folder, *sets)
 
 
 def write_results(evaluation: Evaluation, history: list[dict], output: Path) -> str:
     """Write the long table and the report; return the table before / after as markdown."""
-    table = to_table(evaluation.cells())
-    write_text(output / "results.csv", table.to_csv(index=False))
-    summary = f"{SUMMARY} {verdict(table, 'before', 'after')}"
-    report = evaluation_report(
-        table, "What R-Spin changed", summary, evaluation.left_out, history
-    )
-    report.write(output / "report.html")
-    summary, said = layer_summary(table), verdict(table, "before", "after")
+    table, said = write_table(evaluation, output)
+    build_report(evaluation, history, "What R-Spin changed").write(output / "report.html")
+    summary = layer_summary(table)
     return "\n\n".join([markdown_table(summary.headers, summary.rows), *evaluation.left_out, said])
 
 
@@ -255,7 +223,7 @@ def run(
     print(f"[1/4] {minutes[0]:.1f} min to adapt to, {minutes[1]:.1f} min held out to measure on")
     evaluation = make_evaluation(output, train, test)
     bf16 = has_fast_bfloat16()
-    evaluation.run(load_features(arguments.encoder, "before", bf16))
+    evaluation.run(load_features(arguments.encoder, BEFORE, bf16))
     print("[2/4] units and acoustic pieces: the pseudo-labels")
     labels, pieces = make_labels(arguments, train, output)
     print(
@@ -265,7 +233,7 @@ def run(
     print(f"[3/4] R-Spin: {arguments.steps} updates")
     history = train_rspin(arguments, train, labels, output)
     print("[4/4] what changed")
-    evaluation.run(load_features(str(output / "model"), "after", bf16))
+    evaluation.run(load_features(str(output / "model"), AFTER, bf16))
     if evaluation.test.alignments is not None:
         evaluation.run(
             load_features("mfcc", "MFCC"), [LinearPhones.name, UnitProbe.name], [CLEAN]

@@ -14,6 +14,7 @@ import hf_rspin
 
 # command -> module in `commands`, fixed options of its main, what it does
 COMMANDS: dict[str, tuple[str, dict[str, str], str]] = {
+    "adapt": ("adapt", {}, "an encoder to a folder of your own recordings, without labels"),
     "train": ("train", {}, "Spin, R-Spin, LASER, SCORE, distillation, pre-training, elastic, CTC"),
     "labels": ("labels", {}, "pseudo-labels of a corpus: units and acoustic pieces"),
     "distill": ("train", {"objective": "distill"}, "a smaller encoder from one or two teachers"),

@@ -29,8 +29,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--license", help="of the weights, such as apache-2.0; goes into the card")
     parser.add_argument("--message", default="Upload model", help="title of the commit")
     parser.add_argument(
+        "--results", metavar="FOLDER",
+        help="of `hf-rspin evaluate`: what it measured with these very weights goes into the card",
+    )  # fmt: skip
+    parser.add_argument(
         "--dry_run", "--dry-run", action="store_true",
-        help="check, list what would be uploaded, and end; needs no connection",
+        help="check, list what would be uploaded, and end; changes nothing, needs no connection",
     )  # fmt: skip
     return parser.parse_args(arguments)
 
@@ -41,13 +45,21 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     from hf_rspin.hub.check import check_folder
-    from hf_rspin.hub.publish import card_license, push_to_hub, set_license
+    from hf_rspin.hub.publish import card_license, push_to_hub, set_license, set_results
 
     with exit_on_user_error():
         check_folder(given.folder)
+        if given.results:
+            from hf_rspin.evaluation.card_results import results_for_card
+
+            results = results_for_card(given.results, given.folder)
         if given.dry_run:
             print(listing(given))
+            if given.results:
+                print(f"\nWould go into the card:\n\n{results}")
             return
+        if given.results:
+            set_results(given.folder, results)
         if given.license:
             set_license(given.folder, given.license)
         elif card_license(given.folder) is None:
@@ -70,14 +82,14 @@ def listing(given: argparse.Namespace) -> str:
     folder = Path(given.folder)
     names = sorted(str(name) for name in files_to_upload(folder))
     sizes = [(folder / name).stat().st_size for name in names]
-    lines = [f"{size / 1e6:10.3f} MB  {name}" for name, size in zip(names, sizes, strict=True)]
+    lines = [f"{size / 1e3:12,.1f} kB  {name}" for name, size in zip(names, sizes, strict=True)]
     going = {Path(name).parts[0] for name in names}
     kept = sorted({path.name for path in folder.iterdir()} - going)
     visibility = "private, where it is made now" if given.private else "as it is, or public if new"
     return "\n".join([
         f"Would go to {given.repo_id} ({visibility}) in one commit, {given.message!r}:",
         *lines,
-        f"{sum(sizes) / 1e6:10.3f} MB  in {len(names)} files",
+        f"{sum(sizes) / 1e3:12,.1f} kB  in {len(names)} files",
         f"Stays here: {', '.join(kept) or 'nothing'}",
         f"Licence: {given.license or card_license(folder) or 'none, see --license'}",
         "Nothing was uploaded or changed.",

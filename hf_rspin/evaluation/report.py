@@ -54,6 +54,10 @@ class Report:
         if texts:
             self._parts.append({"kind": "list", "texts": list(texts)})
 
+    def add_code(self, text: str) -> None:
+        """Add lines of code, as they are."""
+        self._parts.append({"kind": "code", "text": text.rstrip("\n")})
+
     def add_section(self, section: Section, caption: str = "") -> None:
         """Add a table under its title; `caption` follows its own."""
         self.add_heading(section.title)

@@ -13,6 +13,7 @@ _MODULE_OF = {
     "push_to_hub": "publish",
     "save_for_hub": "publish",
     "set_license": "publish",
+    "set_results": "publish",
     "UploadError": ".publishing.upload",
     "write_card": ".publishing.card_file",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,10 +14,21 @@ from hf_rspin.hub.check import check_folder
 from hf_rspin.models.base import EncoderWithHeads
 from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.publishing import has_own_extractor, save_companions
-from hf_rspin.publishing.card_file import CARD, is_untouched, place_card, with_metadata
-from hf_rspin.publishing.model_card import ModelCardInfo
+from hf_rspin.publishing.card_file import (
+    CARD,
+    is_untouched,
+    place_card,
+    sign,
+    unsigned,
+    with_metadata,
+)
+from hf_rspin.publishing.model_card import NOT_RECORDED, ModelCardInfo
 from hf_rspin.publishing.upload import upload
 from hf_rspin.units import AcousticPieces
+
+RESULTS, LIMITS = "\n## Results\n", "\n## Limits\n"  # sections of a card
+OPEN, CLOSE = "<!-- measured by hf-rspin evaluate -->", "<!-- end of what was measured -->"
+_MEASURED = re.compile(f"{OPEN}.*?{CLOSE}", re.DOTALL)
 
 
 def save_for_hub(
@@ -110,3 +122,28 @@ def set_license(folder: str | Path, license: str) -> None:
             f"write `license: {license}` into its metadata."
         )
     place_card(folder, with_metadata(text, {"license": license}))
+
+
+def set_results(folder: str | Path, results: str) -> None:
+    """Write what was measured into the card of a folder that was saved here.
+
+    Args:
+        folder: of the saved model.
+        results: Markdown, see `results_for_card`.
+
+    Raises:
+        ValueError: a person edited the card, who has to add them there, or it has no results.
+    """
+    text = (Path(folder) / CARD).read_text(encoding="utf-8")
+    if not is_untouched(text):
+        raise ValueError(
+            f"{CARD} in {folder} was edited by hand; write into its section Results:\n\n{results}"
+        )
+    before, title, rest = unsigned(text).partition(RESULTS)
+    said, limits, after = rest.partition(LIMITS)
+    if not (title and limits):
+        raise ValueError(f"{CARD} in {folder} has no sections Results and Limits; save it again.")
+    kept = _MEASURED.sub("", said).replace(f"Evaluations: {NOT_RECORDED}.", "").strip()
+    measured = f"{OPEN}\n{results}\n{CLOSE}"
+    said = "\n\n".join(filter(None, [measured, kept]))
+    place_card(folder, sign(f"{before}{title}\n{said}\n{limits}{after}"))

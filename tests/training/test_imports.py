@@ -9,6 +9,7 @@ STEPS = (
     "audio",
     "adapter_options", "losses", "publishing", "models", "views", "data", "resources", "units",
     "adapters", "cost", "training", "evaluation", "ctc", "distillation", "elastic", "hub",
+    "adapting", "commands",
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Own recordings of any kind -> an encoder that is adapted to them: plan, steps, report."""

@@ -1,0 +1,88 @@
+"""`hf-rspin push --dry_run`: what would go up, file by file, and nothing changes."""
+
+import shutil
+
+import pytest
+import torch
+from transformers import HubertConfig
+
+from hf_rspin import RSpinHubertConfig, RSpinHubertModel
+from hf_rspin.commands import evaluate
+from hf_rspin.commands.push import main
+from hf_rspin.evaluation.card_results import results_for_card
+from hf_rspin.hub import set_results
+from hf_rspin.publishing.card_file import is_untouched
+from hf_rspin.publishing.upload import files_to_upload
+from hf_rspin.resources import sample_folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    tiny = HubertConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        conv_dim=(16,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    config = RSpinHubertConfig(**tiny.to_dict(), codebook_size=8, projection_size=8)
+    RSpinHubertModel(config).save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "checkpoint-3").mkdir()
+    (tmp_path / "model" / "training_args.bin").write_bytes(b"a pickle")
+    return tmp_path / "model"
+
+
+def state(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_every_file_is_listed_and_nothing_is_sent_or_changed(folder, capsys):
+    before = state(folder)
+    main([str(folder), "owner/name", "--dry_run", "--private", "--license", "mit"])
+    said = capsys.readouterr().out
+    names = {str(name) for name in files_to_upload(folder)}
+    listed = {line.split(" kB  ")[1] for line in said.splitlines() if " kB  " in line}
+    assert listed == names | {f"in {len(names)} files"} and "model.safetensors" in names
+    assert "Stays here: checkpoint-3, training_args.bin" in said and "Licence: mit" in said
+    assert "owner/name (private" in said and said.endswith("Nothing was uploaded or changed.\n")
+    assert state(folder) == before
+
+
+def test_a_folder_that_lacks_something_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(SystemExit, match="model"):
+        main([str(folder), "owner/name", "--dry_run"])
+
+
+def test_what_was_measured_of_these_weights_goes_into_the_card(folder, tmp_path, capsys):
+    speech = tmp_path / "speech"
+    speech.mkdir()
+    for file in sorted((sample_folder() / "test").glob("*.flac"))[:3]:
+        shutil.copy(file, speech)
+    evaluate.main([
+        "--encoders", str(folder), "mfcc", "--corpus", str(speech), "--probes", "cka",
+        "--conditions", "gaussian", "--output_dir", str(tmp_path / "measured"),
+        "--num_workers", "1",
+    ])  # fmt: skip
+    capsys.readouterr()
+    before = state(folder)
+    results = results_for_card(tmp_path / "measured", folder)
+    assert "3 utterances; `model` is this model, mfcc stands beside it" in results
+    assert "| CKA, gaussian | mfcc | " in results and "| CKA, gaussian | model | " in results
+    main([str(folder), "owner/name", "--dry_run", "--results", str(tmp_path / "measured")])
+    assert results in capsys.readouterr().out and state(folder) == before
+    for _ in range(2):  # once, however often it is written
+        set_results(folder, results)
+        card = (folder / "README.md").read_text()
+        assert card.count(results) == 1 and is_untouched(card)
+        assert "Evaluations: not recorded" not in card
+        assert card.index("## Results") < card.index(results) < card.index("## Limits")
+    (folder / "README.md").write_text(card + "mine")
+    with pytest.raises(ValueError, match="edited by hand; write into its section Results"):
+        set_results(folder, results)
+    model = RSpinHubertModel.from_pretrained(folder)
+    with torch.no_grad():
+        next(model.hubert.encoder.layers.parameters()).add_(0.1)
+    model.save_pretrained(folder)
+    with pytest.raises(ValueError, match="measured .*, none with the weights of"):
+        results_for_card(tmp_path / "measured", folder)
+    with pytest.raises(SystemExit, match="holds no results; expected a folder of"):
+        main([str(folder), "owner/name", "--dry_run", "--results", str(speech)])
