@@ -8,15 +8,14 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-import torch
 
 from hf_rspin.data import SkippedFiles, load_corpus
-from hf_rspin.device import check_device, use_large_allocations
+from hf_rspin.device import check_device, in_words, use_large_allocations
 from hf_rspin.extraction.merge import merge, missing
 from hf_rspin.extraction.options import ExtractionOptions
 from hf_rspin.extraction.output import DATA, OutputFolder
 from hf_rspin.extraction.run import Describer, extract, split_rows
-from hf_rspin.sharding import shard_of_process
+from hf_rspin.sharding import part_of, shard_of_process
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import corpus_key
@@ -46,20 +45,23 @@ def run_command(options: ExtractionOptions, load: Load) -> None:
     skipped = SkippedFiles(options.strict)
     with exit_on_user_error():
         shard = shard_of_process(options.shard, options.num_shards)
-        device = choose_device(options.device)
+        device = check_device(options.device)
         corpus = read_corpus(options, skipped)
         describer, file_seconds = load(device)
         files = split_rows(np.asarray(corpus["duration"]), file_seconds)
         provenance = {**describer.provenance, **corpus_key(corpus), "files": len(files),
                       "format": options.format}  # fmt: skip
         folder = OutputFolder(output, options.format, len(files), provenance)
+        left = [files[n] for n in part_of(range(len(files)), *shard) if not folder.is_finished(n)]
+        seconds = sum(np.asarray(corpus["duration"])[np.concatenate(left)]) if left else 0.0
+        check_space(output, seconds * describer.bytes_per_second)
         about = {**describer.about, "format": options.format}
         about["read"] = reading_lines(output, options.format, describer.main_column)
         folder.begin(len(corpus), about, skipped.reasons)
     hours = sum(corpus["duration"]) / 3600
     logger.info(
         "%d utterances, %.2f h, in %d files; shard %d of %d, on %s.",
-        len(corpus), hours, len(files), *shard, device,
+        len(corpus), hours, len(files), *shard, in_words(device),
     )  # fmt: skip
     lock = output / f".shard_{shard[0]}_of_{shard[1]}" if shard[1] > 1 else output
     with exit_on_user_error((*WHILE_RUNNING, "NoSpaceError", "OSError")), output_lock(lock):
@@ -85,26 +87,6 @@ def read_corpus(options: ExtractionOptions, skipped: SkippedFiles) -> datasets.D
         audio_column=options.audio_column,
         segment_seconds=options.segment_seconds or None,
     )
-
-
-def choose_device(name: str) -> str:
-    """Return a device that works; "auto" is cuda where there is one.
-
-    Raises:
-        ValueError: this machine has no such device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return check_device(name)
-
-
-def check_room(folder: Path, corpus: datasets.Dataset, bytes_per_second: float) -> None:
-    """Refuse features that the disk has no room for.
-
-    Raises:
-        NoSpaceError: there is less room.
-    """
-    check_space(folder, sum(corpus["duration"]) * bytes_per_second)
 
 
 def reading_lines(folder: Path, file_format: str, column: str) -> list[str]:

@@ -13,7 +13,13 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
 from hf_rspin.extraction.units import ROW_COLUMNS
-from hf_rspin.models.encoder import check_frame_rate, num_hidden_states, states_of_frames
+from hf_rspin.models.encoder import (
+    check_frame_rate,
+    family_of,
+    layers_of,
+    num_hidden_states,
+    states_of_frames,
+)
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
@@ -153,4 +159,17 @@ def load_columns(
     encoder = load_encoder(source).to(device)
     if normalize is None:
         normalize = wants_normalized(source, encoder.config)
-    return LayerColumns(encoder, layers, precision, normalize, bf16)
+    columns = LayerColumns(encoder, layers, precision, normalize, bf16)
+    drop_layers_above(encoder, columns.layers[-1])
+    return columns
+
+
+def drop_layers_above(encoder: PreTrainedModel, layer: int) -> None:
+    """Take layers away that hidden state `layer` does not need, where a family allows it.
+
+    One more is kept: the state behind the last layer may be normalised, which that of the whole
+    encoder is not there.
+    """
+    family = family_of(encoder.config)
+    if family.splits and family.blocks is None:
+        del layers_of(encoder)[layer + 1 :]

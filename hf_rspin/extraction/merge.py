@@ -38,6 +38,8 @@ def merge(folder: str | Path) -> dict[str, Any] | None:
         skipped |= note["skipped"]
     if not found:
         raise ValueError(f"none of the {len(skipped)} recordings can be used; see {folder}.")
+    for left in (folder / DATA).glob(".data-*.tmp"):  # of processes that were killed
+        left.unlink(missing_ok=True)
     if corpus["suffix"] == ".arrow":
         finish_dataset(folder / DATA, [note["name"] for note in found])
     index = {

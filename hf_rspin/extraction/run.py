@@ -31,12 +31,14 @@ class Describer(Protocol):
         about: title, columns and how to read them, for the index.
         main_column: the one that most want.
         pads: utterances of several lengths may share a batch.
+        bytes_per_second: of audio, about, in a file.
     """
 
     provenance: Mapping[str, Any]
     about: Mapping[str, Any]
     main_column: str
     pads: bool
+    bytes_per_second: float
 
     def __call__(
         self, waveforms: Sequence[np.ndarray], starts: Sequence[float]

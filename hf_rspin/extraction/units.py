@@ -25,6 +25,7 @@ class UnitColumns:
     """
 
     main_column = "units"
+    bytes_per_second = 1_000.0
 
     def __init__(self, tokenizer: UnitTokenizer) -> None:
         self.tokenizer = tokenizer

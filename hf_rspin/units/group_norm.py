@@ -38,8 +38,21 @@ def whole_statistics(
     if norm is None:
         yield
         return
+    with given_statistics(norm, *channel_statistics(convolution, norm, values, lengths)):
+        yield
+
+
+@contextlib.contextmanager
+def given_statistics(norm: nn.GroupNorm, mean: Tensor, scale: Tensor) -> Iterator[None]:
+    """Let a group norm of one channel per group use these statistics inside.
+
+    Args:
+        norm: of the first convolution.
+        mean: (batch, channels, 1) of the convolution's output.
+        scale: likewise, 1 / deviation.
+    """
     norm.__class__ = GivenGroupNorm  # carries no state of its own
-    token = _statistics.set(channel_statistics(convolution, norm, values, lengths))
+    token = _statistics.set((mean, scale))
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from hf_rspin.audio_arrays import from_array
 from hf_rspin.units import windows
 from hf_rspin.units.extract import units_of
 from hf_rspin.units.stream_segments import SegmentStream
+from hf_rspin.units.stream_statistics import HeardStatistics
 from hf_rspin.units.unit_sequence import UnitSequence
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ class UnitStream:
     waveforms read as they are. Attention looks in both directions, so a frame is known when its
     window has been heard: up to 30 s later, 2 s at least; audio below 30 s at its end. With a
     smaller `latency`, a group norm over time, waveforms of mean 0 and variance 1 or MFCC, the units
-    are near those of the whole: each window is encoded with its own statistics.
+    are near those of the whole: what is normalised over the recording (for MFCC: over the window)
+    is normalised over what was heard so far.
 
     Args:
         tokenizer: makes the units.
@@ -129,10 +131,18 @@ class UnitStream:
         self.latency = self._schedule.latency
         self._check_exact(approximate)
         self._resampler = _resampler(sampling_rate)
+        # as the whole recording is encoded, and as one that goes on
+        self._whole, self._extractor = tokenizer.extractor, tokenizer.extractor
+        self._statistics: HeardStatistics | None = None
+        if tokenizer.units != "mfcc" and self._differences(of_whole=True):
+            self._statistics = HeardStatistics(tokenizer.model, tokenizer.normalize)
+            if tokenizer.normalize:  # by the statistics, not once more in the extractor
+                self._extractor = tokenizer.unnormalized_extractor()
         self._segments = SegmentStream(tokenizer.pieces)
         self._buffer = [np.zeros(0, np.float32)]
         self._first = 0  # frame at which the buffer begins
         self._held = 0  # samples in it
+        self._counted = 0  # samples in the statistics
         self._known = 0  # frames that have their units
         self._end = self._schedule.first_end  # of the next window
         self._finished = False
@@ -185,11 +195,25 @@ class UnitStream:
 
     def _encode(self, first: int, end: int, stop: int) -> np.ndarray:
         """Encode frames `first` to `end`; return the units of those that are new, up to `stop`."""
-        samples = self._joined()[FRAME_SHIFT * (first - self._first) :]
-        (units,) = units_of(self.tokenizer.extractor, [samples[: num_samples(end - first)]])
+        begin, stop_sample = FRAME_SHIFT * first, FRAME_SHIFT * first + num_samples(end - first)
+        offset = FRAME_SHIFT * self._first
+        samples = self._joined()[begin - offset : stop_sample - offset]
+        if self._statistics is None:
+            (units,) = units_of(self._whole, [samples])
+        else:
+            self._statistics.add(self._joined()[self._counted - offset : stop_sample - offset])
+            self._counted = stop_sample
+            units = self._encode_heard(samples, is_all=first == 0)
         new = units[self._known - first : stop - first]
         self._known = stop
         return new
+
+    def _encode_heard(self, samples: np.ndarray, is_all: bool) -> np.ndarray:
+        """Return the units (frames,) of a window, normalised over all that was heard."""
+        if is_all:
+            return units_of(self._whole, [samples])[0]
+        with self._statistics.used():
+            return units_of(self._extractor, [self._statistics.normalized(samples)])[0]
 
     def _joined(self) -> np.ndarray:
         if len(self._buffer) > 1:
@@ -221,8 +245,12 @@ class UnitStream:
             raise ValueError(f"{text}: pass approximate=True for units that differ in some frames.")
         logger.warning("The units are approximate: %s.", text)
 
-    def _differences(self) -> list[str]:
-        """Return why the units are not those of the whole, as parts of a sentence."""
+    def _differences(self, of_whole: bool = False) -> list[str]:
+        """Return why the units are not those of the whole, as parts of a sentence.
+
+        Args:
+            of_whole: only what is normalised over the whole recording.
+        """
         tokenizer, found = self.tokenizer, []
         if tokenizer.normalize:
             found.append("the model reads waveforms of mean 0 and variance 1 (do_normalize)")
@@ -230,7 +258,7 @@ class UnitStream:
             found.append("MFCC are relative to the mean of all frames")
         elif getattr(tokenizer.model.config, "feat_extract_norm", None) == "group":
             found.append("the first convolution has a group norm over time")
-        if self._schedule != Schedule.of_recordings():
+        if not of_whole and self._schedule != Schedule.of_recordings():
             ahead = self._schedule.look_ahead * FRAME_SHIFT / SAMPLING_RATE
             found.append(f"a latency of {self.latency:.2f} s lets it hear only {ahead:.2f} s ahead")
         return found

@@ -101,7 +101,7 @@ class UnitTokenizer:
         self.model, self.units, self.kmeans, self.layer = model, units, kmeans, layer
         self.normalize, self.bf16 = normalize, bf16
         self._check_parts()
-        self.extractor = self._build_extractor(bf16)
+        self.extractor = self._build_extractor(normalize)
         self.use_pieces(pieces)
 
     @property
@@ -269,13 +269,17 @@ class UnitTokenizer:
                 "the k-means does not say which layer it clusters; pass layer, such as 9."
             )
 
-    def _build_extractor(self, bf16: bool) -> UnitExtractor:
+    def unnormalized_extractor(self) -> UnitExtractor:
+        """Return an extractor for waveforms that have mean 0 and variance 1 already."""
+        return self._build_extractor(normalize=False)
+
+    def _build_extractor(self, normalize: bool) -> UnitExtractor:
         if self.units == "spin":
-            return codebook_units(self.model, self.normalize, bf16)
+            return codebook_units(self.model, normalize, self.bf16)
         if self.units == "auxiliary":
-            return predicted_pieces(self.model, self.normalize, bf16)
+            return predicted_pieces(self.model, normalize, self.bf16)
         if self.units == "layer":
-            features = layer_features(self.model, self.layer, bf16, self.normalize)
+            features = layer_features(self.model, self.layer, self.bf16, normalize)
         else:
             features = mfcc_features()
         extractor = kmeans_units(features, self.kmeans)

@@ -7,10 +7,12 @@ import pytest
 import soxr
 import torch
 
-from hf_rspin.audio import AudioError, num_frames
+from hf_rspin.audio import AudioError, normalize_waveforms, num_frames
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel, RSpinWavLMConfig, RSpinWavLMModel
 from hf_rspin.units import AcousticPieces, KMeans, UnitSequence, UnitTokenizer, mfcc, windows
+from hf_rspin.units.group_norm import first_convolution
 from hf_rspin.units.stream_segments import SegmentStream, joined_pairs
+from hf_rspin.units.stream_statistics import HeardStatistics
 
 SIZES = {
     "hidden_size": 32,
@@ -151,6 +153,46 @@ def test_what_sees_the_whole_recording_is_refused_or_told(options, reason, caplo
     assert reason in caplog.text
     waveform = noise(20_000)
     check_same(streamed(stream, chunks_of(waveform, 0)), tokenizer(waveform))  # of one window
+
+
+@pytest.mark.parametrize(
+    "options", [{"norm": "group"}, {"normalize": True}, {"norm": "group", "normalize": True}]
+)
+def test_what_was_heard_so_far_stands_for_the_whole(options, short_windows):
+    tokenizer = build(**options)
+    waveform = noise(320 * 200 + 80) + np.float32(0.3)  # loudness changes, and there is an offset
+    whole = tokenizer(waveform).units
+    results = [
+        streamed(tokenizer.stream(approximate=True), chunks)[0]
+        for chunks in ([waveform], chunks_of(waveform, 1), chunks_of(waveform, 2))
+    ]
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+    # the last window, from frame 178, has heard everything and is that of the whole
+    np.testing.assert_array_equal(results[0][178:], whole[178:])
+    assert (results[0] == whole).mean() > 0.8
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_statistics_of_parts_are_those_of_the_whole(bias):
+    torch.manual_seed(0)
+    config = RSpinHubertConfig(**SIZES, conv_bias=bias)
+    model = RSpinHubertModel(config)
+    convolution, norm = first_convolution(model)
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 2)
+    waveform = 0.4 + 0.1 * noise(9_003)
+    for normalize in (False, True):
+        statistics = HeardStatistics(model, normalize)
+        for part in np.split(waveform, [7, 9, 400, 5_000]):
+            statistics.add(part)
+        read = normalize_waveforms(waveform) if normalize else waveform
+        np.testing.assert_allclose(statistics.normalized(waveform), read, atol=1e-5)
+        states = convolution(torch.from_numpy(read)[None, None])
+        expected = torch.nn.functional.group_norm(states, 16, norm.weight, norm.bias, norm.eps)
+        with statistics.used():
+            found = norm(states)
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
 
 
 def test_mfcc_are_refused(caplog):
