@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
 
-from hf_rspin.hub.inert_pickle import CheckpointError
 from hf_rspin.hub.mr_hubert_names import is_mr_hubert
 from hf_rspin.hub.mr_hubert_settings import read_mr_hubert
 from hf_rspin.hub.official_content import find_state_dict, is_distilled
@@ -20,6 +19,7 @@ from hf_rspin.hub.official_settings import Settings
 from hf_rspin.hub.official_sizes import OfficialConfig, make_config
 from hf_rspin.hub.stored_tensors import BUILDERS, STORAGE_CLASSES, StoredTensor
 from hf_rspin.hub.torch_files import TorchFile, open_torch_file
+from hf_rspin.inert_pickle import CheckpointError
 from hf_rspin.models import RSpinModel
 from hf_rspin.models.encoder import default_feature_extractor, reads_normalized
 from hf_rspin.models.folders import resolve_encoder

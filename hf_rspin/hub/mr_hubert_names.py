@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hf_rspin.hub.inert_pickle import CheckpointError
 from hf_rspin.hub.official_layouts import MOST_LAYERS, Layout
 from hf_rspin.hub.official_names import Names, check_complete, check_foreign, shown
+from hf_rspin.inert_pickle import CheckpointError
 
 _MIDDLE = "middle_encoder."
 _BLOCK = re.compile(r"(encoders|decoders)\.(\d{1,3})\.|middle_encoder\.")

@@ -10,12 +10,12 @@ from typing import Any
 
 from transformers import HubertConfig
 
-from hf_rspin.hub.inert_pickle import CheckpointError, Inert
 from hf_rspin.hub.mr_hubert_names import Blocks, find_blocks
 from hf_rspin.hub.official_names import Names, shown
 from hf_rspin.hub.official_settings import OWN, Settings
 from hf_rspin.hub.official_sizes import OfficialConfig, make_config
 from hf_rspin.hub.stored_tensors import StoredTensor
+from hf_rspin.inert_pickle import CheckpointError, Inert
 from hf_rspin.models.backbones.mr_hubert_configuration import MRHubertConfig
 
 RATIOS = "label_rate_ratios"

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hf_rspin.hub.inert_pickle import CheckpointError, Inert
 from hf_rspin.hub.official_names import shown
 from hf_rspin.hub.stored_tensors import StoredTensor
+from hf_rspin.inert_pickle import CheckpointError, Inert
 
 _DISTILLER = "Distiller"  # where s3prl's distiller keeps its weights
 _STATE_DICTS = ("state_dict", "model", "model_weight", _DISTILLER)

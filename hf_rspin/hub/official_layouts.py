@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hf_rspin.hub.inert_pickle import CheckpointError
+from hf_rspin.inert_pickle import CheckpointError
 
 _ATTENTION = ("k_proj", "v_proj", "q_proj", "out_proj")
 _PARTS = ("weight", "bias")

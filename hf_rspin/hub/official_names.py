@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hf_rspin.hub.inert_pickle import CheckpointError
 from hf_rspin.hub.official_layouts import Layout
+from hf_rspin.inert_pickle import CheckpointError
 
 # any of these names an encoder; what stands before it is the prefix of all its weights
 _MARKS = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hf_rspin.hub.inert_pickle import CheckpointError
 from hf_rspin.hub.official_layouts import DATA2VEC, Layout
 from hf_rspin.hub.official_names import Names, shown
+from hf_rspin.inert_pickle import CheckpointError
 
 
 def shape_fields(shapes: Mapping[str, tuple[int, ...]], names: Names) -> dict[str, Any]:

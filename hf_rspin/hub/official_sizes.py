@@ -9,12 +9,12 @@ from typing import Any
 from transformers import CONFIG_MAPPING, HubertConfig, PretrainedConfig
 from transformers.activations import ACT2FN
 
-from hf_rspin.hub.inert_pickle import CheckpointError
 from hf_rspin.hub.official_layouts import DATA2VEC
 from hf_rspin.hub.official_names import Names, shown
 from hf_rspin.hub.official_settings import OPTION, Settings
 from hf_rspin.hub.official_shapes import shape_fields
 from hf_rspin.hub.stored_tensors import StoredTensor
+from hf_rspin.inert_pickle import CheckpointError
 from hf_rspin.models.configuration import config_class
 from hf_rspin.models.encoder import reads_normalized
 from hf_rspin.models.spin_fields import SpinFields

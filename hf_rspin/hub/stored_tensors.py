@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hf_rspin.hub.inert_pickle import CheckpointError, Global, Inert, is_simple_key
+from hf_rspin.inert_pickle import CheckpointError, Global, Inert, is_simple_key
 
 DTYPES = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16,

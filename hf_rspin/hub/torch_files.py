@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 
 from torch import Tensor
 
-from hf_rspin.hub.inert_pickle import MOST_BYTES, BoundedStream, CheckpointError, Inert, read_pickle
 from hf_rspin.hub.stored_tensors import BUILDERS, Storage, StoredTensor, read_storage_id
+from hf_rspin.inert_pickle import MOST_BYTES, BoundedStream, CheckpointError, Inert, read_pickle
 
 ZIP_START = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C

@@ -179,7 +179,7 @@ class KMeans:
         Example:
             >>> kmeans = KMeans.from_file("hubert_base_ls960_L9_km500.bin", "layer 9")
         """
-        from hf_rspin.hub.kmeans_files import read_centres
+        from hf_rspin.units.kmeans_files import read_centres
 
         centres = read_centres(path)
         kmeans = cls(len(centres), source=source)

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import soxr
+from transformers import PreTrainedModel
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE, num_frames, num_samples
 from hf_rspin.audio_arrays import from_array
 from hf_rspin.units import windows
+from hf_rspin.units.acoustic_pieces import AcousticPieces
 from hf_rspin.units.extract import units_of
+from hf_rspin.units.extractors import UnitExtractor
 from hf_rspin.units.stream_segments import SegmentStream
 from hf_rspin.units.stream_statistics import HeardStatistics
 from hf_rspin.units.unit_sequence import UnitSequence
 
-if TYPE_CHECKING:
-    from hf_rspin.units.tokenizer import UnitTokenizer
-
 logger = logging.getLogger(__name__)
+
+
+class Tokenizer(Protocol):
+    """What a stream needs of a `UnitTokenizer`."""
+
+    model: PreTrainedModel | None
+    units: str
+    normalize: bool
+    extractor: UnitExtractor
+    pieces: AcousticPieces | None
+
+    def unnormalized_extractor(self) -> UnitExtractor:
+        """Return the extractor for waveforms that are normalised already."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +132,7 @@ class UnitStream:
 
     def __init__(
         self,
-        tokenizer: UnitTokenizer,
+        tokenizer: Tokenizer,
         latency: float | None = None,
         context: float = 4.0,
         approximate: bool = False,

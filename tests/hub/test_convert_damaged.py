@@ -12,7 +12,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file, save_file
 
 from hf_rspin.hub.convert import convert_checkpoint
-from hf_rspin.hub.inert_pickle import CheckpointError
+from hf_rspin.inert_pickle import CheckpointError
 
 from .official_files import build, fairseq_checkpoint, rspin_checkpoint, spin_checkpoint
 

@@ -9,7 +9,7 @@ from transformers import AutoFeatureExtractor, AutoModel, Data2VecAudioModel, Hu
 
 from hf_rspin.evaluation import load_features
 from hf_rspin.hub.convert import convert_checkpoint
-from hf_rspin.hub.inert_pickle import CheckpointError
+from hf_rspin.inert_pickle import CheckpointError
 
 from .official_files import (
     POSITIONS,

@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file
 
 from hf_rspin.hub.convert import convert_checkpoint
-from hf_rspin.hub.inert_pickle import BoundedStream, CheckpointError, Global, Inert, read_pickle
 from hf_rspin.hub.stored_tensors import BUILDERS, StoredTensor, read_storage_id
 from hf_rspin.hub.torch_files import open_torch_file
+from hf_rspin.inert_pickle import BoundedStream, CheckpointError, Global, Inert, read_pickle
 
 from .official_files import build, fairseq_checkpoint, spin_checkpoint
 
@@ -231,7 +231,7 @@ def test_deep_nesting_overflows_no_stack():
 
 
 def test_more_opcodes_than_any_checkpoint_has_are_refused(monkeypatch):
-    monkeypatch.setattr("hf_rspin.hub.inert_pickle.MOST_OPCODES", 1000)
+    monkeypatch.setattr("hf_rspin.inert_pickle.MOST_OPCODES", 1000)
     with pytest.raises(CheckpointError, match="more than 1000 opcodes"):
         read(b"N0" * 1000 + b"N.")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hf_rspin import MRHubertConfig, MRHubertModel, convert_checkpoint
-from hf_rspin.hub.inert_pickle import CheckpointError
+from hf_rspin.inert_pickle import CheckpointError
 from hf_rspin.models import load_encoder
 
 SIZES = {

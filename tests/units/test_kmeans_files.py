@@ -13,8 +13,8 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.mixture import GaussianMixture
 from transformers import HubertConfig, HubertModel
 
-from hf_rspin.hub.kmeans_files import read_centres
 from hf_rspin.units import KMeans, UnitTokenizer
+from hf_rspin.units.kmeans_files import read_centres
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from hf_rspin.hub.inert_pickle import BoundedStream, CheckpointError, Global, Inert, read_pickle
+from hf_rspin.inert_pickle import BoundedStream, CheckpointError, Global, Inert, read_pickle
 
 MOST_BYTES = 1 << 30  # 100,000 centres of 1,280 dimensions in float64
 CENTRES = "cluster_centers_"
