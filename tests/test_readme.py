@@ -20,12 +20,14 @@ import torch
 from transformers import HubertConfig, HubertModel
 
 import hf_rspin
+from hf_rspin.adapting.options import AdaptOptions
 from hf_rspin.commands import console
 from hf_rspin.commands.train import OBJECTIVES
 from hf_rspin.configs import config_names
 from hf_rspin.ctc.align_arguments import AlignArguments
 from hf_rspin.evaluation.analysis_arguments import AnalysisArguments
 from hf_rspin.evaluation.probe_arguments import ProbeArguments
+from hf_rspin.extraction.options import FeaturesOptions, UnitsOptions
 from hf_rspin.labelling.arguments import PseudoLabelArguments
 from hf_rspin.resources import sample_folder
 from hf_rspin.training.arguments import CorpusArguments
@@ -44,10 +46,15 @@ NOT_RUN = {
     "make quickstart": "installs; its script runs in test_training_scripts",
     "make test": "is what runs this",
     "make gpu-check": "runs in test_gpu_check",
+    "hf-rspin adapt my_recordings": "runs in adapting/test_adapt_command",
     ". .venv/bin/activate": "the tests run in an environment already",
 }
 # inline in the text, and options that belong to programs of others
-NOT_CHECKED = {"--nproc_per_node": "of torchrun", "--num_pseudo_labels": "of benchmark.py"}
+NOT_CHECKED = {
+    "--nproc_per_node": "of torchrun",
+    "--num_pseudo_labels": "of benchmark.py",
+    "--results": "of push, which has a parser of its own",
+}
 TRAINS = ["--max_steps", "2", "--batch_seconds", "8", "--max_seconds", "3", "--encoder", "ENCODER"]
 BUDGETS = {
     "train --objective spin": TRAINS,
@@ -142,7 +149,7 @@ def test_commands_and_snippets_run_in_their_order(newcomer, call, monkeypatch):
             expected = next((v for k, v in ENDS_WITH.items() if k in line), None)
             assert (ended is None) if expected is None else (expected in str(ended)), (line, ended)
             made.append(line)
-    assert len(made) == README.count("\nhf-rspin ") >= 9
+    assert len(made) == README.count("\nhf-rspin ") - 1 >= 9
     assert torch.isfinite(names["output"].loss)
     assert names["result"].text().split() == [str(i) for i in names["result"].ids]
     for place in ("mixing/config.json", "elastic_2/elastic.json", "rspin_lora/merged/config.json",
@@ -172,6 +179,7 @@ def classes():
     found["pseudo"] = [CorpusArguments, PseudoLabelArguments]
     found["evaluate"] = [AnalysisArguments, ProbeArguments]
     found["align"] = [AlignArguments]
+    found["adapt"], found["units"] = [AdaptOptions], [UnitsOptions, FeaturesOptions]
     return found
 
 
