@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, dict[str, str], str]] = {
     "push": ("push", {}, "upload a folder to the Hub"),
     "configs": ("configs", {}, "the configs that ship with the package"),
 }
-OTHER_NAMES = {"analyze": "analyse", "ctc": "finetune-ctc", "quick-start": "quickstart"}
+OTHER_NAMES = {"analyze": "analyse", "ctc": "finetune-ctc"}
 
 
 def main() -> None:
