@@ -166,7 +166,7 @@ def name_encoders(arguments: EvaluationScriptArguments) -> dict[str, str]:
         ValueError: no encoders or corpus were given, an encoder does not exist, or names repeat.
     """
     if not arguments.encoders or not arguments.corpus:
-        raise ValueError("give --encoders and --corpus; see the top of this file.")
+        raise ValueError("give --encoders and --corpus; see --help.")
     names = arguments.names or short_names(arguments.encoders)
     if len(set(names)) != len(arguments.encoders):
         raise ValueError(f"the encoders are called {names}; give --names, all different.")
