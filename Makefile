@@ -41,7 +41,7 @@ docs: $(VENV)/.docs
 	mkdir -p build/notebooks
 	$(OFFLINE) $(BIN)/jupyter-execute --output "$(CURDIR)/build/notebooks/{notebook_name}" docs/notebooks/*.ipynb
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "site/index.html"
+	@echo "site/index.html (its search needs a server: python -m http.server --directory site)"
 
 # Without .venv the Python at hand: a machine with a GPU has a torch of its own.
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))

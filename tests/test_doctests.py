@@ -3,11 +3,20 @@
 import doctest
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
+from transformers import HubertConfig, HubertModel
+
+from hf_rspin import NoiseBank, encoder_folder, load_sample
 
 from .reference_modules import modules_of_reference
 
+# what docs/reference/index.md says that the examples have, besides the names of their module
+GIVEN = {
+    "HubertConfig": HubertConfig, "HubertModel": HubertModel, "NoiseBank": NoiseBank, "np": np,
+    "encoder_folder": encoder_folder, "load_sample": load_sample, "torch": torch,
+}  # fmt: skip
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -24,6 +33,7 @@ def examples():
 def test_example(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # what an example saves stays here
     torch.manual_seed(0)
+    example.globs = {**GIVEN, "waveform": torch.randn(1, 16000), **example.globs}
     runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
     said = []
     failed, tried = runner.run(example, out=said.append)
