@@ -1,4 +1,4 @@
-"""Shows what stands below "Example:" in a docstring as code, as mkdocstrings does for "Examples:"."""
+"""Shows what stands below "Example:" in a docstring as code, as is done for "Examples:"."""
 
 import re
 

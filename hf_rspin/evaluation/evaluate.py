@@ -55,7 +55,8 @@ class Evaluation:
     Example:
         >>> from hf_rspin.evaluation import CkaProbe, GaussianNoise, load_features, to_table
         >>> test = EvaluationSet.from_corpus(load_sample("test").select(range(4)))
-        >>> evaluation = Evaluation("runs/eval", test, [GaussianNoise(0.0)], [CkaProbe()], progress=False)
+        >>> conditions, probes = [GaussianNoise(0.0)], [CkaProbe()]
+        >>> evaluation = Evaluation("runs/eval", test, conditions, probes, progress=False)
         >>> evaluation.run(load_features("mfcc"))  # or an encoder
         >>> table = to_table(evaluation.cells())   # one long pandas table
         >>> table["metric"].unique().tolist()

@@ -27,7 +27,7 @@ def spoken_sts(
             than two pairs, or scores that are all alike.
 
     Example:
-        >>> first = [np.array([[1.0, 0.0]])] * 3  # mean over frames of each speaker: (speakers, dim)
+        >>> first = [np.array([[1.0, 0.0]])] * 3  # means over frames: (speakers, dim)
         >>> second = [np.array([[1.0, one]]) for one in (0.1, 9.0, 1.0)]
         >>> round(spoken_sts(first, second, [4.5, 0.2, 3.0]), 6)
         1.0
