@@ -26,7 +26,7 @@ def commands():
     """Return page and words of every `hf-rspin` command in the pages."""
     for page, text in TEXTS.items():
         for block in re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 if words[:1] == ["torchrun"]:
                     words = ["hf-rspin", *words[words.index("hf_rspin") + 1 :]]
