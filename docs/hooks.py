@@ -52,6 +52,7 @@ def markdown_of_cell(cell):
     if cell["cell_type"] != "code":
         return text
     shown = "\n\n".join(filter(None, map(markdown_of_output, cell["outputs"])))
+    shown = shown.replace("\n```\n\n```text\n", "\n")  # printed one after the other
     if shown:
         shown = f'<div class="notebook-output" markdown>\n\n{shown}\n\n</div>'
     return f"```python\n{text}\n```\n\n{shown}"
@@ -60,7 +61,8 @@ def markdown_of_cell(cell):
 def markdown_of_output(output):
     """Return the Markdown of an image, a table or text; nothing of progress bars."""
     if output["output_type"] == "stream":
-        return f"```text\n{''.join(output['text'])}\n```" if output["name"] == "stdout" else ""
+        text = "".join(output["text"]).rstrip("\n")
+        return f"```text\n{text}\n```" if output["name"] == "stdout" else ""
     data = output.get("data", {})
     if "image/png" in data:
         return f'<img alt="plot" src="data:image/png;base64,{data["image/png"].strip()}">'
