@@ -2,6 +2,7 @@
 # make test                        install into .venv, then run the tests offline
 # make gpu-check                   check and time on this machine's GPU, offline, eight minutes at most;
 #                                  with GPU_PYTHON=python, by a Python that has torch and transformers
+# make docs                        install into .venv, then run the notebooks and build site/index.html
 # make lint | clean
 #
 # PYTHON=...    interpreter that creates .venv (default: the first Python >= 3.11 found)
@@ -23,7 +24,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARG
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test gpu-check lint clean
+.PHONY: help quickstart test docs gpu-check lint clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -35,6 +36,13 @@ quickstart: $(VENV)/.package
 test: $(VENV)/.tools
 	$(OFFLINE) $(BIN)/python -m pytest -n auto
 
+# The notebooks run first, each a minute or so: a page of the site is one with its results.
+docs: $(VENV)/.docs
+	mkdir -p build/notebooks
+	$(OFFLINE) $(BIN)/jupyter-execute --output "$(CURDIR)/build/notebooks/{notebook_name}" docs/notebooks/*.ipynb
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html (its search needs a server: python -m http.server --directory site)"
+
 # Without .venv the Python at hand: a machine with a GPU has a torch of its own.
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
@@ -45,7 +53,7 @@ lint: $(VENV)/.tools
 	$(BIN)/ruff check .
 
 clean:
-	rm -rf "$(VENV)" build .pytest_cache .ruff_cache hf_rspin.egg-info
+	rm -rf "$(VENV)" build site .pytest_cache .ruff_cache hf_rspin.egg-info
 	find hf_rspin tests training_scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some Python installations (Debian's) come without ensurepip: pip then installs pip into the venv.
@@ -62,4 +70,8 @@ $(VENV)/.package: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.tools: $(VENV)/.package
 	$(PIP_INSTALL) -e ".[test]"
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.package
+	$(PIP_INSTALL) -e ".[docs]"
 	touch $@

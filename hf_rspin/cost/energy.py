@@ -33,8 +33,8 @@ class EnergyMeter:
             minutes to hours.
 
     Example:
-        >>> with EnergyMeter("cuda:0") as meter:
-        ...     train()
+        >>> with EnergyMeter("cpu") as meter:
+        ...     total = sum(range(1000))
         >>> joules, method = meter.read()        # for instance (81230.4, "nvml")
     """
 

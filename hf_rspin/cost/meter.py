@@ -22,9 +22,9 @@ class CostMeter:
 
     Example:
         >>> with CostMeter("cpu") as meter:
-        ...     measure(encoder)
-        >>> meter.cost(processed_hours=1.5, gflops=forward_flops(encoder) / 1e9).energy_method
-        'none'
+        ...     total = sum(range(1000))
+        >>> meter.cost(processed_hours=1.5).processed_hours
+        1.5
     """
 
     def __init__(

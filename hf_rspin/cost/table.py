@@ -46,7 +46,7 @@ def cost_table(folders: Sequence[str | Path], with_paper: bool = True) -> pd.Dat
         times the number of GPUs, 0 on a CPU; "Peak Memory" that of the largest process.
 
     Example:
-        >>> cost_table(["runs/spin", "runs/rspin"])[["Model", "Updates", "GPU Hours"]]
+            cost_table(["runs/spin", "runs/rspin"])[["Model", "Updates", "GPU Hours"]]
     """
     rows, left_out = [], []
     for folder, name in zip(folders, _names(folders), strict=True):

@@ -62,8 +62,9 @@ def forced_align(
             has a probability.
 
     Example:
-        >>> aligned = forced_align(logits.log_softmax(-1).numpy(), tokenizer("AA B").input_ids)
-        >>> seconds = 0.02 * aligned.starts
+        >>> probabilities = np.array([[0.1, 0.8, 0.1], [0.8, 0.1, 0.1], [0.1, 0.1, 0.8]])
+        >>> forced_align(np.log(probabilities), [1, 2], spread=0).starts  # frames of 20 ms
+        array([0, 2])
     """
     scores = np.asarray(log_probabilities, dtype=np.float64)
     targets = np.asarray(labels, dtype=np.int64).reshape(-1)

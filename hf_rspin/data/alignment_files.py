@@ -92,7 +92,10 @@ def read_textgrid(file: Path) -> UtteranceTimes:
         ValueError: it cannot be read, or has neither tier.
 
     Example:
-        >>> read_textgrid(Path("speech/0001.TextGrid")).words[0]
+        >>> grid = textgrid.Textgrid()
+        >>> grid.addTier(textgrid.IntervalTier("words", [(0.31, 0.64, "HELLO")], 0, 1))
+        >>> grid.save("0001.TextGrid", "long_textgrid", includeBlankSpaces=True)
+        >>> read_textgrid(Path("0001.TextGrid")).words[0]
         Segment(start=0.31, end=0.64, phone='HELLO')
     """
     try:

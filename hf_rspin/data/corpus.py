@@ -86,7 +86,10 @@ def load_corpus(
         AudioError: a bad file, when `strict`.
 
     Example:
-        >>> load_corpus("cv/validated.tsv", audio_column="path", text_column="sentence")
+        >>> from hf_rspin.resources import sample_folder
+        >>> corpus = load_corpus(sample_folder(), split="test", speaker_column="speaker")
+        >>> len(corpus), corpus[0]["duration"]  # seconds
+        (40, 2.5664)
     """
     skipped = SkippedFiles(strict) if skipped is None else skipped
     columns = ColumnNames(audio_column, text_column, speaker_column)

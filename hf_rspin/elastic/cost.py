@@ -17,6 +17,7 @@ def subnet_parameters(config: PreTrainedConfig, subnet: Subnet) -> int:
         subnet: see `Subnet`.
 
     Example:
+        >>> from hf_rspin.elastic.slices import full_subnet
         >>> subnet_parameters(HubertConfig(), full_subnet(HubertConfig()))
         94371712
     """
@@ -50,6 +51,7 @@ def subnet_flops(config: PreTrainedConfig, subnet: Subnet, seconds: float = 10.0
         ValueError: no frame in so few seconds.
 
     Example:
+        >>> from hf_rspin.elastic.slices import full_subnet
         >>> 10 * subnet_flops(HubertConfig(), full_subnet(HubertConfig()), 10.0) / 1e9
         148.133046272
     """

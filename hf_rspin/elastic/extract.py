@@ -56,7 +56,8 @@ def extract_subnet(encoder: HubertModel, subnet: Subnet) -> HubertModel:
             prevents it.
 
     Example:
-        >>> small = extract_subnet(encoder, Subnet.uniform(512, 8, 4.0, depth=12))
+        >>> encoder = HubertModel.from_pretrained(encoder_folder())
+        >>> small = extract_subnet(encoder, Subnet.uniform(128, 2, 4.0, depth=4))
         >>> small.save_pretrained("runs/small")
     """
     config = encoder.config

@@ -71,8 +71,10 @@ def evolve(
         ValueError: not even the smallest subnet fits, or none is exportable and that is asked for.
 
     Example:
-        >>> found = evolve(space, accuracy, lambda s: subnet_parameters(config, s) < 40e6)
-        >>> best = max(found, key=found.get)
+        >>> space = SubnetSpace((128, 256), (2, 4), (4.0,), (4, 6), head_size=64)
+        >>> found = evolve(space, lambda s: s.width * sum(s.heads), lambda s: s.width < 256)
+        >>> max(found, key=found.get).width  # the best that fits
+        128
     """
     evolution = evolution or Evolution()
     check_budget(space, fits, evolution.exportable)

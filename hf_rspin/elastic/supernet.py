@@ -31,9 +31,10 @@ def set_subnet(encoder: HubertModel, subnet: Subnet | None) -> None:
         ValueError: no HuBERT, or a subnet that is larger than it.
 
     Example:
-        >>> set_subnet(encoder, Subnet.uniform(512, 8, 4.0, depth=12))
-        >>> encoder(waveforms).last_hidden_state.shape      # (batch, samples) at 16 kHz
-        torch.Size([2, 49, 512])
+        >>> encoder = HubertModel.from_pretrained(encoder_folder())
+        >>> set_subnet(encoder, Subnet.uniform(128, 2, 4.0, depth=4))
+        >>> encoder(waveform).last_hidden_state.shape      # (batch, samples) at 16 kHz
+        torch.Size([1, 49, 128])
     """
     check_elastic(encoder)
     config = encoder.config
@@ -59,8 +60,11 @@ def running_as(encoder: HubertModel, subnet: Subnet | None) -> Iterator[HubertMo
     """Run an encoder as a subnet inside, and as itself afterwards; see `set_subnet`.
 
     Example:
-        >>> with running_as(encoder, space.sample(generator)):
-        ...     states = encoder(waveforms).last_hidden_state
+        >>> encoder = HubertModel.from_pretrained(encoder_folder())
+        >>> with running_as(encoder, Subnet.uniform(128, 2, 4.0, depth=4)):
+        ...     states = encoder(waveform).last_hidden_state
+        >>> states.shape, encoder(waveform).last_hidden_state.shape
+        (torch.Size([1, 49, 128]), torch.Size([1, 49, 256]))
     """
     set_subnet(encoder, subnet)
     try:

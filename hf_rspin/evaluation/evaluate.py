@@ -53,9 +53,14 @@ class Evaluation:
             none of the conditions can be made; where one cannot, `left_out` says why.
 
     Example:
-        >>> evaluation = Evaluation("runs/eval", test, [GaussianNoise(0.0)], [CkaProbe()])
-        >>> evaluation.run(load_features("facebook/hubert-base-ls960"))
-        >>> to_table(evaluation.cells())      # one long pandas table
+        >>> from hf_rspin.evaluation import CkaProbe, GaussianNoise, load_features, to_table
+        >>> test = EvaluationSet.from_corpus(load_sample("test").select(range(4)))
+        >>> conditions, probes = [GaussianNoise(0.0)], [CkaProbe()]
+        >>> evaluation = Evaluation("runs/eval", test, conditions, probes, progress=False)
+        >>> evaluation.run(load_features("mfcc"))  # or an encoder
+        >>> table = to_table(evaluation.cells())   # one long pandas table
+        >>> table["metric"].unique().tolist()
+        ['cka_debiased', 'cka']
     """
 
     def __init__(

@@ -150,8 +150,8 @@ class StoreWriter:
 
     Example:
         >>> writer = StoreWriter("features", "hubert, test")
-        >>> for waveform in waveforms:
-        ...     writer.add(encoder_features(waveform))
+        >>> for frames in (50, 80):  # of two utterances
+        ...     added = writer.add(torch.zeros(13, frames, 768))
         >>> store = writer.close()
     """
 

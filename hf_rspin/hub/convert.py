@@ -112,7 +112,7 @@ def convert_checkpoint(
             passed around as ContentVec that are HuBERT base: one that equals `base` is refused.
 
     Example:
-        >>> convert_checkpoint("HuBERT_base_robust_mgr_best_loss_2.7821.pt", "runs/hubert_mgr")
+            convert_checkpoint("HuBERT_base_robust_mgr_best_loss_2.7821.pt", "runs/hubert_mgr")
 
     Raises:
         CheckpointError: the file is damaged, incomplete or no such checkpoint, or equals `base`;

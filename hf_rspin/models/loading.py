@@ -138,7 +138,7 @@ def load_encoder(
         **options: `revision`, `token`, `cache_dir` and the like of `from_pretrained`.
 
     Example:
-        >>> encoder = load_encoder("microsoft/wavlm-base")
+        >>> encoder = load_encoder(encoder_folder())  # or "microsoft/wavlm-base"
 
     Raises:
         OSError: there is no such folder or repository.

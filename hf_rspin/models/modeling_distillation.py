@@ -51,7 +51,9 @@ class DistillationModel(EncoderWithHeads):
     Example:
         >>> model = DistillationModel.from_pretrained(
         ...     encoder_folder(), target_dims=[384], student_layers=[-1])
-        >>> model(waveform, targets=[features]).loss  # (batch, samples); (batch, 1, frames, 384)
+        >>> features = torch.randn(1, 1, 49, 384)  # (batch, layers, frames, dim) of the teacher
+        >>> model(waveform, targets=[features]).loss.shape
+        torch.Size([])
 
     Args:
         config: of any encoder of `encoder.FAMILIES`, with the fields of `DistillationFields`.

@@ -58,8 +58,10 @@ class LaserModel(EncoderInTwoParts):
     rank, in eval mode it is the first. The coins are torch's, so that a resumed run sees the same.
 
     Example:
-        >>> model = LaserModel.from_pretrained("facebook/hubert-base-ls960")
-        >>> model(waveform, perturbed_input_values=faster).loss  # (batch, samples) at 16 kHz each
+        >>> model = LaserModel.from_pretrained(encoder_folder())
+        >>> faster = waveform[:, :14000]  # (batch, samples) at 16 kHz each
+        >>> model(waveform, perturbed_input_values=faster).loss.shape
+        torch.Size([])
 
     Args:
         config: of any encoder of `encoder.FAMILIES`, with the fields of `LaserFields` or without.

@@ -80,7 +80,9 @@ class MaskedPredictionModel(EncoderWithHeads):
 
     Example:
         >>> model = MaskedPredictionModel.from_pretrained(encoder_folder(), num_frame_labels=100)
-        >>> model(waveform, mask_time_indices=mask, labels=labels).loss  # both (batch, frames)
+        >>> mask, labels = torch.rand(1, 49) < 0.5, torch.randint(100, (1, 49))  # (batch, frames)
+        >>> model(waveform, mask_time_indices=mask, labels=labels).loss.shape
+        torch.Size([])
 
     Args:
         config: of any encoder of `encoder.FAMILIES`, with the fields of `MaskedPredictionFields`.

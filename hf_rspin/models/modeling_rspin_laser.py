@@ -42,8 +42,10 @@ class RSpinLaserModel(RSpinModel):
     LASER reads the encoder's output through a projection of its own.
 
     Example:
-        >>> model = RSpinLaserModel.from_pretrained("facebook/hubert-base-ls960", laser_weight=0.01)
-        >>> model(clean, perturbed_input_values=perturbed).laser_loss  # (batch, samples) each
+        >>> model = RSpinLaserModel.from_pretrained(encoder_folder(), laser_weight=0.01)
+        >>> perturbed = waveform + 0.1 * torch.randn_like(waveform)  # (batch, samples)
+        >>> model(waveform, perturbed_input_values=perturbed).laser_loss.shape
+        torch.Size([])
 
     Args:
         config: of any encoder of `encoder.FAMILIES`, with the fields of `RSpinLaserFields`.

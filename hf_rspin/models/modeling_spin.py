@@ -57,9 +57,9 @@ class RSpinOutput(ModelOutput):
             `SpinLossOutput`; None where the Spin loss is off.
         auxiliary_loss, auxiliary_accuracy: see `LabelLossOutput`, over both views; None where
             the auxiliary loss is off.
-        auxiliary_codebook_loss, auxiliary_codebook_accuracy, auxiliary_code_perplexity,
-            auxiliary_probability_perplexity: see `SpinLossOutput`, of the second codebook; None
-            where there is none.
+        auxiliary_codebook_loss, auxiliary_codebook_accuracy: see `SpinLossOutput`, of the second
+            codebook; None where there is none.
+        auxiliary_code_perplexity, auxiliary_probability_perplexity: likewise.
         variance, invariance, covariance: see `losses.variance_invariance_covariance`; None where
             they are off.
     """
@@ -106,9 +106,9 @@ class RSpinModel(EncoderWithHeads):
     never trained are None. With `auxiliary_codebook_size` a second codebook trains too (DC-Spin).
 
     Example:
-        >>> model = RSpinModel.from_pretrained("microsoft/wavlm-base", codebook_size=32)
+        >>> model = RSpinModel.from_pretrained(encoder_folder(), codebook_size=32)
         >>> model(torch.randn(1, 16000)).last_hidden_state.shape  # (batch, frames, hidden), 50 Hz
-        torch.Size([1, 49, 768])
+        torch.Size([1, 49, 256])
 
     Args:
         config: of any encoder of `encoder.FAMILIES`, with the fields of `SpinFields` or without.

@@ -177,7 +177,9 @@ class KMeans:
             ValueError: there is no such file, or it holds no centres.
 
         Example:
-            >>> kmeans = KMeans.from_file("hubert_base_ls960_L9_km500.bin", "layer 9")
+            >>> np.save("centres.npy", np.eye(3, dtype=np.float32))  # or a .km / .bin of joblib
+            >>> KMeans.from_file("centres.npy", "layer 9").num_clusters
+            3
         """
         from hf_rspin.units.kmeans_files import read_centres
 

@@ -40,7 +40,7 @@ class Audiomentation(Transform):
             it moves sound in time.
 
     Example:
-        >>> Audiomentation("LowPassFilter", min_cutoff_freq=2000, zero_phase=True, p=1.0)
+        >>> filter_ = Audiomentation("LowPassFilter", min_cutoff_freq=2000, zero_phase=True, p=1.0)
     """
 
     def __init__(

@@ -138,9 +138,12 @@ class ComposedViews:
         ValueError: the transforms work at different sampling rates.
 
     Example:
+        >>> from hf_rspin.views import Clip, Equalizer, SpeakerPerturbation
         >>> views = ComposedViews([], [SpeakerPerturbation(), Equalizer(), Clip()])
-        >>> generators = tuple(example_generator(0, epoch, index, view) for view in (0, 1))
-        >>> clean, perturbed = views(waveform, generators)
+        >>> generators = tuple(np.random.default_rng(view) for view in (0, 1))
+        >>> clean, perturbed = views(waveform[0].numpy(), generators)
+        >>> clean.shape, perturbed.shape
+        ((16000,), (16000,))
     """
 
     def __init__(self, clean: Sequence[Transform], perturbed: Sequence[Transform]):

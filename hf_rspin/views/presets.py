@@ -171,8 +171,9 @@ def build_views(
         ValueError: a name is unknown, or options do not fit.
 
     Example:
-        >>> build_views("rspin", bank, augmentations=["telephone", "mp3"])
-        >>> build_views(["speaker_perturbation", "equalizer", "clip", "telephone"])
+        >>> bank = NoiseBank([np.random.default_rng(0).standard_normal(16000)])
+        >>> views = build_views("rspin", bank, augmentations=["telephone", "mp3"])
+        >>> views = build_views(["speaker_perturbation", "equalizer", "clip", "telephone"])
     """
     last = augmentation_list(augmentations, sampling_rate, augmentation_probability)
     if not isinstance(views, str):

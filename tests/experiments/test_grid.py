@@ -167,6 +167,13 @@ def test_a_cell_is_chosen_by_what_is_varied_or_its_seed(grid, run, name, ran):
     assert "--only names varied-3; expected some of" in run(grid, "--only", "varied-3")[0]
 
 
+def test_a_chosen_cell_needs_no_values_for_others(grid, run):
+    grid.write_text(f"{grid.read_text().rstrip()}\n  other: {{like: first, options: '{{twin}}'}}\n")
+    assert "speaks of {twin}" in run(grid)[0]
+    assert run(grid, "--only", "second-seed1")[0] == ""
+    assert set(outputs(grid)) == {"first-seed0", "second-seed1"}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

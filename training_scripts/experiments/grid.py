@@ -100,6 +100,22 @@ def expand(grid: Mapping[str, Any], folder: Path, given: Mapping[str, str]) -> l
     return [cell for some in cells.values() for cell in some]
 
 
+def needed_for(cells: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the cells of a grid that some names stand for, and what these refer to.
+
+    So that what other cells speak of need not be given.
+
+    Args:
+        cells: of `read_grid`.
+        names: of cells, also with what is varied or a seed, as lambda-0.5 or rspin-seed1.
+    """
+    wanted = {one for one in cells for name in names if name == one or name.startswith(f"{one}-")}
+    known = cells.keys()
+    while more := {ref for one in wanted & known for ref in _references(cells, one)} - wanted:
+        wanted |= more
+    return {name: cell for name, cell in cells.items() if name in wanted}
+
+
 def _references(cells: Mapping[str, Any], name: str) -> set[str]:
     like = cells[name].get("like")
     return set(cells[name].get("needs", [])) | ({like} if like else set())

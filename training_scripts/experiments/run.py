@@ -27,7 +27,7 @@ from tqdm import tqdm
 SCRIPTS = Path(__file__).resolve().parents[1]
 sys.path.append(str(SCRIPTS))  # behind: evaluate.py has the name of a library
 
-from experiments.grid import GridCell, expand, read_grid  # noqa: E402
+from experiments.grid import GridCell, expand, needed_for, read_grid  # noqa: E402
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments  # noqa: E402
 from hf_rspin.utils import option, write_json  # noqa: E402
 
@@ -85,7 +85,8 @@ def chosen_cells(arguments: GridArguments) -> list[GridCell]:
         raise ValueError(f"got shard {arguments.shard} of {arguments.num_shards}; count from 0.")
     given = {name: value for name, _, value in pairs}
     grid = read_grid(arguments.grid)
-    cells = expand(grid, Path(arguments.folder).resolve(), given)
+    chosen = {**grid, "cells": needed_for(grid["cells"], arguments.only) or grid["cells"]}
+    cells = expand(chosen, Path(arguments.folder).resolve(), given)
     known = {*grid["cells"], *(name for cell in cells for name in (cell.name, cell.folder.name))}
     if unknown := set(arguments.only) - known:
         raise ValueError(

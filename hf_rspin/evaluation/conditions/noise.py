@@ -103,7 +103,9 @@ class Babble:
         ValueError: there are fewer voices to draw for some speaker.
 
     Example:
-        >>> Babble(EvaluationSet.from_corpus(load_sample("train")), snr_db=0.0)
+        >>> from hf_rspin.evaluation import EvaluationSet
+        >>> Babble(EvaluationSet.from_corpus(load_sample("train")), snr_db=0.0).name
+        'babble'
     """
 
     pool: SpeechPool = field(repr=False)

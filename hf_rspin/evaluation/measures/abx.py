@@ -33,6 +33,7 @@ def abx_error(tokens: Tokens, cells: Sequence[AbxCell]) -> float:
         ValueError: there is no cell, or a token of one has no frame.
 
     Example:
+        >>> from hf_rspin.evaluation.measures.abx_cells import abx_cells
         >>> cells = abx_cells(["a", "a", "b"], ["s", "s", "s"])
         >>> abx_error([np.eye(2)[:1], np.eye(2)[:1], np.eye(2)[1:]], cells)
         0.0

@@ -34,7 +34,9 @@ def correlation_interval(
         interval; the limits are nan for a single group.
 
     Example:
-        >>> correlation_interval(truth, found, speakers).value
+        >>> f0 = [np.array([100.0, 110.0, 120.0]), np.array([200.0, 190.0, 210.0])]
+        >>> round(correlation_interval(f0, [2 * one for one in f0], ["a", "b"]).value, 6)
+        1.0
     """
     sums = np.array([_sums(*pair, within) for pair in zip(truth, found, strict=True)])
     names = range(len(sums)) if groups is None else groups

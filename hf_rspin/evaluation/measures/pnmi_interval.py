@@ -39,7 +39,9 @@ def pnmi_interval(
         ValueError: no frame counts.
 
     Example:
-        >>> pnmi_interval(phones, units, speakers)
+        >>> phones = [np.array([0, 0, 1, 1]), np.array([1, 0])]
+        >>> pnmi_interval(phones, [5 + one for one in phones], ["a", "b"]).value
+        1.0
     """
     counts, shape = _counts_of_groups(phones, units, groups)
     value = float(_pnmi(np.asarray(counts.sum(axis=0)).reshape(1, *shape))[0])

@@ -29,8 +29,10 @@ class PWCCA:
         epsilon_y: likewise of Syy.
 
     Example:
-        >>> pwcca = PWCCA(1e-10, 1e-10).fit(x_train, y_train)    # (samples, dim) each
-        >>> pwcca.score(x_test, y_test)
+        >>> x = np.random.default_rng(0).standard_normal((200, 4))  # (samples, dim)
+        >>> pwcca = PWCCA(1e-10, 1e-10).fit(x[:100], 3 * x[:100, ::-1])
+        >>> round(pwcca.score(x[100:], 3 * x[100:, ::-1]), 6)
+        1.0
     """
 
     def __init__(self, epsilon_x: float = 1e-10, epsilon_y: float = 1e-10) -> None:

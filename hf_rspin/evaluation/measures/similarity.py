@@ -21,9 +21,11 @@ class LinearCKA:
 
     Example:
         >>> cka = LinearCKA()
-        >>> for clean, noisy in pairs:        # (layers, frames, dim) each
-        ...     cka.update(clean, noisy)
-        >>> cka.debiased_value()              # one number per layer
+        >>> for _ in range(2):                # utterances
+        ...     clean = torch.randn(3, 50, 8)  # (layers, frames, dim)
+        ...     cka.update(clean, 2 * clean)
+        >>> [round(one, 4) for one in cka.debiased_value()]  # one number per layer
+        [1.0, 1.0, 1.0]
     """
 
     def __init__(self) -> None:

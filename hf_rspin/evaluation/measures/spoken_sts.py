@@ -27,8 +27,10 @@ def spoken_sts(
             than two pairs, or scores that are all alike.
 
     Example:
-        >>> first = [layer_a.mean(1), ...]    # of (speakers, frames, dim)
-        >>> spoken_sts(first, second, [4.5, 0.2, 3.0])
+        >>> first = [np.array([[1.0, 0.0]])] * 3  # means over frames: (speakers, dim)
+        >>> second = [np.array([[1.0, one]]) for one in (0.1, 9.0, 1.0)]
+        >>> round(spoken_sts(first, second, [4.5, 0.2, 3.0]), 6)
+        1.0
     """
     from scipy.stats import spearmanr
 

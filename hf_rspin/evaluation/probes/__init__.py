@@ -79,7 +79,9 @@ def make_probes(
         ValueError: there is no such probe, or a setting is wrong.
 
     Example:
-        >>> make_probes(["pr", "cka"], ProbeArguments(learning_rate=5e-3), range(3))
+        >>> probes = make_probes(["pr", "cka"], ProbeArguments(learning_rate=5e-3), range(3))
+        >>> [probe.name for probe in probes]  # what learns nothing comes once
+        ['pr', 'pr', 'pr', 'cka']
     """
     wanted, seeds = {ALIASES.get(name, name) for name in names}, list(seeds or ())
     arguments = arguments or ProbeArguments()

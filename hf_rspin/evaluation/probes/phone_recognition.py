@@ -20,8 +20,10 @@ class PhoneRecognition(RecognitionProbe):
     `RecognitionProbe` and `ProbeArguments` (`ProbeArguments.recipe("rspin", "pr")` for R-Spin's).
 
     Example:
-        >>> probe = PhoneRecognition(ProbeArguments(learning_rate=5e-3))
-        >>> Evaluation("runs/eval", test, [], [probe], train).run(load_features("log-mel"))
+        >>> from hf_rspin.evaluation import ProbeArguments
+        >>> probe = PhoneRecognition(ProbeArguments(learning_rate=5e-3))  # for `Evaluation`
+        >>> probe.name, probe.column
+        ('pr', 'phones')
     """
 
     name, what, column = "pr", "Phone recognition", "phones"

@@ -41,8 +41,10 @@ class SpeechRecognition(RecognitionProbe):
             switch it off for other languages.
 
     Example:
+        >>> from hf_rspin.evaluation import ProbeArguments
         >>> probe = SpeechRecognition(ProbeArguments(learning_rate=1e-3), hidden_size=128)
-        >>> Evaluation("runs/eval", test, [], [probe], train).run(load_features("log-mel"))
+        >>> probe.name, probe.column  # for `Evaluation`
+        ('asr', 'text')
     """
 
     name, what, column = "asr", "Speech recognition", "text"

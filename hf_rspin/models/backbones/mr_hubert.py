@@ -39,10 +39,10 @@ class MRHubertModel(TravellingEncoder, HubertPreTrainedModel):
     norm, by 2 s 2 to 3 %; with the group norm in front 14 % and 32 to 39 %.
 
     Example:
-        >>> encoder = MRHubertModel(MRHubertConfig())
-        >>> output = encoder(torch.randn(1, 16000))
+        >>> small = MRHubertConfig(hidden_size=64, num_attention_heads=2, intermediate_size=64)
+        >>> output = MRHubertModel(small)(torch.randn(1, 16000))
         >>> [tuple(states.shape) for states in output.resolution_outputs]  # 25 and 50 Hz
-        [(1, 25, 768), (1, 49, 768)]
+        [(1, 25, 64), (1, 49, 64)]
     """
 
     config: MRHubertConfig

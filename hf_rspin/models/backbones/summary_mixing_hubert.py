@@ -68,9 +68,10 @@ class SummaryMixingHubertModel(TravellingEncoder, HubertModel):
     HuBERT's, and has HuBERT's names; in the layers, `attention` is a `SummaryMixing`.
 
     Example:
-        >>> encoder = SummaryMixingHubertModel(SummaryMixingHubertConfig(mixing="lite"))
+        >>> small = SummaryMixingHubertConfig(mixing="lite", hidden_size=192, intermediate_size=64)
+        >>> encoder = SummaryMixingHubertModel(small).eval()
         >>> encoder(torch.randn(1, 16000)).last_hidden_state.shape  # (batch, frames, hidden)
-        torch.Size([1, 49, 768])
+        torch.Size([1, 49, 192])
     """
 
     config: SummaryMixingHubertConfig

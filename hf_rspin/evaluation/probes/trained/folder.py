@@ -58,9 +58,8 @@ def load_probe(folder: str | Path, device: str = "cpu") -> TrainedProbe:
         ValueError: it holds one that cannot be read.
 
     Example:
-        >>> probe = load_probe("runs/evaluation/probes/pr-0123456789abcdef")
-        >>> probe.recognize(load_features("facebook/hubert-base-ls960")(waveform))
-        'HH AH L OW'
+            probe = load_probe("runs/evaluation/probes/pr-0123456789abcdef")
+            probe.recognize(load_features("facebook/hubert-base-ls960")(waveform))  # "HH AH L OW"
     """
     config = _read_config(folder)
     try:
