@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_MEMBER = re.compile(r"(?P<archive>.+\.tar)!(?P<offset>\d+)\+(?P<size>\d+)!(?P<name>.+)", re.DOTALL)
+_MEMBER = re.compile(
+    r"(?P<archive>.+\.(?i:tar))!(?P<offset>\d+)\+(?P<size>\d+)!(?P<name>.+)", re.DOTALL
+)
 
 
 def member_path(archive: str | Path, offset: int, size: int, name: str) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import field
 from pathlib import Path
@@ -42,7 +43,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     write the same file.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # processes in containers and on other machines may have the same number
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)

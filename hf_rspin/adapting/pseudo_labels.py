@@ -10,7 +10,7 @@ import numpy as np
 
 from hf_rspin.adapting.recipe import Recipe
 from hf_rspin.data.skipped import SkippedFiles
-from hf_rspin.models.encoder import layers_of
+from hf_rspin.models.encoder import drop_layers_above
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.units import (
@@ -37,8 +37,7 @@ def features_of(encoder: str, layer: int, device: str, bf16: bool) -> LayerFeatu
     """
     model = load_encoder(resolve_encoder(encoder)).to(device)
     normalize = wants_normalized(resolve_encoder(encoder), model.config)
-    with contextlib.suppress(TypeError, AttributeError):  # layers that are no list stay
-        del layers_of(model)[layer + 1 :]  # one more: behind the last one may be a norm
+    drop_layers_above(model, layer)
     return layer_features(model, layer, bf16, normalize)
 
 

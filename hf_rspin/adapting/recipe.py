@@ -11,7 +11,7 @@ import yaml
 from transformers import MODEL_MAPPING, PreTrainedConfig
 
 from hf_rspin.adapting.options import AdaptOptions
-from hf_rspin.configs import config_file
+from hf_rspin.configs import shipped_config
 from hf_rspin.models.encoder import num_hidden_states
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.loading import plain_config
@@ -89,7 +89,7 @@ class Recipe:
 
 def read_config(name: str) -> dict[str, Any]:
     """Return the values in a YAML file of the recipes."""
-    return yaml.safe_load(config_file(name).read_text(encoding="utf-8"))
+    return yaml.safe_load(shipped_config(name).read_text(encoding="utf-8"))
 
 
 def recipe_for(options: AdaptOptions, telephone: bool) -> Recipe:

@@ -104,7 +104,7 @@ class Adaptation:
         self.device = resolve_device(options.device)
         resolve_encoder(options.encoder)
         set_seed(options.seed)
-        self.survey: Survey = survey_folder(options.folder)
+        self.survey: Survey = survey_folder(options.folder, options.output_dir)
         self.skipped: SkippedFiles = self.survey.skipped
         self.corpus_folder, self.labels = self.output / "corpus", self.output / "labels"
         self.model = self.output / "model"

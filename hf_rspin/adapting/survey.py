@@ -95,13 +95,14 @@ class Survey:
         return ", ".join(f"{name} {duration(value)}" for name, value in seconds.most_common())
 
 
-def survey_folder(folder: str | Path) -> Survey:
+def survey_folder(folder: str | Path, leave_out: str | Path | None = None) -> Survey:
     """Read the headers of all audio in a folder and its sub-folders, or of one file.
 
     Tables beside the audio are not read. Hidden files do not count.
 
     Args:
         folder: where the recordings lie.
+        leave_out: a folder in it whose files do not count, such as that of the output.
 
     Raises:
         ValueError: there is no such folder, or no recording of a second or more in it.
@@ -114,6 +115,9 @@ def survey_folder(folder: str | Path) -> Survey:
     else:
         root, contents = place, list_folder(place)
         files, remarks = contents.audio, _remarks(contents)
+    if leave_out is not None:
+        made = Path(leave_out).resolve()
+        files = [file for file in files if made not in file.resolve().parents]
     skipped = SkippedFiles()
     with ThreadPoolExecutor(4) as pool:
         found = tqdm(pool.map(lambda file: _read(file, root), files), "Reading headers",
@@ -138,6 +142,9 @@ def _remarks(contents) -> list[str]:
         remarks.append(f"left out: {describe_foreign(contents.foreign)}.")
     if contents.nameless:
         remarks.append(f"left out: {len(contents.nameless)} files with names that are not UTF-8.")
+    archives = [*contents.archives, *contents.compressed]
+    if archives:
+        remarks.append(f"not read: {archives[0].name}: unpack archives to adapt to what they hold.")
     tables = [*contents.metadata, *contents.shards, *contents.tables]
     if tables:
         remarks.append(f"not read: {tables[0].name}, as no labels are needed here.")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hf_rspin.adapters import AdapterArguments
-from hf_rspin.adapting.recipe import Recipe, config_file
+from hf_rspin.adapting.recipe import Recipe
+from hf_rspin.configs import shipped_config
 from hf_rspin.training.arguments import (
     ModelArguments,
     RSpinArguments,
@@ -69,7 +70,7 @@ class TrainingSetup:
         if recipe.warmup is not None:
             values["warmup_steps"] = recipe.warmup
         values |= more
-        files = [str(config_file(name)) for name in recipe.files]
+        files = [str(shipped_config(name)) for name in recipe.files]
         return files + [f"--{name}={value}" for name, value in values.items()]
 
     def trainer(self, recipe: Recipe, **more: object) -> SpeechTrainer:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
+import tempfile
 from pathlib import Path
 
 from hf_rspin.training.cli import exit_on_user_error
@@ -45,24 +47,22 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     from hf_rspin.hub.check import check_folder
-    from hf_rspin.hub.publish import card_license, push_to_hub, set_license, set_results
+    from hf_rspin.hub.publish import card_license, push_to_hub
+    from hf_rspin.publishing.card_file import CARD, unsigned
+    from hf_rspin.utils import write_text
 
     with exit_on_user_error():
         check_folder(given.folder)
-        if given.results:
-            from hf_rspin.evaluation.card_results import results_for_card
-
-            results = results_for_card(given.results, given.folder)
+        card = Path(given.folder) / CARD
+        text = changed_card(given)
         if given.dry_run:
-            print(listing(given))
+            print(listing(given, text))
             if given.results:
-                print(f"\nWould go into the card:\n\n{results}")
+                print(f"\nThe card would be:\n\n{unsigned(text)}")
             return
-        if given.results:
-            set_results(given.folder, results)
-        if given.license:
-            set_license(given.folder, given.license)
-        elif card_license(given.folder) is None:
+        if text != card.read_text(encoding="utf-8"):
+            write_text(card, text)
+        if card_license(given.folder) is None:
             print("The card names no licence, which others need to use the model: see --license.")
         address = push_to_hub(
             given.folder,
@@ -74,14 +74,36 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{address.partition('/commit/')[0]}  (commit {address.partition('/commit/')[2][:12]})")
 
 
-def listing(given: argparse.Namespace) -> str:
+def changed_card(given: argparse.Namespace) -> str:
+    """Return the card with the licence and results that were asked for; nothing is written yet.
+
+    Raises:
+        ValueError: one of them cannot be added, or nothing was measured of these weights.
+    """
+    from hf_rspin.evaluation.card_results import results_for_card
+    from hf_rspin.hub.publish import set_license, set_results
+    from hf_rspin.publishing.card_file import CARD
+
+    with tempfile.TemporaryDirectory() as copy:
+        shutil.copy(Path(given.folder) / CARD, copy)
+        if given.results:
+            set_results(copy, results_for_card(given.results, given.folder))
+        if given.license:
+            set_license(copy, given.license)
+        return (Path(copy) / CARD).read_text(encoding="utf-8")
+
+
+def listing(given: argparse.Namespace, card: str) -> str:
     """Return what an upload would be: every file with its size, what stays here, the licence."""
     from hf_rspin.hub.publish import card_license
+    from hf_rspin.publishing.card_file import CARD
     from hf_rspin.publishing.upload import files_to_upload
 
     folder = Path(given.folder)
     names = sorted(str(name) for name in files_to_upload(folder))
-    sizes = [(folder / name).stat().st_size for name in names]
+    sizes = [
+        len(card.encode()) if name == CARD else (folder / name).stat().st_size for name in names
+    ]
     lines = [f"{size / 1e3:12,.1f} kB  {name}" for name, size in zip(names, sizes, strict=True)]
     going = {Path(name).parts[0] for name in names}
     kept = sorted({path.name for path in folder.iterdir()} - going)

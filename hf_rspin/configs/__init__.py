@@ -34,5 +34,15 @@ def config_file(name: str | Path) -> Path:
         if path.is_relative_to(folder):
             path = path.relative_to(folder)
             break
-    shipped = _ROOT / path
-    return shipped if shipped.is_file() and str(path) in config_names() else Path(name)
+    return shipped_config(str(path)) if str(path) in config_names() else Path(name)
+
+
+def shipped_config(name: str) -> Path:
+    """Return the config of a name that ships with the package, whatever lies in this folder.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in config_names():
+        raise ValueError(f"the package has no config {name}; see `hf-rspin configs`.")
+    return _ROOT / name

@@ -49,10 +49,14 @@ def read_archives(files: Sequence[Path], folder: Path) -> datasets.Dataset:
         split = split_of_shard(place)
         for row in index_of(file):
             path = member_path(file, row.pop("offset"), row.pop("size"), row["file_name"])
-            row["file_name"] = f"{place.removesuffix('.tar')}/{row['file_name']}"
+            row["file_name"] = f"{place[: -len('.tar')]}/{row['file_name']}"
             rows.append({**({"split": split} if split else {}), **row, "audio": path})
-    names = list(dict.fromkeys(name for row in rows for name in row if name != "audio"))
-    table = datasets.Dataset.from_dict({name: [row.get(name) for row in rows] for name in names})
+    if not rows:
+        raise ValueError(
+            f"{files[0] if len(files) == 1 else folder} holds no audio in its tar files "
+            f"({', '.join(AUDIO_SUFFIXES[:5])}, ...)."
+        )
+    table = datasets.Dataset.from_dict(_columns(rows, without="audio"))
     return add_cells(table, [{"bytes": None, "path": row["audio"]} for row in rows])
 
 
@@ -60,7 +64,7 @@ def index_of(file: Path) -> list[dict[str, Any]]:
     """Return where each recording of an archive lies; made and kept beside it where there is none.
 
     Raises:
-        ValueError: the archive is damaged or holds no audio.
+        ValueError: the archive is damaged.
     """
     place, state = file.with_name(file.name + INDEX), _state_of(file)
     if place.is_file():
@@ -72,9 +76,8 @@ def index_of(file: Path) -> list[dict[str, Any]]:
             logger.warning("%s is damaged, and made again.", place)
     rows = list(_recordings(file))
     if not rows:
-        raise ValueError(f"{file} holds no audio ({', '.join(AUDIO_SUFFIXES[:5])}, ...).")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    table = pa.table({name: [row.get(name) for row in rows] for name in names})
+        logger.warning("%s holds no audio and is left out.", file)
+    table = pa.table(_columns(rows))
     table = table.replace_schema_metadata({"archive": state})
     try:
         with atomic(place) as temporary:
@@ -82,6 +85,17 @@ def index_of(file: Path) -> list[dict[str, Any]]:
     except OSError as error:
         logger.warning("%s cannot be kept (%s): it is made at every start.", place, error)
     return table.to_pylist()
+
+
+def _columns(rows: Sequence[dict[str, Any]], without: str = "") -> dict[str, list[Any]]:
+    """Return rows as columns; values of several types, as 12 and "a12" of speakers, become text."""
+    names = dict.fromkeys(name for row in rows for name in row if name != without)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    for name, values in columns.items():
+        kinds = {type(value) for value in values if value is not None}
+        if len(kinds) > 1 and kinds != {int, float}:
+            columns[name] = [None if value is None else str(value) for value in values]
+    return columns
 
 
 def _state_of(file: Path) -> bytes:

@@ -89,12 +89,13 @@ def is_corpus(item: object) -> bool:
 
 def _read_folder(folder: Path, columns: ColumnNames, skipped: SkippedFiles) -> datasets.Dataset:
     contents = list_folder(folder)
+    _check_archives(contents, folder)
     if contents.metadata:
         _tell_outside(contents, folder)
         return _read_metadata(contents.metadata, folder, columns)
     if contents.shards:
         return with_audio(_read_shards(contents.shards, folder), folder, columns)
-    if contents.archives and not contents.audio:
+    if contents.archives:
         return with_audio(read_archives(contents.archives, folder), folder, columns)
     _tell_left_out(contents, folder, skipped)
     if columns.given():
@@ -105,6 +106,26 @@ def _read_folder(folder: Path, columns: ColumnNames, skipped: SkippedFiles) -> d
     names = [file.relative_to(folder).as_posix() for file in contents.audio]
     rows = {"file_name": names, **_splits(names)}
     return with_audio(datasets.Dataset.from_dict(rows), folder, columns)
+
+
+def _check_archives(contents: FolderContents, folder: Path) -> None:
+    """Refuse tar files beside other audio, of which only one could be read; tell compressed ones.
+
+    Raises:
+        ValueError: see above.
+    """
+    others = [*contents.metadata, *contents.shards, *contents.audio]
+    if contents.archives and others:
+        raise ValueError(
+            f"{folder} holds {len(contents.archives)} tar files, such as "
+            f"{contents.archives[0].name}, and beside them {others[0].name}; expected one kind: "
+            "move the others, or name files as the corpus."
+        )
+    if contents.compressed and (contents.archives or others):
+        logger.warning(
+            "%s: %d compressed archives are left out, such as %s: decompress them to .tar.",
+            folder, len(contents.compressed), contents.compressed[0].name,
+        )  # fmt: skip
 
 
 def _read_shards(files: list[Path], folder: Path) -> datasets.Dataset:

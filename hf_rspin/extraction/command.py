@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -45,12 +47,13 @@ def run_command(options: ExtractionOptions, load: Load) -> None:
     skipped = SkippedFiles(options.strict)
     with exit_on_user_error():
         shard = shard_of_process(options.shard, options.num_shards)
+        check_outside(options.corpus, output)
         device = check_device(options.device)
         corpus = read_corpus(options, skipped)
         describer, file_seconds = load(device)
         files = split_rows(np.asarray(corpus["duration"]), file_seconds)
         provenance = {**describer.provenance, **corpus_key(corpus), "files": len(files),
-                      "format": options.format}  # fmt: skip
+                      "rows": boundaries(files), "format": options.format}  # fmt: skip
         folder = OutputFolder(output, options.format, len(files), provenance)
         left = [files[n] for n in part_of(range(len(files)), *shard) if not folder.is_finished(n)]
         seconds = sum(np.asarray(corpus["duration"])[np.concatenate(left)]) if left else 0.0
@@ -64,11 +67,31 @@ def run_command(options: ExtractionOptions, load: Load) -> None:
         len(corpus), hours, len(files), *shard, in_words(device),
     )  # fmt: skip
     lock = output / f".shard_{shard[0]}_of_{shard[1]}" if shard[1] > 1 else output
-    with exit_on_user_error((*WHILE_RUNNING, "NoSpaceError", "OSError")), output_lock(lock):
+    mendable = (*WHILE_RUNNING, "FeatureError", "NoSpaceError", "OSError")
+    with exit_on_user_error(mendable), output_lock(lock):
         extract(describer, corpus, folder, files, shard, options.batch_seconds, skipped)
     logger.info("%s", skipped.summary())
     with exit_on_user_error():
         _finish(output)
+
+
+def boundaries(files: list[np.ndarray]) -> str:
+    """Return what tells one division into files from others."""
+    counts = json.dumps([len(rows) for rows in files])
+    return hashlib.sha256(counts.encode()).hexdigest()[:16]
+
+
+def check_outside(corpus: str, output: Path) -> None:
+    """Refuse an output folder in that of the corpus, whose files would be read as a part of it.
+
+    Raises:
+        ValueError: see above.
+    """
+    if Path(corpus).is_dir() and output.resolve().is_relative_to(Path(corpus).resolve()):
+        raise ValueError(
+            f"{output} lies in the corpus {corpus}, which would hold its own units or features "
+            "from now on; name a folder outside of it."
+        )
 
 
 def read_corpus(options: ExtractionOptions, skipped: SkippedFiles) -> datasets.Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,7 @@ from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
 from hf_rspin.extraction.units import ROW_COLUMNS
 from hf_rspin.models.encoder import (
     check_frame_rate,
-    family_of,
-    layers_of,
+    drop_layers_above,
     num_hidden_states,
     states_of_frames,
 )
@@ -29,6 +29,10 @@ from hf_rspin.utils import tensor_hash
 logger = logging.getLogger(__name__)
 
 LARGEST = {"float16": 65504.0, "float32": float("inf")}
+
+
+class FeatureError(ValueError):
+    """A feature that cannot be stored: NaN, infinite, or too large for the precision."""
 
 
 class LayerColumns:
@@ -93,7 +97,7 @@ class LayerColumns:
         """Return the columns of waveforms (samples,), each at least one frame long.
 
         Raises:
-            ValueError: a feature is too large for float16.
+            FeatureError: a feature is NaN, infinite, or too large for float16.
         """
         if self.whisper:
             states = self.encoder.states(waveforms, self.layers)  # (layers, frames, dim) each
@@ -112,8 +116,10 @@ class LayerColumns:
 
     def _columns(self, states: Tensor) -> dict[str, np.ndarray]:
         largest = float(states.abs().max())
+        if not math.isfinite(largest):
+            raise FeatureError("a feature is NaN or infinite: the weights are damaged or overflow.")
         if largest > LARGEST[self.precision]:
-            raise ValueError(
+            raise FeatureError(
                 f"a feature is {largest:.0f}, and float16 ends at 65504: pass --precision float32."
             )
         kept = states.numpy().astype(self.precision)
@@ -162,14 +168,3 @@ def load_columns(
     columns = LayerColumns(encoder, layers, precision, normalize, bf16)
     drop_layers_above(encoder, columns.layers[-1])
     return columns
-
-
-def drop_layers_above(encoder: PreTrainedModel, layer: int) -> None:
-    """Take layers away that hidden state `layer` does not need, where a family allows it.
-
-    One more is kept: the state behind the last layer may be normalised, which that of the whole
-    encoder is not there.
-    """
-    family = family_of(encoder.config)
-    if family.splits and family.blocks is None:
-        del layers_of(encoder)[layer + 1 :]

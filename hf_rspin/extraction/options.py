@@ -79,6 +79,8 @@ class UnitsOptions(ExtractionOptions):
         self.model = one_name(self.model, self.encoder)
         if self.model is None and self.units != "mfcc" and not self.merge:
             raise ValueError("no model was given; pass --model, a folder, Hub id or bundled.")
+        if self.units == "mfcc" and self.model is None and not (self.kmeans or self.merge):
+            raise ValueError("no k-means was given; --units mfcc needs --kmeans, a folder or file.")
         if not self.file_hours > 0:
             raise ValueError(f"file_hours is {self.file_hours}; expected a number above 0.")
 

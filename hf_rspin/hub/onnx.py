@@ -164,7 +164,8 @@ def largest_difference(file: str | Path, graph: nn.Module) -> float:
         if found.shape != expected.shape:
             return float("inf")
         scale = max(1.0, float(np.abs(expected).max()))
-        largest = max(largest, float(np.abs(found - expected).max()) / scale)
+        difference = float(np.abs(found - expected).max()) / scale
+        largest = max(largest, difference if np.isfinite(difference) else float("inf"))
     return largest
 
 

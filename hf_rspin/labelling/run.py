@@ -41,12 +41,14 @@ from hf_rspin.units import (
 from hf_rspin.units.extract import extract_part, join_parts, partial_folder
 from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import FrameFeatures
+from hf_rspin.utils import check_space
 from hf_rspin.whole_folders import repair_folder
 
 logger = logging.getLogger(__name__)
 
 KMEANS_LOCK, JOIN_LOCK = "kmeans.lock", "join.lock"
 FRAMES_PER_SECOND = 50
+LABEL_BYTES = 8  # of a frame: parts, units, and pieces of two or four bytes
 RESULTS = ("units", "units.partial", "kmeans", "pieces")
 
 
@@ -199,9 +201,12 @@ def make_pseudo_labels(corpus_arguments: CorpusArguments, arguments: PseudoLabel
         features = load_features(arguments, model)
         repair_folder(output / "units")
         check_provenance(output, provenance_of(arguments, model, corpus), RESULTS)
+        if not (output / "units").exists():
+            seconds = float(np.sum(corpus["duration"]))
+            check_space(output, seconds * FRAMES_PER_SECOND * LABEL_BYTES)
     logger.info("%s: units of %d utterances.", _where(model, shard, num_shards), len(corpus))
     lock = output_lock(output) if num_shards == 1 else contextlib.nullcontext()
-    with exit_on_user_error(WHILE_RUNNING), lock:
+    with exit_on_user_error((*WHILE_RUNNING, "NoSpaceError", "OSError")), lock:
         if not (output / "units").exists():
             with FileLock(output / KMEANS_LOCK):  # of several processes one fits, the others wait
                 extractor = build_extractor(arguments, model, *features, corpus, skipped)

@@ -320,3 +320,14 @@ def check_frame_rate(config: PreTrainedConfig) -> None:
 
 def _squeeze(config: PreTrainedConfig) -> int:
     return config.squeeze_factor if family_of(config).squeezes else 1
+
+
+def drop_layers_above(encoder: PreTrainedModel, layer: int) -> None:
+    """Take layers away that hidden state `layer` does not need, where a family allows it.
+
+    One more is kept: the state behind the last layer may be normalised, which that of the whole
+    encoder is not there.
+    """
+    family = family_of(encoder.config)
+    if family.splits and family.blocks is None:
+        del layers_of(encoder)[layer + 1 :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import re
+import zipfile
 import zlib
 from collections.abc import Mapping
 from io import BytesIO
@@ -47,7 +48,7 @@ def read_centres(path: str | Path) -> np.ndarray:
             )
         if not np.isfinite(centres).all():
             raise CheckpointError("its centres are NaN or infinite")
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is no k-means that can be read here ({str(error).rstrip('.')}); expected "
             "centres in .npy or .npz, or scikit-learn's KMeans by joblib or pickle: save them from "

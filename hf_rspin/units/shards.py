@@ -131,6 +131,9 @@ class Shards:
                 raise FileExistsError(
                     f"{self.folder} is where partial results go, but holds {foreign[0]}; move it."
                 )
+            if not file.is_file() and not any(self.folder.glob("shard_*.npz")):
+                write_json(file, plan, indent=2)  # another process has just made the folder
+                return
             logger.warning(
                 "The partial results in %s are of another corpus or model: starting again.",
                 self.folder,

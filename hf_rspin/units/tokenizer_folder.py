@@ -52,11 +52,17 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def find_kmeans(folder: Path, given: KMeans | str | Path | None) -> KMeans | None:
-    """Return the k-means that was given, as object, folder or file; or that of the folder."""
+    """Return the k-means that was given, as object, folder or file; or that of the folder.
+
+    Raises:
+        ValueError: what was given is not there, or no k-means.
+    """
     if isinstance(given, KMeans):
         return given
     if given is not None and Path(given).is_file():
         return KMeans.from_file(given)
+    if given is not None and not Path(given).exists():
+        raise ValueError(f"{given} does not exist; expected a k-means: its folder or file.")
     if given is not None:
         inside = Path(given) / KMEANS  # the folder of `hf-rspin labels`
         return KMeans.from_pretrained(inside if KMeans.is_saved(inside) else given)

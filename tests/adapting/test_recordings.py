@@ -1,6 +1,7 @@
 """Recordings are found, and become short parts without silences, of the channels asked for."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -34,6 +35,18 @@ def test_a_folder_is_surveyed(recordings):
     assert not survey_folder(recordings / "a").is_telephone
     assert survey_folder(recordings).key() == survey.key() != survey_folder(recordings / "a").key()
     assert survey_folder(recordings / "long.flac").recordings[0].name == "long.flac"
+
+
+def test_what_is_made_inside_of_the_folder_is_no_recording_of_it(recordings, tmp_path):
+    shutil.copytree(recordings, tmp_path / "all")
+    before = survey_folder(tmp_path / "all").key()
+    made = tmp_path / "all" / "runs" / "adapted" / "corpus"
+    made.mkdir(parents=True)
+    soundfile.write(made / "cut.wav", noise(2.0), 16_000)
+    (made / "more.tar").write_bytes(b"x")
+    assert survey_folder(tmp_path / "all", tmp_path / "all" / "runs" / "adapted").key() == before
+    assert survey_folder(tmp_path / "all").key() != before
+    assert "unpack archives" in " ".join(survey_folder(tmp_path / "all").lines())
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path):

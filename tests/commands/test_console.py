@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_rspin.commands import console
-from hf_rspin.configs import config_file, config_names
+from hf_rspin.configs import config_file, config_names, shipped_config
 from hf_rspin.evaluation.conditions import CONDITIONS, severities_in_words
 from hf_rspin.evaluation.names import CONDITION_NAMES, PROBE_NAMES, SEVERITIES_IN_WORDS
 from hf_rspin.evaluation.probes import PROBES
@@ -145,6 +145,9 @@ def test_configs_are_found_by_name_and_a_file_of_the_user_first(hf_rspin, tmp_pa
     (tmp_path / "rspin_small.yaml").write_text("max_steps: 7\noutput_dir: here\nuse_cpu: true\n")
     (parsed,) = parse_arguments(TwoViewTrainingArguments, arguments=["rspin_small.yaml"])
     assert parsed.max_steps == 7
+    assert shipped_config("rspin_small.yaml") == shipped  # what `adapt` reads
+    with pytest.raises(ValueError, match="the package has no config mine.yaml"):
+        shipped_config("mine.yaml")
 
 
 def test_python_m_is_the_same_command():

@@ -10,7 +10,7 @@ from hf_rspin import RSpinHubertConfig, RSpinHubertModel
 from hf_rspin.commands import evaluate
 from hf_rspin.commands.push import main
 from hf_rspin.evaluation.card_results import results_for_card
-from hf_rspin.hub import set_results
+from hf_rspin.hub import set_license, set_results
 from hf_rspin.publishing.card_file import is_untouched
 from hf_rspin.publishing.upload import files_to_upload
 from hf_rspin.resources import sample_folder
@@ -86,3 +86,12 @@ def test_what_was_measured_of_these_weights_goes_into_the_card(folder, tmp_path,
         results_for_card(tmp_path / "measured", folder)
     with pytest.raises(SystemExit, match="holds no results; expected a folder of"):
         main([str(folder), "owner/name", "--dry_run", "--results", str(speech)])
+
+
+def test_what_cannot_be_added_to_the_card_is_said_in_a_dry_run_too(folder):
+    set_license(folder, "apache-2.0")
+    before = state(folder)
+    for more in ([], ["--dry_run"]):
+        with pytest.raises(SystemExit, match="names 'apache-2.0'"):
+            main([str(folder), "owner/name", "--license", "mit", *more])
+    assert state(folder) == before

@@ -117,10 +117,32 @@ def test_what_an_archive_lacks_is_said(files, tmp_path, caplog):
         (folder / name).write_bytes(held)
         with pytest.raises(ValueError, match=message):
             load_corpus(folder)
-    with tarfile.open(tmp_path / "empty.tar", "w"):
+    with tarfile.open(tmp_path / "tars" / "empty.tar", "w"):
         pass
-    with pytest.raises(ValueError, match=r"empty.tar holds no audio \(.wav"):
-        load_corpus(tmp_path / "empty.tar")
+    with pytest.raises(ValueError, match=r"empty.tar holds no audio in its tar files \(.wav"):
+        load_corpus(tmp_path / "tars" / "empty.tar")
+    assert len(load_corpus(tmp_path / "tars")) == 5  # one without audio hides no other
+    assert "empty.tar holds no audio and is left out" in caplog.text
+    (tmp_path / "tars" / "b.tar.gz").write_bytes(content)
+    load_corpus(tmp_path / "tars")
+    assert "1 compressed archives are left out, such as b.tar.gz" in caplog.text
+    shutil.copy(every[0], tmp_path / "tars" / "loose.wav")
+    with pytest.raises(ValueError, match="holds 2 tar files, such as a.tar, and beside them loose"):
+        load_corpus(tmp_path / "tars")
+
+
+def test_suffixes_in_capitals_and_values_of_several_types(files, tmp_path):
+    every = sorted((files / "calls").iterdir())
+    archive = pack(every[:2], tmp_path / "tars" / "ONE.TAR")
+    with tarfile.open(archive, "a") as tar:
+        for name, speaker in (("0", 12), ("1", "a12")):
+            content = json.dumps({"speaker": speaker}).encode()
+            info = tarfile.TarInfo(f"calls/{name}.json")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    found = load_corpus(tmp_path / "tars")
+    assert len(found) == 2 and sorted(found["speaker"]) == ["12", "a12"]
+    assert read_audio(found[0]["audio"]).size
 
 
 def test_a_member_is_a_path_and_a_shorter_archive_is_told(files, tmp_path):

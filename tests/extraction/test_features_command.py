@@ -12,7 +12,7 @@ from transformers import HubertConfig, HubertModel, WavLMConfig, WavLMModel
 from hf_rspin.audio import num_frames, num_samples, read_audio
 from hf_rspin.commands.features import main
 from hf_rspin.data import load_corpus
-from hf_rspin.extraction.features import load_columns
+from hf_rspin.extraction.features import FeatureError, load_columns
 from hf_rspin.extraction.merge import merge
 from hf_rspin.extraction.output import OutputFolder
 from hf_rspin.extraction.run import extract, split_rows
@@ -170,3 +170,10 @@ def test_mistakes_are_one_sentence(arguments, message, speech, encoder_folder, t
     with pytest.raises(SystemExit, match=message):
         features(speech, "--encoder", encoder_folder, "--output_dir", out, *arguments)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_what_cannot_be_stored_is_no_feature(value, encoder_folder):
+    columns = load_columns(str(encoder_folder), [1])
+    with pytest.raises(FeatureError, match="NaN or infinite|pass --precision float32"):
+        columns._columns(torch.full((1, 3, columns.dim), value))

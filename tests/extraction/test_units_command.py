@@ -11,6 +11,7 @@ import pytest
 
 from hf_rspin.audio import read_audio
 from hf_rspin.commands.units import main
+from hf_rspin.extraction.command import boundaries
 from hf_rspin.units import UnitTokenizer
 
 FILES = ["--file_hours", "0.0005"]  # 1.8 s
@@ -166,6 +167,8 @@ def test_a_published_kmeans_and_mfcc(speech, encoder_folder, centres_file, tmp_p
         (["--model", "m", "--output_dir", "o", "--shard", "2", "--num_shards", "2"],
          "number the processes from 0"),
         (["--model", "m", "--output_dir", "o", "--shard", "2"], "expected both"),
+        (["--units", "mfcc", "--output_dir", "o"], "no k-means was given"),
+        (["--units", "mfcc", "--kmeans", "no.npy", "--output_dir", "o"], "no.npy is neither a folder nor"),
         (["--model", "nowhere", "--output_dir", "o"], "neither a folder nor a model"),
         (["--modle", "m", "--output_dir", "o", "--units", "mfcc"], "did you mean model"),
     ],
@@ -175,6 +178,22 @@ def test_mistakes_are_one_sentence(arguments, message, speech, monkeypatch, tmp_
     with pytest.raises(SystemExit, match=message):
         units(speech, *arguments)
     assert not (tmp_path / "o").exists()
+
+
+def test_an_output_inside_of_the_corpus_is_refused(speech, spin_folder, tmp_path):
+    shutil.copytree(speech, tmp_path / "speech")
+    for place in ("speech", "speech/units/deep"):
+        with pytest.raises(SystemExit, match="lies in the corpus .*name a folder outside of it"):
+            units(tmp_path / "speech", "--model", spin_folder, "--output_dir", tmp_path / place)
+    assert not (tmp_path / "speech" / "units").exists()
+
+
+def test_another_division_into_files_is_another_run():
+    one, other = (
+        [np.arange(5), np.arange(5), np.arange(2)],
+        [np.arange(4), np.arange(5), np.arange(3)],
+    )
+    assert boundaries(one) == boundaries([rows + 1 for rows in one]) != boundaries(other)
 
 
 def test_help_shows_the_options(capsys):

@@ -123,6 +123,13 @@ def test_what_is_no_kmeans_is_refused_with_the_reason(features, tmp_path):
         KMeans.from_file(tmp_path / "none")
 
 
+def test_a_damaged_archive_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", centres=np.ones((3, 4)))
+    (tmp_path / "b.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:60])
+    with pytest.raises(ValueError, match="b.npz is no k-means that can be read here"):
+        KMeans.from_file(tmp_path / "b.npz")
+
+
 @pytest.mark.parametrize("writer", ["joblib", "pickle_4", "zlib", "npy"])
 def test_a_file_cut_off_anywhere_is_refused(writer, fitted, tmp_path):
     path = tmp_path / "km"
