@@ -168,7 +168,7 @@ def test_a_published_kmeans_and_mfcc(speech, encoder_folder, centres_file, tmp_p
          "number the processes from 0"),
         (["--model", "m", "--output_dir", "o", "--shard", "2"], "expected both"),
         (["--units", "mfcc", "--output_dir", "o"], "no k-means was given"),
-        (["--units", "mfcc", "--kmeans", "no.npy", "--output_dir", "o"], "no.npy is neither a folder nor"),
+        (["--units", "mfcc", "--kmeans", "no.npy", "--output_dir", "o"], "no.npy is neither"),
         (["--model", "nowhere", "--output_dir", "o"], "neither a folder nor a model"),
         (["--modle", "m", "--output_dir", "o", "--units", "mfcc"], "did you mean model"),
     ],
