@@ -129,7 +129,8 @@ def _recording(gr: ModuleType, utterances: list[str]) -> tuple:
         elem_id="sample",
     )  # fmt: skip
     recording = gr.Audio(
-        sources=["upload", "microphone"], type="filepath", elem_id="recording", editable=False, buttons=[],
+        sources=["upload", "microphone"], type="filepath", elem_id="recording", editable=False,
+        buttons=[],
         label=f"Or your own: drop a file or record (the first {LONGEST} s are used)",
     )  # fmt: skip
     return sample, recording
