@@ -64,6 +64,7 @@ def build_page(workshop: Workshop, model: str, other: str | None = None) -> grad
             inputs,
             outputs,
             trigger_mode="always_last",
+            show_progress_on=outputs[1],  # the share: one sign that it works is enough
             api_visibility="private",
         )
         for event in (sample.input, page.load):
