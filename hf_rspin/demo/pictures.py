@@ -15,7 +15,7 @@ from hf_rspin.demo.work import Comparison
 from hf_rspin.units import UnitSequence
 from hf_rspin.units.acoustic_pieces import IGNORED_LABEL
 
-WIDEST, NARROWEST, PER_SECOND = 5000, 1060, 150  # pixels of the page
+WIDEST, NARROWEST, PER_SECOND = 9000, 1060, 300  # pixels of the page
 DPI = 100
 SPECTROGRAM, LANE, GAP = 1.35, 0.34, 0.2  # inches
 ABOVE, BELOW = 0.3, 0.45  # for the title and the time axis
@@ -39,7 +39,7 @@ def picture(comparison: Comparison) -> tuple[bytes, int]:
     width = int(np.clip(PER_SECOND * seconds, NARROWEST, WIDEST))
     figure = _figure(comparison, seconds, width)
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI * (2 if width == NARROWEST else 1))
+    figure.savefig(file, format="png", dpi=DPI * (2 if width < 2 * NARROWEST else 1))
     return file.getvalue(), width
 
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hf_rspin.demo.options import NEEDS_GRADIO
-from hf_rspin.resources import sample_folder
 
 if TYPE_CHECKING:
     import gradio
@@ -79,6 +78,7 @@ def serve(build: Callable[[], gradio.Blocks], port: int, listen: bool = False) -
     from starlette.middleware import Middleware
 
     from hf_rspin.demo.words import STYLE
+    from hf_rspin.resources import sample_folder
 
     fonts = {name: [gr.themes.Font(one) for one in found] for name, found in FONTS.items()}
     with tempfile.TemporaryDirectory(prefix="hf-rspin-demo-") as folder:

@@ -192,7 +192,7 @@ def test_the_picture_is_wide_enough_for_long_recordings(workshop, tmp_path, reco
     speech = np.concatenate([read_audio(one) for one in recordings[:3]])
     soundfile.write(path, speech, 16_000)
     _, wide = picture(workshop.compare(path, RAIN, ["bundled"]))
-    assert wide == int(150 * len(speech) / 16_000) > 1060
+    assert wide == int(300 * len(speech) / 16_000) > 1060
 
 
 def test_the_spectrogram_has_a_tone_at_its_frequency_and_time():
