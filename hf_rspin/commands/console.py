@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, dict[str, str], str]] = {
     "convert": ("convert", {}, "checkpoints of the authors into folders"),
     "convert-attention": ("convert_attention", {}, "SummaryMixing in place of attention"),
     "search-subnet": ("search_subnet", {}, "the best subnet of an elastic encoder in a budget"),
+    "demo": ("demo", {}, "a page to try models in: distort a recording, see its units"),
     "push": ("push", {}, "upload a folder to the Hub"),
     "configs": ("configs", {}, "the configs that ship with the package"),
 }

@@ -1,8 +1,5 @@
 """The report as a person sees it: in a browser, on a telephone and on a desk."""
 
-import os
-import shutil
-
 import numpy as np
 import pytest
 
@@ -13,28 +10,6 @@ from hf_rspin.evaluation.report import evaluation_report
 
 TELEPHONE, DESK = 390, 1280
 SMALLEST_TEXT = 11  # pixels
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Headless Chromium; where there is none, the test says so, and fails where it is required."""
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs:
-        message = "Chromium and chromedriver are not installed (Debian: chromium chromium-driver)"
-        (pytest.fail if os.environ.get("HF_RSPIN_BROWSER") == "required" else pytest.skip)(message)
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
-                 "disable-background-networking", "disable-component-update", "disable-sync",
-                 f"user-data-dir={tmp_path_factory.mktemp('profile')}"):  # fmt: skip
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=programs[1])
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
 
 
 def show(browser, file, width):

@@ -9,7 +9,7 @@ STEPS = (
     "audio_members", "audio_headers", "audio_files", "audio_arrays", "audio",
     "adapter_options", "losses", "publishing", "models", "views", "data", "resources", "units",
     "adapters", "cost", "training", "evaluation", "ctc", "distillation", "elastic", "hub",
-    "labelling", "extraction", "adapting", "commands", "__main__",
+    "labelling", "extraction", "adapting", "demo", "commands", "__main__",
 )  # fmt: skip
 
 
