@@ -25,6 +25,7 @@ from hf_rspin.commands import console
 from hf_rspin.commands.train import OBJECTIVES
 from hf_rspin.configs import config_names
 from hf_rspin.ctc.align_arguments import AlignArguments
+from hf_rspin.demo.options import DemoOptions
 from hf_rspin.evaluation.analysis_arguments import AnalysisArguments
 from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.extraction.options import FeaturesOptions, UnitsOptions
@@ -45,6 +46,7 @@ PROSE = re.sub(r"^```\w*\n.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
 NOT_RUN = {
     "make quickstart": "installs; its script runs in test_training_scripts",
     "make test": "is what runs this",
+    "make docs": "builds the site of what test_docs checks",
     "make gpu-check": "runs in test_gpu_check",
     "hf-rspin adapt my_recordings": "runs in adapting/test_adapt_command",
     ". .venv/bin/activate": "the tests run in an environment already",
@@ -52,7 +54,6 @@ NOT_RUN = {
 # inline in the text, and options that belong to programs of others
 NOT_CHECKED = {
     "--nproc_per_node": "of torchrun",
-    "--num_pseudo_labels": "of benchmark.py",
     "--results": "of push, which has a parser of its own",
 }
 TRAINS = ["--max_steps", "2", "--batch_seconds", "8", "--max_seconds", "3", "--encoder", "ENCODER"]
@@ -179,6 +180,7 @@ def classes():
     found["pseudo"] = [CorpusArguments, PseudoLabelArguments]
     found["evaluate"] = [AnalysisArguments, ProbeArguments]
     found["align"] = [AlignArguments]
+    found["demo"] = [DemoOptions]
     found["adapt"], found["units"] = [AdaptOptions], [UnitsOptions, FeaturesOptions]
     return found
 
