@@ -72,23 +72,22 @@ def speech(tmp_path_factory):
     return folder
 
 
-def test_spin_labels_and_rspin(tmp_path, encoder, speech):
+def test_spin_labels_and_rspin(tmp_path, main, encoder, speech):
     noise = tmp_path / "noise"
     noise.mkdir()
     soundfile.write(noise / "n.wav", np.random.default_rng(0).normal(size=32000) * 0.1, 16000)
     common = ["--corpus", speech, "--max_steps", 4, "--batch_seconds", 8, "--logging_steps", 2,
               "--save_steps", 2, "--min_seconds", 1, "--use_cpu", "true"]  # fmt: skip
-    out = run("train_spin.py", "--encoder", encoder, "--codebook_size", 8, "--output_dir",
-              tmp_path / "spin", *common)  # fmt: skip
-    assert "broken.wav" in out
+    main("train_spin", "--encoder", encoder, "--codebook_size", 8, "--output_dir",
+         tmp_path / "spin", *common)  # fmt: skip
     spin = RSpinHubertModel.from_pretrained(tmp_path / "spin")
     before = HubertModel.from_pretrained(encoder).state_dict()
     moved = {n for n, v in spin.hubert.state_dict().items() if not torch.equal(v, before[n])}
     assert moved and all(n.startswith(("encoder.layers.1.", "encoder.layers.2.")) for n in moved)
 
-    run("make_pseudo_labels.py", "--corpus", speech, "--units", "spin", "--model",
-        tmp_path / "spin", "--vocab_size", 30, "--output_dir", tmp_path / "labels",
-        "--device", "cpu")  # fmt: skip
+    main("make_pseudo_labels", "--corpus", speech, "--units", "spin", "--model",
+         tmp_path / "spin", "--vocab_size", 30, "--output_dir", tmp_path / "labels",
+         "--device", "cpu")  # fmt: skip
     labels = FrameLabels.load(tmp_path / "labels" / "pieces")
     pieces = AcousticPieces.from_pretrained(tmp_path / "labels" / "acoustic_pieces")
     units = FrameLabels.load(tmp_path / "labels" / "units")
@@ -96,8 +95,10 @@ def test_spin_labels_and_rspin(tmp_path, encoder, speech):
     for name in labels:
         np.testing.assert_array_equal(labels[name], pieces.encode(units[name]))
 
-    run("train_rspin.py", "--encoder", encoder, "--noise", noise, "--pseudo_labels",
-        tmp_path / "labels" / "pieces", "--output_dir", tmp_path / "rspin", *common)  # fmt: skip
+    pieces = tmp_path / "labels" / "pieces"
+    out = run("train_rspin.py", "--encoder", encoder, "--noise", noise, "--pseudo_labels", pieces,
+              "--output_dir", tmp_path / "rspin", *common)  # fmt: skip
+    assert "broken.wav" in out
     model = RSpinHubertModel.from_pretrained(tmp_path / "rspin").eval()
     assert model.config.num_pseudo_labels == labels.num_labels
     assert all(
@@ -124,10 +125,10 @@ def test_spin_labels_and_rspin(tmp_path, encoder, speech):
 
 
 @pytest.mark.parametrize("units", ["mfcc", "layer"])
-def test_kmeans_labels(tmp_path, encoder, speech, units):
-    run("make_pseudo_labels.py", "--corpus", speech, "--units", units, "--model", encoder,
-        "--layer", 2, "--num_clusters", 10, "--vocab_size", 20, "--output_dir", tmp_path,
-        "--device", "cpu")  # fmt: skip
+def test_kmeans_labels(tmp_path, main, encoder, speech, units):
+    main("make_pseudo_labels", "--corpus", speech, "--units", units, "--model", encoder,
+         "--layer", 2, "--num_clusters", 10, "--vocab_size", 20, "--output_dir", tmp_path,
+         "--device", "cpu")  # fmt: skip
     assert FrameLabels.load(tmp_path / "units").num_labels == 10
     assert FrameLabels.load(tmp_path / "pieces").num_labels <= 20
 
@@ -162,7 +163,7 @@ def test_units_of_whisper_and_of_several_corpora(tmp_path, main, speech):
             main("make_pseudo_labels", *common, *more)
 
 
-def test_quickstart_on_own_audio(tmp_path, encoder, speech):
+def test_quickstart_on_own_audio(tmp_path, main, encoder, speech):
     arguments = ["--encoder", encoder, "--layer", 2, "--num_units", 10, "--vocab_size", 20,
                  "--steps", 3, "--batch_seconds", 6, "--output_dir", tmp_path / "run"]  # fmt: skip
     out = run("quickstart.py", "--audio", speech, *arguments)
@@ -174,11 +175,14 @@ def test_quickstart_on_own_audio(tmp_path, encoder, speech):
     assert RSpinHubertModel.from_pretrained(tmp_path / "run" / "model").config.codebook_size == 32
     empty = tmp_path / "empty"
     empty.mkdir()
-    out = run("quickstart.py", "--audio", empty, *arguments, succeeds=False)
-    assert str(empty) in out and "Traceback" not in out
+    with pytest.raises(SystemExit, match=str(empty)):
+        main("quickstart", "--audio", empty, *arguments)
 
 
 def test_mistakes_are_said_in_one_sentence(tmp_path, main, encoder, speech):
+    with pytest.raises(SystemExit, match="gone does not exist; expected a folder of audio"):
+        main("train_spin", "--encoder", encoder, "--corpus", tmp_path / "gone", "--use_cpu",
+             "true", "--max_steps", 1, "--output_dir", tmp_path / "x")  # fmt: skip
     common = ["--corpus", speech, "--output_dir", tmp_path / "x"]
     with pytest.raises(SystemExit, match="^no encoder was given"):
         main("train_spin", *common)
@@ -215,14 +219,11 @@ def test_mistakes_are_said_in_one_sentence(tmp_path, main, encoder, speech):
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("mistake", ["no corpus", "bad table", "impossible run"])
+@pytest.mark.parametrize("mistake", ["bad table", "impossible run"])
 def test_mistakes_end_a_process_without_a_traceback(tmp_path, encoder, speech, mistake):
     options = ["--use_cpu", "true", "--output_dir", tmp_path / "x", "--max_steps", 1]
     script, arguments = "train_spin.py", ["--encoder", encoder, *options]
-    if mistake == "no corpus":
-        arguments += ["--corpus", tmp_path / "gone"]
-        expected = f"{tmp_path / 'gone'} does not exist; expected a folder of audio"
-    elif mistake == "bad table":
+    if mistake == "bad table":
         (tmp_path / "metadata.csv").write_text('file_name,text\n"a.wav,b\n')
         script, arguments = "make_pseudo_labels.py", ["--units", "mfcc", *options[2:4]]
         arguments += ["--corpus", tmp_path]

@@ -71,5 +71,5 @@ def test_defects_pass(error, kinds):
 
 def test_a_device_that_is_not_there_is_named():
     assert check_device("cpu") == "cpu"
-    with pytest.raises(ValueError, match="'cpuu' cannot be used.*expected cpu, or cuda"):
+    with pytest.raises(ValueError, match="'cpuu' cannot be used.*expected auto, cpu, or cuda"):
         check_device("cpuu")
