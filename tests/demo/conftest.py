@@ -53,4 +53,5 @@ def quickstart(tmp_path_factory, recordings):
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory, quickstart):
     cache = str(tmp_path_factory.mktemp("cache"))
-    return Workshop(find_models("bundled", str(quickstart)), 20, cache)
+    # not the runs of whoever runs the tests
+    return Workshop(find_models("bundled", str(quickstart), quickstart.parent), 20, cache)

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -48,6 +49,8 @@ def opened(browser, address, width):
     """Open the page; return when the first utterance has been listened to."""
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get("about:blank")  # the page before this one ends its streams, and says so
+    time.sleep(0.5)
     for kind in ("browser", "performance"):
         browser.get_log(kind)
     browser.get(address)
@@ -101,7 +104,9 @@ def test_a_visitor_chooses_an_utterance_and_sees_what_changes(browser, address, 
     sizes = "return [document.documentElement.scrollWidth, window.innerWidth]"
     content, window = browser.execute_script(sizes)
     assert content <= window == width
-    assert [e for e in browser.get_log("browser") if e["level"] not in ("INFO", "DEBUG")] == []
+    said = [e for e in browser.get_log("browser") if e["level"] not in ("INFO", "DEBUG")]
+    # Gradio drops a stream that it asks for again, and says so
+    assert [e for e in said if "AbortError" not in e["message"]] == []
     assert hosts(browser) == {"127.0.0.1"}
     if folder := os.environ.get("HF_RSPIN_SCREENSHOTS"):
         height = browser.execute_script("return document.documentElement.scrollHeight")
