@@ -35,13 +35,6 @@ def check_device(name: str) -> str:
     return name
 
 
-def in_words(device: str) -> str:
-    """Return what a device is, for the first lines of a run: `cuda (NVIDIA H200)`."""
-    if device.startswith("cuda"):
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device}, {torch.get_num_threads()} threads"
-
-
 def has_fast_bfloat16(device: str | None = None) -> bool:
     """Say whether bfloat16 autocast is faster than float32.
 

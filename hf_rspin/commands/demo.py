@@ -42,10 +42,13 @@ def run(options: DemoOptions) -> None:
     from hf_rspin.demo.server import check_gradio, serve
 
     check_gradio()
+    import torch
+
     from hf_rspin.demo.models import CLUSTERS, find_models, locate
     from hf_rspin.demo.page import build_page
     from hf_rspin.demo.work import Workshop
-    from hf_rspin.device import check_device, in_words
+    from hf_rspin.device import check_device
+    from hf_rspin.training.run_card import describe_hardware
 
     device = check_device(options.device)
     places = find_models(options.model, options.other)
@@ -58,7 +61,8 @@ def run(options: DemoOptions) -> None:
     page = partial(build_page, workshop, model, other)
     with serve(page, options.port, options.listen) as address:
         names = model if other is None else f"{model} and {other}"
-        print(f"{names} on {in_words(device)}.\nOpen {address} (Ctrl-C ends it).", flush=True)
+        where = describe_hardware(torch.device(device), 1)
+        print(f"{names} on {where}.\nOpen {address} (Ctrl-C ends it).", flush=True)
         if options.listen:
             print("Other computers on the network can open it too, without a password.", flush=True)
         threading.Event().wait()

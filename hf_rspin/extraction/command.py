@@ -10,9 +10,10 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import torch
 
 from hf_rspin.data import SkippedFiles, load_corpus
-from hf_rspin.device import check_device, in_words, use_large_allocations
+from hf_rspin.device import check_device, use_large_allocations
 from hf_rspin.extraction.merge import merge, missing
 from hf_rspin.extraction.options import ExtractionOptions
 from hf_rspin.extraction.output import DATA, OutputFolder
@@ -22,6 +23,7 @@ from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import corpus_key
 from hf_rspin.training.run import show_progress
+from hf_rspin.training.run_card import describe_hardware
 from hf_rspin.utils import check_space
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ def run_command(options: ExtractionOptions, load: Load) -> None:
     hours = sum(corpus["duration"]) / 3600
     logger.info(
         "%d utterances, %.2f h, in %d files; shard %d of %d, on %s.",
-        len(corpus), hours, len(files), *shard, in_words(device),
+        len(corpus), hours, len(files), *shard, describe_hardware(torch.device(device), 1),
     )  # fmt: skip
     lock = output / f".shard_{shard[0]}_of_{shard[1]}" if shard[1] > 1 else output
     mendable = (*WHILE_RUNNING, "FeatureError", "NoSpaceError", "OSError")

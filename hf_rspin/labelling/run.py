@@ -10,12 +10,13 @@ from typing import Any
 
 import datasets
 import numpy as np
+import torch
 from filelock import FileLock
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.data import SkippedFiles
 from hf_rspin.data.corpora import load_corpora
-from hf_rspin.device import check_device, in_words, use_large_allocations
+from hf_rspin.device import check_device, use_large_allocations
 from hf_rspin.labelling.arguments import PseudoLabelArguments
 from hf_rspin.models.folders import load_spin, resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
@@ -26,6 +27,7 @@ from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import check_provenance, corpus_key
 from hf_rspin.training.run import show_progress
+from hf_rspin.training.run_card import describe_hardware
 from hf_rspin.units import (
     AcousticPieces,
     FrameLabels,
@@ -232,9 +234,9 @@ def make_pseudo_labels(corpus_arguments: CorpusArguments, arguments: PseudoLabel
 def _where(model: PreTrainedModel | WhisperFrames | None, shard: int, num_shards: int) -> str:
     """Say on what a process runs, and which part it does."""
     model = model.model if isinstance(model, WhisperFrames) else model
-    device = "cpu" if model is None else str(next(model.parameters()).device)
+    device = torch.device("cpu") if model is None else next(model.parameters()).device
     part = f", shard {shard} of {num_shards}" if num_shards > 1 else ""
-    return f"Running on {in_words(device)}{part}"
+    return f"Running on {describe_hardware(device, 1)}{part}"
 
 
 def save_pieces(arguments: PseudoLabelArguments, num_shards: int) -> None:
