@@ -1,4 +1,4 @@
-"""Every command and snippet of README.md runs, in its order, in a folder of a newcomer.
+"""Every command and snippet of README.md and docs/guide.md runs, in its order, as a newcomer does.
 
 Speech and noise are a plain folder each, encoders tiny, budgets two updates; what cannot be run
 here is listed with its reason.
@@ -38,7 +38,9 @@ from .hub.official_files import build, spin_checkpoint
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "training_scripts"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "\n".join(
+    (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/guide.md")
+)
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 PROSE = re.sub(r"^```\w*\n.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
 
@@ -46,8 +48,6 @@ PROSE = re.sub(r"^```\w*\n.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
 NOT_RUN = {
     "make quickstart": "installs; its script runs in test_training_scripts",
     "make test": "is what runs this",
-    "make docs": "builds the site of what test_docs checks",
-    "make gpu-check": "runs in test_gpu_check",
     "hf-rspin adapt my_recordings": "runs in adapting/test_adapt_command",
     ". .venv/bin/activate": "the tests run in an environment already",
 }
@@ -207,17 +207,18 @@ def test_nothing_is_excused_that_is_not_there():
 
 def test_what_the_text_names_exists(classes):
     options = {f.name for parts in classes.values() for part in parts for f in fields(part)}
-    named = set(re.findall(r"--[a-z]\w*", PROSE)) - set(NOT_CHECKED) - {"--help", "--objective"}
+    of_all = {"--help", "--help_all", "--objective"}
+    named = set(re.findall(r"--[a-z]\w*", PROSE)) - set(NOT_CHECKED) - of_all
     assert len(named) >= 10 and {name.removeprefix("--") for name in named} <= options
     for pattern in re.findall(r"[\w*/]+\.(?:yaml|py|md)\b", PROSE):
-        assert any(
-            glob.glob(str(place / pattern)) for place in (ROOT, SCRIPTS, ROOT / "hf_rspin/configs")
-        ), pattern
-    for target in re.findall(r"make ([a-z-]+)", README):
+        places = (ROOT, ROOT / "docs", SCRIPTS, ROOT / "hf_rspin/configs")
+        assert any(glob.glob(str(place / pattern)) for place in places), pattern
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
     objectives = re.search(r"--objective ([\w|]+)", PROSE).group(1).split("|")
     assert set(objectives) <= set(classes)
-    parts = re.search(r"benchmark\.py ([\w|]+)", PROSE[PROSE.index("times\nthe parts") - 120 :])
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    parts = re.search(r"benchmark\.py ([\w|]+)", contributing)
     assert all((SCRIPTS / "benchmarks" / f"{part}.py").is_file() for part in parts[1].split("|"))
     for name in re.findall(r"\bhf_rspin\.(\w+)\(", PROSE):
         assert getattr(hf_rspin, name)
