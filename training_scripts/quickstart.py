@@ -51,6 +51,7 @@ from hf_rspin.units import (
     kmeans_units,
     layer_features,
 )
+from hf_rspin.units.learning import learn_pieces
 from hf_rspin.utils import option
 from hf_rspin.views import NoiseBank, RSpinViews
 
@@ -136,10 +137,7 @@ def make_labels(
         fit_kmeans(kmeans, features, sources, batch_frames=50 * arguments.num_units)
     kmeans.save_pretrained(output / "kmeans")
     units = extract_units(kmeans_units(features, kmeans), train)
-    pieces = AcousticPieces.train((units[key] for key in units), arguments.vocab_size)
-    # without the name of the model, a local path: its weights say which it is
-    pieces.provenance = {k: v for k, v in units.provenance.items() if k != "model"}
-    pieces.save_pretrained(output / "acoustic_pieces")
+    pieces = learn_pieces(units, arguments.vocab_size, output / "acoustic_pieces")
     return units.map(pieces.encode, pieces.num_labels), pieces
 
 
@@ -155,9 +153,7 @@ def train_rspin(
         speech_names=train["id"][:],
     )
     views = RSpinViews(bank, noise_probability=arguments.noise_probability)
-    dataset = TwoViewDataset(
-        train, views, labels, arguments.seed, min_seconds=1.0, max_seconds=6.0
-    )
+    dataset = TwoViewDataset(train, views, labels, arguments.seed, min_seconds=1.0, max_seconds=6.0)
     # Dropout pays off over thousands of updates, not over two hundred.
     no_dropout = dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout"), 0.0)
     model = ModelArguments(
@@ -194,9 +190,7 @@ def train_rspin(
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
-def make_evaluation(
-    output: Path, train: datasets.Dataset, test: datasets.Dataset
-) -> Evaluation:
+def make_evaluation(output: Path, train: datasets.Dataset, test: datasets.Dataset) -> Evaluation:
     """Return what measures encoders under distortions that training saw, and others.
 
     Results of an earlier run are removed: its recordings may have been others.
@@ -235,9 +229,7 @@ def run(
     print("[4/4] what changed")
     evaluation.run(load_features(str(output / "model"), AFTER, bf16))
     if evaluation.test.alignments is not None:
-        evaluation.run(
-            load_features("mfcc", "MFCC"), [LinearPhones.name, UnitProbe.name], [CLEAN]
-        )
+        evaluation.run(load_features("mfcc", "MFCC"), [LinearPhones.name, UnitProbe.name], [CLEAN])
     table = write_results(evaluation, history, output)
     print(f"\n{table}\n")
     print(f"model:  {output / 'model'}\nreport: {output / 'report.html'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import datasets
@@ -14,15 +13,14 @@ from hf_rspin.models.encoder import drop_layers_above
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.units import (
-    AcousticPieces,
     FrameLabels,
     KMeans,
     extract_units,
-    fit_kmeans,
     kmeans_units,
     layer_features,
 )
 from hf_rspin.units.features import LayerFeatures
+from hf_rspin.units.learning import fit_on_part, learn_pieces
 from hf_rspin.whole_folders import repair_folder
 
 
@@ -71,10 +69,7 @@ def make_labels(
         units = extract_units(extractor, corpus, folder / "units", skipped=skipped)
     occurring = int(np.count_nonzero(units.counts()))
     vocab_size = max(occurring, recipe.vocab_size)
-    pieces = AcousticPieces.train((units[name] for name in units), vocab_size)
-    # without the name of the model, a local path: its weights say which it is
-    pieces.provenance = {k: v for k, v in units.provenance.items() if k != "model"}
-    pieces.save_pretrained(folder / "acoustic_pieces")
+    pieces = learn_pieces(units, vocab_size, folder / "acoustic_pieces")
     labels = units.map(pieces.encode, pieces.num_labels, {"pieces": vocab_size})
     labels.save(folder / "pieces")
     return labels
@@ -93,12 +88,6 @@ def _fitted(
     # the estimate of the plan may have been above what was cut
     clusters = max(1, min(recipe.num_clusters, frames // 2))
     kmeans = KMeans(clusters, seed, f"layer {features.layer} of {features.model.name_or_path}")
-    with contextlib.suppress(FileNotFoundError):  # none yet, or killed before the first was whole
-        kmeans = KMeans.from_pretrained(folder)
-    order = np.random.default_rng(seed).permutation(len(corpus))
-    seconds = np.cumsum(np.asarray(corpus["duration"])[order])
-    part = corpus.select(order[: 1 + int(np.searchsorted(seconds, recipe.kmeans_seconds))])
-    return fit_kmeans(
-        kmeans, features, part["audio"], folder, skipped=skipped, ids=part["id"][:],
-        standardize=recipe.standardize,
-    )  # fmt: skip
+    return fit_on_part(
+        kmeans, features, corpus, recipe.kmeans_seconds, folder, skipped, recipe.standardize
+    )

@@ -29,13 +29,11 @@ from hf_rspin.training.provenance import check_provenance, corpus_key
 from hf_rspin.training.run import show_progress
 from hf_rspin.training.run_card import describe_hardware
 from hf_rspin.units import (
-    AcousticPieces,
     FrameLabels,
     KMeans,
     UnitExtractor,
     WhisperLayerFeatures,
     codebook_units,
-    fit_kmeans,
     kmeans_units,
     layer_features,
     mfcc_features,
@@ -43,6 +41,7 @@ from hf_rspin.units import (
 from hf_rspin.units.extract import extract_part, join_parts, partial_folder
 from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import FrameFeatures
+from hf_rspin.units.learning import fit_on_part, learn_pieces
 from hf_rspin.utils import check_space
 from hf_rspin.whole_folders import repair_folder
 
@@ -173,16 +172,9 @@ def build_extractor(
         return codebook_units(model, normalize, arguments.bf16)
     folder = Path(arguments.output_dir) / "kmeans"
     kmeans = KMeans(arguments.num_clusters, arguments.seed, source)
-    with contextlib.suppress(FileNotFoundError):  # none yet, or killed before the first was whole
-        kmeans = KMeans.from_pretrained(folder)
-    order = np.random.default_rng(arguments.seed).permutation(len(corpus))
-    seconds = np.cumsum(np.asarray(corpus["duration"])[order])
-    chosen = order[: 1 + int(np.searchsorted(seconds, arguments.kmeans_seconds))]
-    part = corpus.select(chosen)
-    fit_kmeans(
-        kmeans, features, part["audio"], folder, skipped=skipped, ids=part["id"][:],
-        standardize=arguments.standardize,
-    )  # fmt: skip
+    kmeans = fit_on_part(
+        kmeans, features, corpus, arguments.kmeans_seconds, folder, skipped, arguments.standardize
+    )
     return kmeans_units(features, kmeans)
 
 
@@ -258,10 +250,9 @@ def save_pieces(arguments: PseudoLabelArguments, num_shards: int) -> None:
         if found == {**history, "made_from": units.provenance}:
             return
     with exit_on_user_error():  # fewer pieces than units, for instance
-        pieces = AcousticPieces.train((units[units.ids[row]] for row in chosen), vocab_size)
-    # without the name of the model, a local path: its weights say which it is
-    pieces.provenance = {k: v for k, v in units.provenance.items() if k != "model"}
-    pieces.save_pretrained(output / "acoustic_pieces")
+        pieces = learn_pieces(
+            units, vocab_size, output / "acoustic_pieces", (units.ids[row] for row in chosen)
+        )
     units.map_to(output / "pieces", pieces.encode, pieces.num_labels, history)
     print(f"{pieces.vocab_size} pieces learned, {pieces.num_labels} in use; saved in {output}")
 
