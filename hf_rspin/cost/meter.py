@@ -1,4 +1,4 @@
-"""What a piece of work without updates costs, an evaluation for instance."""
+"""What a piece of work costs that is no training run, an evaluation for instance."""
 
 from __future__ import annotations
 
@@ -44,17 +44,20 @@ class CostMeter:
         self.seconds = time.perf_counter() - self._began
         self.energy.stop()
 
-    def cost(self, processed_hours: float, gflops: float | None = None) -> RunCost:
+    def cost(
+        self, processed_hours: float, gflops: float | None = None, updates: int = 0
+    ) -> RunCost:
         """Return the cost of the inside; peaks of memory are those since the process began.
 
         Args:
             processed_hours: of speech that went through an encoder.
             gflops: 10^9 operations of the encoder for a second of speech, see `forward_flops`.
+            updates: of what was trained, a probe for instance.
         """
         joules, method = self.energy.read()
         return RunCost(
             processed_hours=processed_hours,
-            updates=0,
+            updates=updates,
             wall_seconds=self.seconds,
             device_seconds=self.seconds,
             device=self.device_name,

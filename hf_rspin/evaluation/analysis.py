@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hf_rspin.cost import cost_cells, cost_table
+from hf_rspin.cost import COST_FILE, cost_cells, cost_table
 from hf_rspin.data.corpus import load_corpus
 from hf_rspin.evaluation.analysis_arguments import COST, WHAT, AnalysisArguments
 from hf_rspin.evaluation.arguments import USUAL_PROBES
@@ -39,8 +39,13 @@ def run_analysis(arguments: AnalysisArguments, settings: ProbeArguments) -> str:
     with exit_on_user_error():
         _check(arguments)
         extra = Extra("Analysis of speech encoders", SUMMARY)
-        if COST in arguments.what:
+        if COST in arguments.what and arguments.runs:
             _add_cost(extra, arguments.runs)
+        elif COST in arguments.what:
+            extra.left_out.append(
+                "cost is left out: no folder of --encoders tells what its training cost; "
+                "give --runs."
+            )
         if arguments.labels:
             _add_labels(extra, arguments)
     arguments.probes = [WHAT[name] for name in arguments.what if name != COST]
@@ -64,7 +69,12 @@ def _check(arguments: AnalysisArguments) -> None:
             "cost with --runs; see --help."
         )
     if COST in arguments.what and not arguments.runs:
-        raise ValueError("--what cost needs --runs: folders of training runs.")
+        arguments.runs = [one for one in arguments.encoders if (Path(one) / COST_FILE).is_file()]
+    if set(arguments.what) == {COST} and not arguments.runs:
+        raise ValueError(
+            "--what cost needs --runs: folders of training runs; no folder of --encoders tells "
+            "what its training cost."
+        )
     if "sts" in arguments.what and arguments.sts is None:
         raise ValueError("--what sts needs --sts: a folder of spoken sentence pairs.")
     if (arguments.encoders or arguments.labels) and not arguments.corpus:

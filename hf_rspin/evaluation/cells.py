@@ -119,13 +119,17 @@ class Cell:
         return cls(**{**content, "rows": rows})
 
     def write(self, folder: Path) -> None:
-        """Write `<probe>-<condition>-<hash of the key>.json` at once."""
-        readable = re.sub(r"\W+", "_", f"{self.probe}-{self.condition}")[:60]
+        """Write it at once, see `path`."""
         content = asdict(self)
         for row in content["rows"]:  # JSON has no nan and no infinity
             numbers = {name: x for name, x in row.items() if isinstance(x, float)}
             row |= {name: None for name, x in numbers.items() if not math.isfinite(x)}
-        write_json(folder / f"{readable}-{digest([self.encoder, self.key])}.json", content)
+        write_json(self.path(folder), content)
+
+    def path(self, folder: Path) -> Path:
+        """Return its file: `<probe>-<condition>-<hash of name and key>.json`."""
+        readable = re.sub(r"\W+", "_", f"{self.probe}-{self.condition}")[:60]
+        return folder / f"{readable}-{digest([self.encoder, self.key])}.json"
 
 
 def read_cells(folder: Path) -> Iterator[Cell]:
@@ -133,6 +137,8 @@ def read_cells(folder: Path) -> Iterator[Cell]:
     for file in sorted(folder.glob("*.json")):
         try:
             yield Cell.read(file)
+        except FileNotFoundError:
+            continue  # another process gave it another name
         except (ValueError, KeyError, TypeError):
             logger.warning("%s is damaged and counts as not there.", file)
 

@@ -7,7 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ class Evaluation:
         _check_different("condition", [(c.name, c.snr_db) for c in distortions])
         found, impossible = fingerprints([Clean(), *distortions])
         self.conditions, self._prints = ([pair[side] for pair in found] for side in (0, 1))
-        self.left_out = [*impossible, *self._choose(probes)]
+        self.left_out = list(dict.fromkeys([*impossible, *self._choose(probes)]))
         for reason in self.left_out:
             logger.info(reason)
         self._keys = self._make_keys()
@@ -97,6 +97,12 @@ class Evaluation:
         reasons = {probe: probe.reason_to_skip(self.test, self.train) for probe in probes}
         self.probes = [probe for probe, reason in reasons.items() if reason is None]
         said = [*reasons.values(), *(probe.remark(self.test) for probe in self.probes)]
+        names = [condition.name for condition in self.conditions]
+        said += [
+            f"{probe.name} is left out: it compares distorted speech with clean speech, but the "
+            "only condition is clean; add others, such as gaussian."
+            for probe in self.probes if not any(map(probe.measures, names))
+        ]  # fmt: skip
         said += [part.remark() for part in (self.test, self.train) if part is not None]
         return [sentence for sentence in said if sentence is not None]
 
@@ -152,6 +158,7 @@ class Evaluation:
         fingerprint = encoder_features.fingerprint()
         self.check_encoder(encoder_features.name, fingerprint)
         self._order = [*dict.fromkeys([*self._order, encoder_features.name])]
+        self._adopt(encoder_features.name, fingerprint)
         missing = self._missing(encoder_features.name, fingerprint, probes, conditions)
         if not missing:
             logger.info("%s: everything is measured already.", encoder_features.name)
@@ -173,11 +180,11 @@ class Evaluation:
                         bar.set_postfix_str(f"{probe.name} learns")
                         hearing.do(probe, probe.fit, features, self._state(probe, fingerprint))
                         release_memory()  # a probe may have gone through all of the features
-                    to_fit = []
+                    updates, to_fit = sum(probe.updates for probe in to_fit), []
                     condition, name = self.conditions[place], self._prints[place]
                     bar.set_postfix_str(condition.name)
                     hearing.measure(features, condition, name, wanted, self.keep_features)
-                cost = asdict(meter.cost(features.take_hours(), gflops))
+                cost = asdict(meter.cost(features.take_hours(), gflops, updates))
                 known = {**self.about, **(about or {}), "cost": cost}
                 self._write(hearing, fingerprint, place, wanted, known)
         self.left_out += hearing.left_out
@@ -201,6 +208,17 @@ class Evaluation:
     def _place(self, name: str) -> tuple[int, str]:
         known = name in self._order
         return (self._order.index(name) if known else len(self._order), name)
+
+    def _adopt(self, name: str, fingerprint: str) -> None:
+        """Give this name to what was measured of the same weights under one that is not in use.
+
+        Names of folders that are told apart by more than their last part change with the others.
+        """
+        folder = self.folder / "cells"
+        for cell in read_cells(folder):
+            if cell.key.get("encoder") == fingerprint and cell.encoder not in self._order:
+                replace(cell, encoder=name).write(folder)
+                cell.path(folder).unlink(missing_ok=True)
 
     def _missing(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from hf_rspin.evaluation.alignment_columns import (
     drop_late,
     trusted,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class AudioRows(Sequence):
@@ -199,6 +202,31 @@ class EvaluationSet:
             return frame_phones(alignment, num_samples)
         except ValueError as error:
             raise ValueError(f"column alignment of {name}: {error}") from error
+
+    def groups(self) -> list[str] | None:
+        """Return what resampling keeps together: speakers, of an unknown one its utterance alone.
+
+        None where no speaker is known.
+        """
+        pairs = zip(self.speakers or (), self.ids, strict=False)
+        return [who or name for who, name in pairs] or None
+
+    def readable(self) -> EvaluationSet:
+        """Return the utterances that can be read; of the others a warning names each.
+
+        Raises:
+            ValueError: none can.
+        """
+        kept = []
+        for index in range(len(self)):
+            try:
+                self.read(index)
+                kept.append(index)
+            except AudioError as error:
+                logger.warning("Left out: %s", error)
+        if not kept:
+            raise ValueError(f"none of {len(self)} utterances, such as {self.ids[0]}, can be read.")
+        return self if len(kept) == len(self) else self.select(kept)
 
     def remark(self) -> str | None:
         """Say in a sentence whose alignments were dropped; None of none."""

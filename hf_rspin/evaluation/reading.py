@@ -70,11 +70,13 @@ def read_split(
     arguments: EvaluationScriptArguments, split: str | None, count: int | None, keep: bool
 ) -> EvaluationSet:
     """Return one split of the corpus, or a deterministic subset of it."""
-    # Decoding now leaves damaged and silent files out, instead of stopping at them later.
+    # Decoding now leaves damaged and silent files out, instead of stopping at them later; of a
+    # subset only its own files are decoded.
     corpus = load_corpus(
         arguments.corpus, split, decode=count is None,
         segment_seconds=arguments.segment_seconds or None,
     )  # fmt: skip
-    return EvaluationSet.from_corpus(
+    chosen = EvaluationSet.from_corpus(
         corpus, arguments.strip_stress, keep, arguments.least_alignment_score
     ).subset(count)
+    return chosen if count is None else chosen.readable()

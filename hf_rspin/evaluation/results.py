@@ -65,16 +65,23 @@ def write_results(
     """
     extra = extra or Extra()
     table, about = to_table(cells, reference), about_cells(cells)
-    left_out = [*learned_nothing(cells), *left_out, *extra.left_out]
+    left_out = list(
+        dict.fromkeys([*learned_nothing(cells), *_views(cells), *left_out, *extra.left_out])
+    )
     first = overview(table, adaptation_hours(cells))
     more = [section for section in (search_section(cells), cost_section(cells)) if section]
+    found = found_out(table, METRICS, reference)
     text = _markdown(
         extra.title,
         context(about, table) if cells else "",
-        {FOUND: found_out(table, METRICS, reference), WARNINGS: left_out},
+        {FOUND: found, WARNINGS: left_out},
         [*([first] if first else []), *sections(table), *more, *extra.sections],
     )
-    write_json(output / "results.json", to_json(table, about), indent=1)
+    said = {
+        "probes": _settings(cells), "found": found, "left_out": left_out,
+        "tables": _tables([*more, *extra.sections]),
+    }  # fmt: skip
+    write_json(output / "results.json", to_json(table, about) | said, indent=1)
     write_text(output / "results.csv", table.to_csv(index=False))
     write_text(output / "results.md", text + "\n")
     report = evaluation_report(
@@ -117,6 +124,28 @@ def about_cells(cells: Sequence[Cell]) -> dict[str, Any]:
         found["date"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     made_of = {c.condition: c.about["condition"] for c in cells if c.about.get("condition")}
     return found | ({"conditions": made_of} if made_of else {})
+
+
+def _views(cells: Sequence[Cell]) -> list[str]:
+    """Say which parts of a probe (views of PWCCA, for instance) an encoder could not be given."""
+    return [
+        f"{cell.probe} with {view} of {cell.encoder} is left out: {why}"
+        for cell in cells for view, why in cell.details.get("left_out", {}).items()
+    ]  # fmt: skip
+
+
+def _settings(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+    """Return the settings of each probe: updates, rates, units and so on, but for its seed."""
+    return {
+        cell.probe: {k: v for k, v in cell.key["settings"].items() if k != "seed"} for cell in cells
+    }
+
+
+def _tables(found: Sequence[Section]) -> dict[str, list[dict[str, str]]]:
+    """Return tables that are not of metrics (rates tried, costs, labels), a row a dictionary."""
+    return {
+        one.title: [dict(zip(one.headers, row, strict=True)) for row in one.rows] for one in found
+    }
 
 
 def adaptation_hours(cells: Sequence[Cell]) -> dict[str, float]:

@@ -127,6 +127,8 @@ def prepare(
     conditions, impossible = _conditions(arguments, test, train)
     name = Path(arguments.corpus).name + (" (held-out training speakers)" if arguments.dev else "")
     about = {"corpus": name, "device": arguments.device}
+    if test.speakers is not None:
+        about["num_speakers"] = len(set(test.speakers) - {None})
     evaluation = Evaluation(
         arguments.output_dir, test, conditions, probes, train,
         num_workers=arguments.num_workers, about=about, keep_features=arguments.keep_features,

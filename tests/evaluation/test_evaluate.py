@@ -263,3 +263,27 @@ def test_default_names_tell_folders_of_the_same_name_apart():
     assert short_names([]) == []
     with pytest.raises(ValueError, match="twice"):
         short_names(["runs/a", "runs/a"])
+
+
+def test_an_encoder_that_is_called_otherwise_today_is_not_measured_again(corpora, tmp_path):
+    encoder = Counted()
+    evaluate(tmp_path, corpora, [GaussianNoise(0.0)], [CkaProbe()]).run(encoder)
+    renamed = Counted()
+    renamed.name = "parent-" + encoder.name
+    evaluation = evaluate(tmp_path, corpora, [GaussianNoise(0.0)], [CkaProbe()])
+    evaluation.run(renamed)
+    assert renamed.calls == 0
+    assert {cell.encoder for cell in evaluation.cells()} == {renamed.name}
+    assert len(list((tmp_path / "out" / "cells").iterdir())) == 1
+
+
+def test_cells_know_the_updates_of_their_probes(corpora, tmp_path):
+    evaluation = evaluate(tmp_path, corpora, [GaussianNoise()], [PhoneRecognition(QUICK)])
+    evaluation.run(Counted())
+    made = {cell.condition: cell.about["cost"]["updates"] for cell in evaluation.cells()}
+    assert made == {"clean": 80, "gaussian": 0}
+
+
+def test_a_probe_that_measures_none_of_the_conditions_is_named(corpora, tmp_path):
+    (said,) = evaluate(tmp_path, corpora, [], [CkaProbe(), GeometryProbe()]).left_out
+    assert said.startswith("cka is left out") and "add others" in said

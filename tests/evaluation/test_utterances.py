@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import datasets
 import numpy as np
 import pytest
@@ -140,3 +142,22 @@ def test_labels_of_frames_name_the_utterance_that_has_none(tmp_path):
     cells = [{"path": str(tmp_path / "a.wav"), "bytes": None}]
     with pytest.raises(ValueError, match="column alignment of mine: "):
         EvaluationSet(["mine"], cells, alignments=["0.0:AA 4.0:B"]).frame_labels()
+
+
+def test_unknown_speakers_are_not_one_speaker():
+    found = make(4, 2)
+    assert found.groups() == ["s0", "s1", "s0", "s1"]
+    found.speakers = ["s0", None, "s0", None]
+    assert found.groups() == ["s0", "u1", "s0", "u3"]
+    found.speakers = None
+    assert found.groups() is None
+
+
+def test_damaged_files_of_a_subset_are_left_out_at_once(tmp_path):
+    paths = [str(tmp_path / name) for name in ("a.wav", "b.wav")]
+    soundfile.write(paths[0], np.full(800, 0.25), 16000)
+    Path(paths[1]).write_bytes(b"no audio")
+    found = EvaluationSet(["a", "b"], [{"path": path, "bytes": None} for path in paths])
+    assert found.readable().ids == ["a"]
+    with pytest.raises(ValueError, match="none of 1 utterances, such as b, can be read"):
+        found.select([1]).readable()

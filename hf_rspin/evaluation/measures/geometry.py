@@ -45,11 +45,17 @@ def effective_rank(frames: Tensor) -> float:
     """Return exp of the entropy of the singular values of centred `frames`; 0 if all are equal.
 
     Raises:
-        ValueError: no frame.
+        ValueError: no frame, or one with nan or infinity.
     """
     frames = torch.as_tensor(frames)
     _check(frames, 1)
-    centred = (frames - frames.mean(0)).double()  # (frames, dim)
+    precision = torch.finfo(frames.dtype).eps if frames.is_floating_point() else 0.0
+    frames = frames.double()
+    if not frames.isfinite().all():
+        raise ValueError("got frames with nan or infinity; expected finite numbers.")
+    centred = frames - frames.mean(0)  # (frames, dim)
+    if centred.abs().max() <= 4 * precision * frames.abs().max():
+        return 0.0  # equal but for rounding
     # Of the smaller Gram matrix: several times faster than a singular value decomposition.
     gram = centred.T @ centred if len(centred) > centred.shape[1] else centred @ centred.T
     values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()

@@ -180,6 +180,11 @@ class Covariances:
         if (view, epsilon) not in self._roots:
             covariance = self.own[view]
             kept = np.abs(covariance.diagonal()) >= epsilon
+            if not kept.any():
+                raise ValueError(
+                    f"no dimension of {'xy'[view]} varies by epsilon {epsilon:g} of the one that "
+                    "varies most; give a smaller one."
+                )
             regular = covariance[np.ix_(kept, kept)] + epsilon * np.eye(kept.sum())
             values, vectors = np.linalg.eigh(regular)
             if not (values > 0).all():

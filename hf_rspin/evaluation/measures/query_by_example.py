@@ -48,13 +48,14 @@ def match_score(
     """Return how well a query occurs in a document: 0 is best, -1 worst.
 
     Args:
-        query: (query_frames, dim), any floating type.
+        query: (query_frames, dim), an array, tensor or list.
         document: (document_frames, dim), of any length.
         distance: of two frames at cosine distance d: exp(d) - 1, or d itself.
 
     Raises:
         ValueError: a shape that does not fit, NaN, or no such distance.
     """
+    query, document = np.asarray(query), np.asarray(document)
     _check([query], [document], distance)
     return float(_match(_unit(query), _unit(document), [len(document)], distance)[0])
 
@@ -76,6 +77,7 @@ def match_scores(
     Raises:
         ValueError: see `match_score`.
     """
+    queries, documents = ([np.asarray(one) for one in some] for some in (queries, documents))
     _check(queries, documents, distance)
     frames = _unit(np.concatenate(documents), np.float32)
     lengths = [len(document) for document in documents]
@@ -123,6 +125,7 @@ def detection_scores(
     Raises:
         ValueError: see `match_score`.
     """
+    queries, documents = ([np.asarray(one) for one in some] for some in (queries, documents))
     _check(queries, documents, distance)
     features = standardize([*queries, *documents])
     found = match_scores(features[: len(queries)], features[len(queries) :], distance)
@@ -235,16 +238,19 @@ def _match(
 def _best_alignments(costs, starts):
     """Return the least cost of each document, whose columns lie between two of the starts.
 
-    A path goes through all rows, scaled to 0 ... 1, and advances 0, 1 or 2 columns a row.
+    A path goes through all rows, scaled to 0 ... 1, and advances 0, 1 or 2 columns a row. A
+    document of one frame, or all of whose frames are as far from the query, has the worst cost.
     """
     found = np.empty(len(starts) - 1)
     for document in range(len(found)):
         block = costs[:, starts[document] : starts[document + 1]]
         columns = block.shape[1]
         total = np.zeros(columns)
+        varies = False
         for row in range(len(block)):
             low, high = block[row].min(), block[row].max()
             scale = 1.0 / (high - low) if high > low else 0.0
+            varies |= high > low
             for column in range(columns - 1, -1, -1):  # from the right: the left is still old
                 best = total[column]
                 if row > 0 and column >= 1:
@@ -252,5 +258,5 @@ def _best_alignments(costs, starts):
                 if row > 0 and column >= 2:
                     best = min(best, total[column - 2])
                 total[column] = best + (block[row, column] - low) * scale
-        found[document] = total.min()
+        found[document] = total.min() if varies else len(block)
     return found

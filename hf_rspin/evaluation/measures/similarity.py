@@ -16,7 +16,8 @@ class LinearCKA:
     bias of few frames in many dimensions (two unrelated sets gave 0.105 biased, 0.004 debiased):
     the unbiased HSIC estimator of Song et al. (2012) with linear kernels, in feature space.
 
-    Sums are kept in float64 about the first batch's mean, so that large offsets cancel early.
+    Sums are kept in float64 about the first batch's mean and in units of its size, so that large
+    offsets cancel early and no scale overflows.
     Frames of one utterance are not independent; neither estimator knows that.
 
     Example:
@@ -30,7 +31,7 @@ class LinearCKA:
 
     def __init__(self) -> None:
         self.num_frames = 0
-        self._origin: tuple[Tensor, Tensor] | None = None
+        self._origin: tuple[_Origin, _Origin] | None = None
         # Sums over frames of phi(x) phi(y)^T, where phi(x) = [|x|^2, x, 1]: every moment needed.
         self._moments: dict[str, Tensor | float] = {"xx": 0.0, "yy": 0.0, "xy": 0.0}
 
@@ -39,17 +40,19 @@ class LinearCKA:
         """Add paired frames (layers, frames, dim); the two dims may differ.
 
         Raises:
-            ValueError: the two do not pair.
+            ValueError: the two do not pair, or their dims are not those of the frames before.
         """
-        x, y = _floating(x), _floating(y)
+        x, y = _alike(x, y)
         if x.ndim != 3 or x.shape[:2] != y.shape[:2]:
             raise ValueError(
                 f"got x {tuple(x.shape)} and y {tuple(y.shape)}; expected (layers, frames, dim) "
                 "with equal layers and frames: compare the same utterances, equally cropped."
             )
+        if x.shape[1] == 0:
+            return
         if self._origin is None:
-            self._origin = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
-        x, y = _augmented(x - self._origin[0]), _augmented(y - self._origin[1])
+            self._origin = _Origin(x), _Origin(y)
+        x, y = (_augmented(one(frames)) for one, frames in zip(self._origin, (x, y), strict=True))
         for name, left, right in (("xx", x, x), ("yy", y, y), ("xy", x, y)):
             self._moments[name] = self._moments[name] + (left.mT @ right).double()
         self.num_frames += x.shape[1]
@@ -113,13 +116,41 @@ def linear_cka(x: Tensor | np.ndarray, y: Tensor | np.ndarray, debiased: bool = 
         debiased: without the bias of few frames in many dimensions; see `LinearCKA`.
     """
     stream = LinearCKA()
-    stream.update(_floating(x)[None], _floating(y)[None])
+    x, y = _alike(x, y)
+    stream.update(x[None], y[None])
     return (stream.debiased_value() if debiased else stream.value())[0]
+
+
+class _Origin:
+    """Moves frames by the mean, and divides them by the size, of the first ones of each layer."""
+
+    def __init__(self, frames: Tensor) -> None:
+        self.mean = frames.mean(1, keepdim=True)
+        size = (frames - self.mean).abs().amax((1, 2), keepdim=True)
+        size = torch.where(size > 0, size, frames.abs().amax((1, 2), keepdim=True))
+        # a power of two: no number is rounded
+        usable = size.isfinite() & (size > 0)
+        self.size = torch.exp2(torch.where(usable, size, 1.0).log2().round())
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        if frames.shape[::2] != self.mean.shape[::2]:
+            raise ValueError(
+                f"got frames {tuple(frames.shape)} after others of {self.mean.shape[0]} layers and "
+                f"{self.mean.shape[2]} dimensions; expected (layers, frames, dim) of those."
+            )
+        return (frames - self.mean) / self.size
 
 
 def _floating(x: Tensor | np.ndarray) -> Tensor:
     x = torch.as_tensor(x)
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def _alike(x: Tensor | np.ndarray, y: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return both in the more precise of their types."""
+    x, y = _floating(x), _floating(y)
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    return x.to(dtype), y.to(dtype)
 
 
 def _augmented(x: Tensor) -> Tensor:

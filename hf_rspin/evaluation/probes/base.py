@@ -153,6 +153,8 @@ class Probe(ABC):
         metrics: of the rows that it gives.
         on_clean: whether the clean condition is measured too.
         seeded: whether `seed` decides what is learned, so that several of them are worth a run.
+        updates: that `fit` made, the search for a learning rate among them; 0 where it found what
+            an earlier run had learned.
 
     Example:
         >>> class Loudness(Probe):
@@ -170,6 +172,7 @@ class Probe(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     on_clean: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
+    updates = 0  # not a field: no setting
 
     @property
     def learns_from_test(self) -> bool:

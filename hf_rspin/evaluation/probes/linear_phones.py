@@ -91,9 +91,10 @@ class LinearPhones(Probe):
             frames = torch.cat([store.layer(row, layer) for row in rows])[kept]
             classifier = FrameClassifier(len(self._phones), self.seed, self.num_updates)
             self._classifiers.append(classifier.fit(frames, torch.from_numpy(labels[kept])))
+        self.updates = self.num_updates * len(self._classifiers)
         self._truth = [self._index(row) for row in test.phones_of_frames()]
         self._ids = test.ids
-        self._speakers = test.speakers and [speaker or "" for speaker in test.speakers]
+        self._speakers = test.groups()
 
     def begin(self, condition: Distortion) -> None:
         """Forget the counts."""

@@ -103,6 +103,8 @@ def log_mel_view(
 def too_few(view: View, dim: int) -> str | None:
     """Say why a view has too few samples for layers of `dim` dimensions; None where it has not."""
     count, other = view.targets.shape
+    if other == 0:
+        return "no label occurs often enough (a word ten times): give more speech."
     fold, smaller, larger = count // NUM_FOLDS, min(dim, other), max(dim, other)
     if smaller > 1 and fold >= smaller and count - 2 * (fold + 1) > larger:
         return None

@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from hf_rspin.data.phone_times import Segment, parse_alignment
 from hf_rspin.evaluation.boundaries import boundary_times, phone_starts
+from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.measures.bootstrap import NUM_RESAMPLES
@@ -26,10 +27,6 @@ from hf_rspin.evaluation.measures.segmentation import (
 from hf_rspin.evaluation.probes.base import CleanFeatures, Drawing, Metric, Probe, Row
 from hf_rspin.evaluation.probes.frame_rate import frame_factor
 from hf_rspin.evaluation.probes.units import fit_units, one_per_encoder
-
-if TYPE_CHECKING:
-    from hf_rspin.evaluation.boundaries import boundary_times, phone_starts
-from hf_rspin.evaluation.cells import Cell
 
 EXAMPLE_SECONDS, EXAMPLE_POINTS = 2.5, 4000
 _HOW = (
@@ -156,7 +153,8 @@ class SegmentationProbe(Probe):
     def _scored(self, found: Sequence[np.ndarray]) -> tuple[SegmentationScores, ...]:
         true = list(self._phones.values())
         scores = segmentation_scores(true, found, self.tolerance, self.matcher)
-        speakers = self._test.speakers and [self._test.speakers[i] or "" for i in self._phones]
+        groups = self._test.groups()
+        speakers = groups and [groups[i] for i in self._phones]
         counts = []
         for starts, cuts in zip(true, found, strict=True):
             one = segmentation_scores([starts], [cuts], self.tolerance, self.matcher)

@@ -123,6 +123,7 @@ class SpeakerIdentification(Probe):
         else:
             known, self._tested = _known(features.train.speakers), _known(speakers)
             utterances, store = features.train, features.train_store
+        self.updates = 0
         names = [utterances.speakers[i] for i in known]
         self._layers = SpeakerProbe().fit(store.means()[known], names)
         self._wanted = set(self._tested.tolist())
@@ -156,7 +157,8 @@ class SpeakerIdentification(Probe):
             size = self.arguments.projection_size
             return UtteranceProbe(store.num_layers, store.dim, classes, size)
 
-        train_in_folder(make, task, self.arguments, state, features.encoder_features.name)
+        name = features.encoder_features.name
+        self.updates = train_in_folder(make, task, self.arguments, state, name)
 
     def begin(self, condition: Distortion) -> None:
         """Forget the means and the names."""

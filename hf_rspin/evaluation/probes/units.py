@@ -101,8 +101,7 @@ class UnitProbe(Probe):
         for layer in range(store.num_layers):
             frames = [store.layer(i, layer).numpy() for i in rows]
             self._kmeans.append(fit_units(frames, self.num_units, self.seed, self.standardize))
-        speakers = features.test.speakers
-        self._speakers = speakers and [speaker or "" for speaker in speakers]
+        self._speakers = features.test.groups()
         self._phones = features.test.frame_labels()
         if self._phones is not None:
             lengths = features.test_store.lengths

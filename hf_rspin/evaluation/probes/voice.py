@@ -123,7 +123,7 @@ class VoiceProbe(Probe):
         self._pitch = [semitones(test.read(i), store.lengths[i]) for i in range(len(test))]
         if not any(np.isfinite(pitch).any() for pitch in self._pitch):
             raise ValueError("the test speech has no voiced frame: is it speech?")
-        self._speakers = test.speakers and [speaker or "" for speaker in test.speakers]
+        self._speakers = test.groups()
         self._tested = np.empty(0, dtype=np.int64)
         if _reason_without_speakers(test) is None:
             known, self._tested = split_within_speakers(test.speakers)

@@ -160,3 +160,9 @@ def test_wrong_inputs_are_refused():
         fitted.score(y, x)
     with pytest.raises(ValueError, match="got 5 samples for 6 directions"):
         fitted.score(x[:5], y[:5])
+
+
+def test_an_epsilon_above_everything_is_refused():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="no dimension of x varies by epsilon 2"):
+        PWCCA(2.0, 2.0).fit(rng.normal(size=(50, 4)), rng.normal(size=(50, 3)))

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 from hf_rspin.evaluation import match_score, retrieve
 from hf_rspin.evaluation.measures.query_by_example import (
@@ -157,3 +158,15 @@ def test_bad_input_is_refused():
         retrieve([frames, frames], ["a"])
     with pytest.raises(ValueError, match="no word has two takes"):
         retrieve([frames, frames], ["a", "b"])
+
+
+def test_lists_and_tensors_are_taken_and_what_tells_nothing_is_worst():
+    rng = np.random.default_rng(0)
+    query, document = rng.normal(size=(6, 4)), rng.normal(size=(20, 4))
+    expected = match_score(query, document)
+    assert -1 < expected < 0
+    assert match_score(query.tolist(), document.tolist()) == expected
+    assert match_score(torch.from_numpy(query), torch.from_numpy(document)) == expected
+    for silent in (document[:1], np.zeros((9, 4)), np.ones((9, 4))):
+        assert match_score(query, silent) == -1
+    assert match_score(np.zeros((6, 4)), document) == -1

@@ -114,3 +114,24 @@ def test_wrong_inputs_are_refused_and_constants_are_nan():
 def test_lists_are_compared_too():
     x, y = [[0.0, 1.0], [1.0, 0.5], [3.0, 2.0], [0.5, 4.0]], [[1.0], [2.0], [2.5], [0.0]]
     assert linear_cka(x, y) == pytest.approx(linear_cka(np.array(x), np.array(y)), abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-120, 1e100])
+def test_no_scale_is_too_large_or_small(scale):
+    x, y = (torch.from_numpy(side) for side in draw())
+    stream = LinearCKA()
+    for start in (0, 1, 40):  # the first batch has one frame, which varies by nothing
+        stop = {0: 1, 1: 40, 40: 90}[start]
+        stream.update(scale * x[None, start:stop], y[None, start:stop])
+    expected = linear_cka(x, y)
+    assert stream.value()[0] == pytest.approx(expected) == linear_cka(scale * x, y)
+
+
+def test_frames_of_none_and_of_another_precision_are_taken():
+    x, y = (torch.from_numpy(side) for side in draw())
+    stream = LinearCKA()
+    stream.update(x[None, :0], y[None, :0])
+    stream.update(x[None], y[None])
+    assert stream.value()[0] == pytest.approx(linear_cka(x.float(), y), abs=1e-6)
+    with pytest.raises(ValueError, match="after others of 1 layers and 12 dimensions"):
+        stream.update(x[None, :, :5], y[None])

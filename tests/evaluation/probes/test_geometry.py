@@ -27,3 +27,19 @@ def test_effective_rank_counts_equal_directions_and_a_collapse_is_none():
     axes = torch.cat([torch.eye(4), -torch.eye(4)])  # four directions, equally far, mean zero
     assert effective_rank(axes) == pytest.approx(4)
     assert effective_rank(torch.ones(5, 3)) == 0
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [torch.full((9, 4), 0.1), torch.randn(1, 4).repeat(1000, 1) + 100, torch.ones(9, 4).int()],
+)
+def test_equal_frames_have_no_rank(frames):
+    assert effective_rank(frames) == 0
+    spread = frames.clone()
+    spread[0, 0] += 1
+    assert effective_rank(spread) == pytest.approx(1)
+
+
+def test_frames_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="nan or infinity"):
+        effective_rank(torch.tensor([[1.0, float("nan")]]))

@@ -88,7 +88,7 @@ def test_too_little_speech_leaves_a_view_out_and_says_so(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         cell, found = run(PwccaProbe(views=("phones", "words")), spoken_corpus(6), tmp_path)
     assert list(found) == ["pwcca_phones"]
-    assert "for 4 and " in cell.details["left_out"]["words"]
+    assert "ten times" in cell.details["left_out"]["words"]
     assert "PWCCA with words is left out: " in caplog.text
 
 

@@ -53,8 +53,8 @@ def train_in_folder(
     arguments: ProbeArguments,
     folder: Path,
     encoder: str,
-) -> None:
-    """Train a probe and write its folder, see `load_probe`.
+) -> int:
+    """Train a probe and write its folder, see `load_probe`; return the updates made.
 
     Args:
         make: see `train_probe`.
@@ -77,6 +77,7 @@ def train_in_folder(
         "guessing_error": guessing,
     }  # fmt: skip
     save_probe(folder, training.probe, training.facts() | about)
+    return training.updates
 
 
 @dataclass(eq=False)
@@ -145,7 +146,8 @@ class RecognitionProbe(Probe):
         self.references = [texts[index] for index in self._tested]
         self._ids = [features.test.ids[index] for index in self._tested]
         speakers = features.test.speakers
-        self.groups = speakers and [speakers[index] or "" for index in self._tested]
+        self.groups = speakers and [features.test.groups()[index] for index in self._tested]
+        self.updates = 0
         if not is_probe(state):
             self._train(features, state)
         self._probe, self.training = load_probe(state, self.device), read_training(state)
@@ -161,7 +163,8 @@ class RecognitionProbe(Probe):
 
         progress = features.bar is None or not features.bar.disable
         task = Task(Utterances(store), texts, train, dev, self.device, progress)
-        train_in_folder(make, task, self.arguments, state, features.encoder_features.name)
+        name = features.encoder_features.name
+        self.updates = train_in_folder(make, task, self.arguments, state, name)
 
     def begin(self, condition: Distortion) -> None:
         """Forget what was heard."""

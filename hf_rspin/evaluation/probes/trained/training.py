@@ -37,6 +37,12 @@ class ProbeTraining:
     history: list[dict[str, Any]]
     search: list[dict[str, Any]]
 
+    @property
+    def updates(self) -> int:
+        """Return how many updates were made, those of the search among them."""
+        made = [entry["update"] for entry in self.history[-1:]]
+        return sum(made) + sum(one["updates"] for one in self.search)
+
     def facts(self) -> dict[str, Any]:
         """Return all but the probe, as JSON values."""
         names = ("learning_rate", "dev_error", "dev_loss", "history", "search")
