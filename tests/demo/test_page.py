@@ -150,7 +150,7 @@ def test_a_visitor_records_with_the_microphone(page, microphone):
     files = Path(os.environ["GRADIO_TEMP_DIR"]).rglob("*.wav")  # those of the players are at 16 kHz
     heard, _ = read_recording(next(x for x in files if soundfile.info(x).samplerate != 16_000))
     assert len(heard) > 24_000
-    assert likeness(heard, read_audio(microphone)) > 0.5  # of another utterance: below 0.2
+    assert likeness(heard, read_audio(microphone)) > 0.5  # others: 0.23; 44.1 as 48 kHz: 0.35
     check_quiet(page)
     check_layout(page, TELEPHONE)
 
