@@ -50,7 +50,22 @@ def main(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory):
+def microphone(tmp_path_factory):
+    """What the browser hears: an utterance of the sample at 48 kHz in stereo, again and again."""
+    import numpy as np
+    import soundfile
+    import soxr
+
+    from hf_rspin.demo.recordings import sample_utterances
+
+    speech, rate = soundfile.read(next(iter(sample_utterances().values())))
+    file = tmp_path_factory.mktemp("microphone") / "speech.wav"
+    soundfile.write(file, np.repeat(soxr.resample(speech, rate, 48_000)[:, None], 2, 1), 48_000)
+    return file
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory, microphone):
     """Headless Chromium; where there is none, the test says so, and fails where it is required."""
     programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
     if None in programs:
@@ -62,6 +77,8 @@ def browser(tmp_path_factory):
     options.binary_location = programs[0]
     for flag in ("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
                  "disable-background-networking", "disable-component-update", "disable-sync",
+                 "use-fake-ui-for-media-stream", "use-fake-device-for-media-stream",
+                 f"use-file-for-fake-audio-capture={microphone}",
                  f"user-data-dir={tmp_path_factory.mktemp('profile')}"):  # fmt: skip
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})

@@ -59,7 +59,7 @@ def test_options_and_files_that_the_text_names_exist(monkeypatch, capsys):
     for one in ("spin", "rspin", "rspin_laser", "laser", "distill", "masked_prediction", "elastic"):
         helps += help_of(["train", "--objective", one], monkeypatch, capsys)
     for name in ("labels", "evaluate", "analyse", "units", "features", "align", "finetune-ctc",
-                 "search-subnet", "push", "convert"):  # fmt: skip
+                 "search-subnet", "push", "convert", "demo", "export"):  # fmt: skip
         helps += help_of([name, ""], monkeypatch, capsys)
     known = set(re.findall(r"--[a-z]\w*", helps)) | NOT_OURS | OF_ALL
     grid = (ROOT / "training_scripts/experiments/run.py").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@
     python training_scripts/benchmark.py efficiency          encoders and ways of training
     python training_scripts/benchmark.py scaling             attention and its kin, by length
     python training_scripts/benchmark.py bookkeeping         labels and batches of 60,000 h
+    python training_scripts/benchmark.py abx                 ABX errors beside those of fastabx
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hf_rspin.device import use_large_allocations
 
 PARTS = (
     "speed", "attention", "soft_dtw", "adapters", "acoustic_pieces", "efficiency", "scaling",
-    "bookkeeping",
+    "bookkeeping", "abx",
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, dict[str, str], str]] = {
     "features": ("features", {}, "hidden states of chosen layers of a folder of speech"),
     "align": ("align", {}, "times of phones and words, by forced alignment"),
     "convert": ("convert", {}, "checkpoints of the authors into folders"),
+    "export": ("export", {}, "an encoder with its head as one ONNX file"),
     "convert-attention": ("convert_attention", {}, "SummaryMixing in place of attention"),
     "search-subnet": ("search_subnet", {}, "the best subnet of an elastic encoder in a budget"),
     "demo": ("demo", {}, "a page to try models in: distort a recording, see its units"),

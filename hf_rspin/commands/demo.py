@@ -64,7 +64,11 @@ def run(options: DemoOptions) -> None:
         where = describe_hardware(torch.device(device), 1)
         print(f"{names} on {where}.\nOpen {address} (Ctrl-C ends it).", flush=True)
         if options.listen:
-            print("Other computers on the network can open it too, without a password.", flush=True)
+            print(
+                "Other computers on the network can open it too, without a password; their "
+                "browsers give it no microphone, which needs https.",
+                flush=True,
+            )
         threading.Event().wait()
 
 

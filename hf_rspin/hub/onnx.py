@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hf_rspin.audio import SAMPLING_RATE, normalize_waveforms
-from hf_rspin.models.encoder import states_of_frames
+from hf_rspin.hub.onnx_options import check_onnx
+from hf_rspin.models.encoder import check_frame_rate, states_of_frames
 from hf_rspin.models.folders import fetch, read_config, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.units.kmeans import KMeans
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 EXAMPLE = (2, SAMPLING_RATE)  # waveforms that the graph is traced with
 CHECKED = ((1, 400), (3, 7_891), (1, 40_000))  # other lengths and numbers, tried at the end
 TOLERANCE = 1e-4
-INSTALL = "pip install 'hf-rspin[onnx]'"
+LARGEST_FILE = 2**31 - 2**20  # bytes: protobuf's limit, less what is not weights
 
 
 def export_onnx(
@@ -62,16 +63,38 @@ def export_onnx(
 
     Raises:
         ImportError: onnx, onnxscript or onnxruntime is not installed.
-        ValueError: the folder lacks something, MFCC units, or the file gives other numbers than
-            the model, by more than 1e-4.
+        ValueError: the folder lacks something, MFCC units, weights above 2 GB, or the file gives
+            other numbers than the model, by more than 1e-4.
 
     Example:
-        >>> export_onnx("runs/rspin", "rspin.onnx")
-        >>> onnxruntime.InferenceSession("rspin.onnx").run(["units"], {"input_values": waveforms})
+            export_onnx("runs/rspin", "rspin.onnx")
+            session = onnxruntime.InferenceSession("rspin.onnx")
+            units = session.run(["units"], {"input_values": waveforms})[0]
     """
-    _check_installed()
+    check_onnx()
     graph, about = build_graph(folder, units, kmeans, layer, normalize)
+    difference = write_onnx(graph, about, file)
+    size = os.path.getsize(file) / 1e6
+    logger.info("%s: %.0f MB, equal to the model to %.1g.", file, size, difference)
+    return Path(file)
+
+
+def write_onnx(graph: nn.Module, about: dict[str, str], file: str | Path) -> float:
+    """Trace a graph, check it under onnxruntime, and write it, whole or not at all.
+
+    Args:
+        graph: of `build_graph`.
+        about: what is noted in the file.
+        file: to be written; its folder is made.
+
+    Returns:
+        The largest difference from the model that was found, see `largest_difference`.
+
+    Raises:
+        ValueError: it is above 1e-4, or the weights are more than a file of ONNX can hold.
+    """
     file = Path(file)
+    check_size(graph)
     file.parent.mkdir(parents=True, exist_ok=True)
     dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     waveforms = 0.1 * torch.randn(*EXAMPLE, generator=torch.Generator().manual_seed(0))
@@ -90,12 +113,24 @@ def export_onnx(
         difference = largest_difference(temporary, graph)
         if not difference <= TOLERANCE:
             raise ValueError(
-                f"the ONNX graph of {folder} differs from the model by {difference:.2g}, expected "
-                f"at most {TOLERANCE:g}: it is not written."
+                f"the ONNX graph differs from the model by {difference:.2g}, expected at most "
+                f"{TOLERANCE:g}: it is not written."
             )
-    size = os.path.getsize(file) / 1e6
-    logger.info("%s: %.0f MB, equal to the model to %.1g.", file, size, difference)
-    return file
+    return difference
+
+
+def check_size(graph: nn.Module) -> None:
+    """Refuse weights that one ONNX file cannot hold.
+
+    Raises:
+        ValueError: they take more than 2 GiB.
+    """
+    size = sum(one.numel() * one.element_size() for one in graph.state_dict().values())
+    if size > LARGEST_FILE:
+        raise ValueError(
+            f"the weights take {size / 1e9:.1f} GB, and an ONNX file holds at most "
+            f"{LARGEST_FILE / 1e9:.1f} GB: choose a smaller encoder."
+        )
 
 
 class _Graph(nn.Module):
@@ -181,6 +216,7 @@ def build_graph(
     content = read_config(place)
     if units == "auto" and kmeans is None and not _has_units(place, content):
         encoder = load_encoder(place)
+        check_frame_rate(encoder.config)
         normalize = wants_normalized(place, encoder.config) if normalize is None else normalize
         graph = _Graph(encoder, normalize, None)
         about = {"outputs": "last_hidden_state"}
@@ -198,15 +234,6 @@ def build_graph(
 
 def _has_units(folder: Path, config: dict[str, Any]) -> bool:
     return "codebook_size" in config or KMeans.is_saved(folder / "kmeans")
-
-
-def _check_installed() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f"{error.name} is not installed; run {INSTALL}.") from error
 
 
 @contextlib.contextmanager

@@ -67,10 +67,15 @@ def test_longer_rooms_ring_longer(speech):
     assert tails == sorted(tails) and tails[-1] > 100 * tails[0]
 
 
-def test_a_voice_that_cannot_be_changed_is_said():
+def test_a_voice_that_cannot_be_changed_is_said(workshop, tmp_path):
     hiss = (0.1 * np.random.default_rng(0).standard_normal(8000)).astype(np.float32)
-    _, notes = distort(hiss, ViewSettings(pitch=1.5))
-    assert notes == ["The voice stayed as it is: too little of the recording is voiced."]
+    sentence = "The voice stayed as it is: too little of the recording is voiced."
+    assert distort(hiss, ViewSettings(pitch=1.5))[1] == [sentence]
+    soundfile.write(tmp_path / "hiss.wav", hiss, 16_000)
+    name = list(workshop.places)[1]
+    shown = show(workshop, str(tmp_path / "hiss.wav"), "none", 5, "none", "none", 1.5, 1, name,
+                 NO_MODEL, CLUSTERS)  # fmt: skip
+    assert sentence in shown[0] and "0.5 s of sound" in shown[1]
 
 
 @pytest.mark.parametrize(
