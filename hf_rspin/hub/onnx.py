@@ -28,7 +28,7 @@ from hf_rspin.utils import atomic
 logger = logging.getLogger(__name__)
 
 EXAMPLE = (2, SAMPLING_RATE)  # waveforms that the graph is traced with
-CHECKED = ((1, 400), (3, 7_891), (1, 40_000))  # other lengths and numbers, tried at the end
+CHECKED = ((1, 800), (3, 7_891), (1, 40_000))  # other lengths and numbers, tried at the end
 TOLERANCE = 1e-4
 LARGEST_FILE = 2**31 - 2**20  # bytes: protobuf's limit, less what is not weights
 
@@ -63,8 +63,8 @@ def export_onnx(
 
     Raises:
         ImportError: onnx, onnxscript or onnxruntime is not installed.
-        ValueError: the folder lacks something, MFCC units, weights above 2 GB, or the file gives
-            other numbers than the model, by more than 1e-4.
+        ValueError: the folder lacks something, MFCC units, weights above 2 GB, a model that cannot
+            be traced, or the file gives other numbers than the model, by more than 1e-4.
 
     Example:
             export_onnx("runs/rspin", "rspin.onnx")
@@ -91,23 +91,16 @@ def write_onnx(graph: nn.Module, about: dict[str, str], file: str | Path) -> flo
         The largest difference from the model that was found, see `largest_difference`.
 
     Raises:
-        ValueError: it is above 1e-4, or the weights are more than a file of ONNX can hold.
+        ValueError: it is above 1e-4, the model cannot be traced, or the weights are more than a
+            file of ONNX can hold.
     """
     file = Path(file)
     check_size(graph)
     file.parent.mkdir(parents=True, exist_ok=True)
-    dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     waveforms = 0.1 * torch.randn(*EXAMPLE, generator=torch.Generator().manual_seed(0))
     with atomic(file) as temporary, torch.no_grad():
         graph(waveforms)  # transformers installs its hooks at the first call, which no trace can
-        with _quiet():
-            traced = torch.export.export(
-                graph, (waveforms,), dynamic_shapes=(dynamic,), strict=True
-            )
-            program = torch.onnx.export(
-                traced, dynamo=True, verbose=False, external_data=False,
-                input_names=["input_values"], output_names=graph.names,
-            )  # fmt: skip
+        program = _traced(graph, waveforms)
         program.model.metadata_props.update(about)
         program.save(str(temporary), external_data=False)
         difference = largest_difference(temporary, graph)
@@ -117,6 +110,24 @@ def write_onnx(graph: nn.Module, about: dict[str, str], file: str | Path) -> flo
                 f"{TOLERANCE:g}: it is not written."
             )
     return difference
+
+
+def _traced(graph: nn.Module, waveforms: Tensor) -> torch.onnx.ONNXProgram:
+    dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    try:
+        with _quiet():
+            traced = torch.export.export(
+                graph, (waveforms,), dynamic_shapes=(dynamic,), strict=True
+            )
+            return torch.onnx.export(
+                traced, dynamo=True, verbose=False, external_data=False,
+                input_names=["input_values"], output_names=graph.names,
+            )  # fmt: skip
+    except Exception as error:  # whatever the exporters of this version of PyTorch raise
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"this version of PyTorch cannot export {type(graph.model).__name__}: {reason}"
+        ) from error
 
 
 def check_size(graph: nn.Module) -> None:
