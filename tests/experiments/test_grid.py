@@ -169,16 +169,24 @@ def test_a_cell_is_chosen_by_what_is_varied_or_its_seed(grid, run, name, ran):
 
 def test_a_chosen_cell_needs_no_values_for_others(grid, run):
     grid.write_text(f"{grid.read_text().rstrip()}\n  other: {{like: first, options: '{{twin}}'}}\n")
-    assert "speaks of {twin}" in run(grid)[0]
     assert run(grid, "--only", "second-seed1")[0] == ""
     assert set(outputs(grid)) == {"first-seed0", "second-seed1"}
+    assert "speaks of {twin}" in run(grid, "--only", "other")[0]
+
+
+def test_without_a_value_the_cells_that_speak_of_it_are_left_out_and_named(grid, run):
+    more = "other: {like: first, options: '{twin}'}\n  last: {like: first, needs: [other]}"
+    grid.write_text(f"{grid.read_text().rstrip()}\n  {more}\n")
+    ended, said = run(grid, "--dry_run", "true")
+    assert ended == "" and "Left out, as --set gives no twin: other, last." in said
+    assert "6 cells, 0 finished" in said
+    assert "--set corpus=speech is no folder or file here" in said
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         (("needs: [first]", "needs: [nothing]"), "second needs nothing"),
-        (("{corpus}", "{noise}"), "speaks of {noise}"),
         (("vary:", "varies:"), "unknown fields varies"),
         (("needs: [first]", "needs: first"), "cell second of"),
         (("seeds: [0, 1]", "seeds: [0, 0]"), "seeds [0, 0]; expected different whole numbers"),

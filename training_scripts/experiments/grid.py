@@ -26,6 +26,7 @@ seeds where the cell itself has no seed (`seeds: none`).
 
 from __future__ import annotations
 
+import re
 import shlex
 import string
 from collections.abc import Mapping, Sequence
@@ -114,6 +115,37 @@ def needed_for(cells: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]
     while more := {ref for one in wanted & known for ref in _references(cells, one)} - wanted:
         wanted |= more
     return {name: cell for name, cell in cells.items() if name in wanted}
+
+
+def without_values(
+    cells: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, set[str]]]:
+    """Return the cells that can be filled in, and what others (and what needs them) speak of.
+
+    Args:
+        cells: of `read_grid`.
+        given: values of placeholders.
+    """
+    lacking: dict[str, set[str]] = {}
+    for name in cells:
+        cell = _merged(cells, name)
+        text = f"{cell.get('command', '')} {cell.get('options', '')}"
+        fields = set(re.findall(r"\{(\w+)\}", text)) - given.keys() - cells.keys()
+        if fields:
+            lacking[name] = fields
+    grown = True
+    while grown:
+        more = {
+            name: set().union(*(lacking[one] for one in _needs(cells, name) & lacking.keys()))
+            for name in cells.keys() - lacking.keys() if _needs(cells, name) & lacking.keys()
+        }  # fmt: skip
+        lacking |= more
+        grown = bool(more)
+    return {name: cell for name, cell in cells.items() if name not in lacking}, lacking
+
+
+def _needs(cells: Mapping[str, Any], name: str) -> set[str]:
+    return set(_merged(cells, name).get("needs", []))
 
 
 def _references(cells: Mapping[str, Any], name: str) -> set[str]:

@@ -16,9 +16,10 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -27,7 +28,13 @@ from tqdm import tqdm
 SCRIPTS = Path(__file__).resolve().parents[1]
 sys.path.append(str(SCRIPTS))  # behind: evaluate.py has the name of a library
 
-from experiments.grid import GridCell, expand, needed_for, read_grid  # noqa: E402
+from experiments.grid import (  # noqa: E402
+    GridCell,
+    expand,
+    needed_for,
+    read_grid,
+    without_values,
+)
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments  # noqa: E402
 from hf_rspin.utils import option, write_json  # noqa: E402
 
@@ -85,7 +92,15 @@ def chosen_cells(arguments: GridArguments) -> list[GridCell]:
         raise ValueError(f"got shard {arguments.shard} of {arguments.num_shards}; count from 0.")
     given = {name: value for name, _, value in pairs}
     grid = read_grid(arguments.grid)
+    _check_names(arguments.only, grid["cells"])
+    _warn_of_missing(given)
     chosen = {**grid, "cells": needed_for(grid["cells"], arguments.only) or grid["cells"]}
+    if not arguments.only:
+        kept, lacking = without_values(grid["cells"], given)
+        if kept and lacking:
+            chosen["cells"] = kept
+            names = ", ".join(sorted(set().union(*lacking.values())))
+            print(f"Left out, as --set gives no {names}: {', '.join(lacking)}.")
     cells = expand(chosen, Path(arguments.folder).resolve(), given)
     known = {*grid["cells"], *(name for cell in cells for name in (cell.name, cell.folder.name))}
     if unknown := set(arguments.only) - known:
@@ -102,6 +117,24 @@ def chosen_cells(arguments: GridArguments) -> list[GridCell]:
     if arguments.only:
         cells = _with_needs(cells, arguments.only)
     return cells[arguments.shard :: arguments.num_shards]
+
+
+def _check_names(only: Sequence[str], cells: Mapping[str, Any]) -> None:
+    """Refuse names that are of no cell, before cells are filled in."""
+    starts = tuple(f"{cell}-" for cell in cells)
+    unknown = [name for name in only if name not in cells and not name.startswith(starts)]
+    if unknown:
+        raise ValueError(
+            f"--only names {', '.join(unknown)}; expected some of {', '.join(cells)}, or one of "
+            "them with what is varied or its seed, such as rspin-seed0."
+        )
+
+
+def _warn_of_missing(given: Mapping[str, str]) -> None:
+    """Name values that are no folder: a Hub id, or a mistake that would stop the cells."""
+    for name, value in given.items():
+        if value not in ("bundled", "synthetic") and not Path(value).exists():
+            print(f"--set {name}={value} is no folder or file here; is it an id of the Hub?")
 
 
 def is_finished(cell: GridCell) -> bool:
