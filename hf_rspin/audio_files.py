@@ -216,7 +216,7 @@ def _opened(
     except FAILURES as error:
         advice = "; expected a wav, flac, ogg or mp3 file: replace or remove it."
         if isinstance(error, FileNotFoundError):
-            advice = ": restore it, or take it out of the corpus."
+            advice = ": correct the path, or take it out of the corpus."
         elif PurePath(name).suffix.lower() in FOREIGN_SUFFIXES:
             advice = f": convert it with {conversion_hint(name)}"
         raise AudioError(f"{name} could not be read as audio ({error}){advice}") from error

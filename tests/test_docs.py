@@ -36,7 +36,7 @@ def commands():
 
 def help_of(words, monkeypatch, capsys):
     """Return the whole help of a command and its objective."""
-    given = words[:1] + (words[1:3] if words[1] == "--objective" else [])
+    given = words[:1] + (words[1:3] if words[1:2] == ["--objective"] else [])
     option = "--help" if words[0] in ("push", "convert", "convert-attention") else "--help_all"
     monkeypatch.setattr("sys.argv", ["hf-rspin", *given, option])
     with pytest.raises(SystemExit):
@@ -58,8 +58,8 @@ def test_options_and_files_that_the_text_names_exist(monkeypatch, capsys):
     helps = ""
     for one in ("spin", "rspin", "rspin_laser", "laser", "distill", "masked_prediction", "elastic"):
         helps += help_of(["train", "--objective", one], monkeypatch, capsys)
-    for name in ("labels", "evaluate", "analyse", "units", "features", "align", "finetune-ctc",
-                 "search-subnet", "push", "convert", "demo", "export"):  # fmt: skip
+    for name in ("adapt", "labels", "evaluate", "analyse", "units", "features", "align",
+                 "finetune-ctc", "search-subnet", "push", "convert", "demo", "export"):  # fmt: skip
         helps += help_of([name, ""], monkeypatch, capsys)
     known = set(re.findall(r"--[a-z]\w*", helps)) | NOT_OURS | OF_ALL
     grid = (ROOT / "training_scripts/experiments/run.py").read_text(encoding="utf-8")

@@ -49,6 +49,7 @@ NOT_RUN = {
     "make quickstart": "installs; its script runs in test_training_scripts",
     "make test": "is what runs this",
     "hf-rspin adapt my_recordings": "runs in adapting/test_adapt_command",
+    "hf-rspin demo": "runs in demo/",
     ". .venv/bin/activate": "the tests run in an environment already",
 }
 # inline in the text, and options that belong to programs of others

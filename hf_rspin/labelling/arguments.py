@@ -46,7 +46,10 @@ class PseudoLabelArguments:
         if self.units not in ("spin", "layer", "mfcc"):
             sys.exit(f"--units is {self.units!r}; expected spin, layer or mfcc.")
         if not self.output_dir:
-            sys.exit("no output folder was given; pass --output_dir.")
+            sys.exit(
+                "no output folder was given; pass --output_dir, or a recipe that names one: "
+                "hf-rspin labels pseudo_labels_small.yaml --corpus speech."
+            )
         if self.model is not None and self.encoder is not None:
             sys.exit("got --model and --encoder, two names of one option; give one of them.")
         self.model = self.encoder if self.model is None else self.model

@@ -56,7 +56,7 @@ def resolve_encoder(name: str | Path) -> str:
         if is_adapter and (folder / "merged" / "config.json").is_file():
             raise ValueError(f"{name} {what}: pass {folder / 'merged'}, where it is merged.")
     else:
-        what = "is neither a folder nor a model of the Hub"
+        what = "is neither a folder nor a model of the Hub that can be reached"
         if HUB_ID.fullmatch(str(name)):
             try:
                 cached_file(str(name), "config.json")
@@ -65,7 +65,7 @@ def resolve_encoder(name: str | Path) -> str:
                 what += f" ({str(error).split(chr(10))[0].rstrip('.')})"
     raise ValueError(
         f"{name} {what}; expected a folder with config.json and weights, a Hub id such as "
-        f"microsoft/wavlm-base (after `hf auth login` also a private one), or {BUNDLED}."
+        "microsoft/wavlm-base (after `hf auth login` also a private one), or bundled."
     )
 
 
@@ -99,7 +99,8 @@ def fetch(name: str | Path, revision: str | None = None, token: str | bool | Non
             reason = " ".join(lines[:2]).rstrip(".")
     raise ValueError(
         f"{name} is neither a folder nor a model of the Hub that can be reached ({reason}); "
-        "expected a folder with config.json and weights, or a Hub id such as microsoft/wavlm-base."
+        "expected a folder with config.json and weights, a Hub id such as microsoft/wavlm-base "
+        "(after `hf auth login` also a private one), or bundled."
     )
 
 

@@ -156,5 +156,5 @@ def test_a_member_is_a_path_and_a_shorter_archive_is_told(files, tmp_path):
         file.truncate(row["offset"] + 100)
     with pytest.raises(AudioError, match="the archive ends before it: copy .*short.tar again"):
         read_audio(path.replace(str(archive), str(tmp_path / "short.tar")))
-    with pytest.raises(AudioError, match="restore it, or take it out"):
+    with pytest.raises(AudioError, match="correct the path, or take it out"):
         read_audio(path.replace(str(archive), str(tmp_path / "gone.tar")))
