@@ -94,7 +94,7 @@ def write_parts(shards: Shards, lengths: np.ndarray, num_units: int, seed: int) 
         ends = np.cumsum(lengths[rows])
         rng = np.random.default_rng([seed, number])
         drawn = rng.integers(0, num_units, int(ends[-1]), dtype=np.int16)
-        shards.write(number, dict(zip(rows, np.split(drawn, ends[:-1]), strict=True)))
+        shards.write(number, dict(zip(rows.tolist(), np.split(drawn, ends[:-1]), strict=True)))
 
 
 def join_and_remove(
