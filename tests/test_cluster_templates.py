@@ -1,9 +1,9 @@
 """The templates for clusters run in bash, with programs that stand in for SLURM's and torch's.
 
-`srun` starts its command once per node, all on this machine, and hands signals on to every process
-of it, as SLURM does. `torchrun` starts one process, is ended by the signal where it does not ignore
-it, and fails where its process does. `hf_rspin` does at a signal as a training or a labelling does;
-the real ones are signalled in `training/test_ending.py`.
+`srun` starts its command once per node, all on this machine, hands signals on to every process of
+it, as SLURM does, and ends what a task leaves behind. `torchrun` starts one process, is ended by
+the signal where it does not ignore it, and fails where its process does. `hf_rspin` does at a
+signal as a training or a labelling does; the real ones are signalled in `training/test_ending.py`.
 """
 
 import os
@@ -32,6 +32,7 @@ PROGRAMS = {
         for node in $nodes; do
             while kill -0 "$node" 2>/dev/null; do wait "$node"; done
             wait "$node" || code=$?
+            kill -KILL -- "-$node" 2>/dev/null  # what a task leaves behind
         done
         exit "$code"
     """,
