@@ -139,9 +139,7 @@ class Shards:
         for shard in range(len(self.rows)):
             self.fill_one(shard, values, starts, num_units)
 
-    def fill_one(
-        self, shard: int, values: np.ndarray, starts: np.ndarray, num_units: int
-    ) -> None:
+    def fill_one(self, shard: int, values: np.ndarray, starts: np.ndarray, num_units: int) -> None:
         """Write the units of one shard where they belong, see `fill`."""
         rows, lengths, found = self._read(shard, "rows", "lengths", "values")
         if len(found) and not (0 <= found.min() and found.max() < num_units):
