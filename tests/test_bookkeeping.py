@@ -8,7 +8,7 @@ def test_all_parts_are_timed_and_nothing_is_left(main, tmp_path, capsys):
     main("benchmark", "bookkeeping", "--hours", 6, "--num_parts", 4, "--reads", 50,
          "--batch_seconds", 60, "--piece_hours", 2, "--output_dir", output)  # fmt: skip
     said = capsys.readouterr().out
-    assert "6 shards, 2 of them of the first process" in said and said.count(" GB\n") == 8
+    assert "6 shards, 2 of them of the first process" in said and said.count(" GB\n") == 11
     assert not output.exists()
     output.mkdir()
     (output / "notes").write_text("mine")

@@ -109,7 +109,7 @@ def check_labels(
 
 def _check_lengths(dataset: TwoViewDataset, ids: list[str]) -> list[str]:
     expected = [num_frames(round(t * SAMPLING_RATE)) for t in dataset.full_durations]
-    found = [len(dataset.frame_labels[key]) for key in ids]
+    found = [dataset.frame_labels.length(key) for key in ids]
     wrong = np.flatnonzero(np.abs(np.subtract(found, expected)) > TOLERATED_FRAMES)
     if len(wrong) == 0:
         return []

@@ -58,6 +58,9 @@ class Labels(Protocol):
 
     def __getitem__(self, key: str) -> np.ndarray: ...
 
+    def length(self, key: str) -> int:
+        """Return the number of labels of an utterance, without reading them."""
+
 
 @dataclass
 class TwoViewExample:

@@ -118,7 +118,7 @@ class DistillationBatches(Dataset):
 
     def _check_labels(self, labels: FrameLabels) -> None:
         for name, count in zip(self.caches[0].ids, self.caches[0].frames, strict=True):
-            found = len(labels[name]) if name in labels else None
+            found = labels.length(name) if name in labels else None
             if found != count:
                 raise ValueError(
                     f"utterance {name} has {count} frames and {found or 'no'} labels: make the "

@@ -35,7 +35,7 @@ MOST_NODES = 10_000  # values of a YAML file; the configs of this project have a
 WHILE_BUILDING = ("ValueError", "OSError", "StrictDataclassError", "DatasetsError",
                   "SafetensorError")  # fmt: skip
 WHILE_RUNNING = ("AudioError", "ConfigurationError", "AdapterGradientError", "OutputLockedError",
-                 "FloatingPointError", "SaveError")  # fmt: skip
+                 "FloatingPointError", "SaveError", "ShardError")  # fmt: skip
 # a worker of a DataLoader hands on its traceback as text, the message of the error last
 FROM_A_WORKER = re.compile(r"Caught \w+ in DataLoader worker .*\n[\w.]+: (.+)", re.DOTALL)
 

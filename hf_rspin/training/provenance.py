@@ -210,9 +210,7 @@ def _data(dataset: Any) -> dict[str, Any]:
     record |= {n: seconds for n, seconds in limits.items() if np.isfinite(seconds)}
     labels = known.get("frame_labels")
     if isinstance(labels, FrameLabels):
-        hashed = hashlib.sha256(np.ascontiguousarray(labels.values).data)
-        hashed.update(np.ascontiguousarray(labels.offsets).data)
-        record["frame_labels"] = hashed.hexdigest()[:16]
+        record["frame_labels"] = labels.fingerprint()
     if isinstance(known.get("labels"), list):  # transcripts of CTC
         hashed = hashlib.sha256()
         for row in known["labels"]:

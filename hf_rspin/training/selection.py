@@ -230,7 +230,9 @@ def _features(encoder: tuple[str, int], training: SpeechTrainingArguments) -> La
 
 
 def _labels_key(labels: FrameLabels) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(labels.values).data)
+    digest = hashlib.sha256()
+    for block in labels.blocks():
+        digest.update(np.ascontiguousarray(block).data)
     digest.update(np.ascontiguousarray(labels.offsets).data)
     digest.update("\n".join(labels.ids).encode())
     return digest.hexdigest()[:16]

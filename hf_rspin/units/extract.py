@@ -138,11 +138,12 @@ def join_parts(
 ) -> FrameLabels:
     """Save the units of all shards as one set of labels, in the order of the corpus.
 
-    One shard is in memory at a time.
+    One shard is in memory at a time, and the file is written a block of the corpus after the other
+    (see `Shards`). The labels appear at the end, and the shards stay: killed, it is done again.
 
     Raises:
         AudioError: no utterance could be used.
-        ValueError: a shard is missing, or holds a unit that the extractor has not.
+        ValueError: a shard is missing or damaged, or holds what the extractor or corpus has not.
     """
     missing = sum(1 for _ in shards.missing())
     if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from hf_rspin.utils import check_space
 from hf_rspin.whole_folders import repair_folder, whole_folder
 
+_BLOCK = 10_000_000  # frames read at a time where all are
 _VALUES, _OFFSETS, _IDS, _INFO = "labels.npy", "offsets.npy", "ids.json", "frame_labels.json"
 
 
@@ -78,14 +80,17 @@ class FrameLabels(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return the labels (frames,) int64 of one utterance; KeyError says what is known."""
+        row = self._row(name)
+        return self.values[self.offsets[row] : self.offsets[row + 1]].astype(np.int64)
+
+    def _row(self, name: str) -> int:
         if name not in self._rows:
             known = f"for example {self.ids[0]!r}" if self.ids else "none"
             raise KeyError(
                 f"no frame labels for the utterance {name!r}; labels exist for {len(self)} "
                 f"utterances, {known}: make them from this corpus, with the same ids."
             )
-        row = self._rows[name]
-        return self.values[self.offsets[row] : self.offsets[row + 1]].astype(np.int64)
+        return self._rows[name]
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the utterance ids."""
@@ -99,9 +104,30 @@ class FrameLabels(Mapping[str, np.ndarray]):
         """Number of frames of all utterances together."""
         return len(self.values)
 
+    def length(self, name: str) -> int:
+        """Return the number of labels of one utterance, without reading them; or KeyError."""
+        row = self._row(name)
+        return int(self.offsets[row + 1] - self.offsets[row])
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the labels of all utterances one after the other, a part (frames,) at a time."""
+        for first in range(0, len(self.values), _BLOCK):
+            yield np.asarray(self.values[first : first + _BLOCK])
+
     def counts(self) -> np.ndarray:
         """Return how many frames carry each label, (num_labels,)."""
-        return np.bincount(self.values[self.values >= 0], minlength=self.num_labels)
+        found = np.zeros(self.num_labels, np.int64)
+        for block in self.blocks():
+            found += np.bincount(block[block >= 0], minlength=self.num_labels)
+        return found
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that tell these labels from others; ids do not count."""
+        digest = hashlib.sha256()
+        for block in self.blocks():
+            digest.update(np.ascontiguousarray(block).data)
+        digest.update(np.ascontiguousarray(self.offsets).data)
+        return digest.hexdigest()[:16]
 
     def map(
         self,

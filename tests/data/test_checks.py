@@ -20,6 +20,9 @@ PLAIN = SpinViews(perturb_speaker=False, equalize=False)
 class Labels(dict):
     num_labels = 5
 
+    def length(self, key):
+        return len(self[key])
+
 
 @pytest.fixture
 def corpus(write, tmp_path):

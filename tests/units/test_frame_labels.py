@@ -1,11 +1,12 @@
 """Frame labels: what goes in comes out, from memory, from disk and in another process."""
 
+import hashlib
 import pickle
 
 import numpy as np
 import pytest
 
-from hf_rspin.units import FrameLabels
+from hf_rspin.units import FrameLabels, frame_labels
 
 SEQUENCES = {"b/2": [3, 3, 0, -100], "a": [], "c": [6]}
 
@@ -23,6 +24,18 @@ def check(labels, num_labels=7):
     assert "zzz" not in labels
     assert labels.num_labels == num_labels and labels.num_frames == 5
     assert labels.counts().tolist() == [1, 0, 0, 2, 0, 0, 1] + [0] * (num_labels - 7)
+
+
+def test_all_labels_are_read_a_part_at_a_time(monkeypatch):
+    labels = make()
+    expected = hashlib.sha256(labels.values.tobytes() + labels.offsets.tobytes()).hexdigest()[:16]
+    monkeypatch.setattr(frame_labels, "_BLOCK", 2)
+    check(labels)
+    assert [block.tolist() for block in labels.blocks()] == [[3, 3], [0, -100], [6]]
+    assert labels.fingerprint() == expected  # as checkpoints have it
+    assert [labels.length(name) for name in labels] == [4, 0, 1]
+    with pytest.raises(KeyError, match="no frame labels for the utterance 'zzz'"):
+        labels.length("zzz")
 
 
 def test_collected_from_a_mapping_or_from_pairs():

@@ -2,16 +2,21 @@
 
     python training_scripts/benchmark.py bookkeeping --hours 60000 --output_dir /data/scratch
 
-It plans the shards of a labelling by many processes, joins units (drawn at random) into labels on
-the disk, opens them, reads some as a data loader does, chooses what acoustic pieces are learned
-from, and packs the batches of an epoch for the first of many ranks. Prints seconds and the memory
-of the process after each part; pages of files that the system could give back do not count. The
-labels (2 bytes a frame) are removed at the end.
+It plans the shards of a labelling by many processes, writes the part of each (units drawn at
+random), joins the parts into labels on the disk, opens them, reads some as a data loader does,
+fingerprints them as the start of a training does, chooses what acoustic pieces are learned from,
+and packs the batches of an epoch for the first of many ranks.
+
+Prints seconds, seconds of the processor (less where the disk, or other work on the machine, was
+waited for) and the highest memory of the process in each step; pages of files that the system could
+give back do not count. A part is removed once it is joined, so that the disk holds the labels
+once (0.36 MB an hour); a real join keeps the parts to its end. All is removed at the end.
 """
 
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +30,10 @@ from hf_rspin.labelling.run import learned_from
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 from hf_rspin.units import FrameLabels
 from hf_rspin.units.shards import Shards
-from hf_rspin.utils import option
+from hf_rspin.utils import check_space, option
 
 FRAMES_PER_SECOND = 50
+LABEL_BYTES = 2.2  # of a frame: one set of labels, and what is written beside it
 
 
 @dataclass
@@ -42,7 +48,7 @@ class BookkeepingArguments:
     reads: int = option(10_000, "utterances whose labels are read, in random order")
     piece_hours: float = option(1000.0, "speech that acoustic pieces are learned from")
     seed: int = option(0, "of everything")
-    output_dir: str = option("runs/bookkeeping", "for the labels, which need 0.36 MB an hour")
+    output_dir: str = option("runs/bookkeeping", "for the labels, which need 0.4 MB an hour")
 
 
 def own_memory() -> float:
@@ -52,11 +58,25 @@ def own_memory() -> float:
 
 
 @contextmanager
-def part(what: str) -> Iterator[None]:
-    """Print how long what is inside took, and the memory after it."""
-    start = time.perf_counter()
-    yield
-    print(f"{what:<58} {time.perf_counter() - start:8.1f} s {own_memory():7.2f} GB", flush=True)
+def step(what: str) -> Iterator[None]:
+    """Print the seconds of what is inside, those of the processor, and the most memory in it."""
+    most, ended = [own_memory()], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.1):
+            most.append(max(most.pop(), own_memory()))
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    start, busy = time.perf_counter(), time.process_time()
+    try:
+        yield
+    finally:
+        seconds, busy = time.perf_counter() - start, time.process_time() - busy
+        ended.set()
+        watcher.join()
+    memory = max(*most, own_memory())
+    print(f"{what:<56} {seconds:8.1f} s {busy:8.1f} s {memory:7.2f} GB", flush=True)
 
 
 def draw_durations(arguments: BookkeepingArguments, rng: np.random.Generator) -> np.ndarray:
@@ -68,52 +88,77 @@ def draw_durations(arguments: BookkeepingArguments, rng: np.random.Generator) ->
     return drawn[: int(np.searchsorted(np.cumsum(drawn), arguments.hours * 3600))]
 
 
-def fill(
-    values: np.ndarray, shards: Shards, lengths: np.ndarray, num_units: int, seed: int
-) -> None:
-    """Write random units where those of each shard belong, as joining shards does."""
-    ends = np.cumsum(lengths)
+def write_parts(shards: Shards, lengths: np.ndarray, num_units: int, seed: int) -> None:
+    """Write random units (frames,) of every utterance, a file for each shard."""
     for number, rows in enumerate(shards.rows):
+        ends = np.cumsum(lengths[rows])
         rng = np.random.default_rng([seed, number])
-        found = rng.integers(0, num_units, int(lengths[rows].sum()), dtype=np.int16)
-        first = 0
-        for row in rows:
-            length = int(lengths[row])
-            values[ends[row] - length : ends[row]] = found[first : first + length]
-            first += length
+        drawn = rng.integers(0, num_units, int(ends[-1]), dtype=np.int16)
+        shards.write(number, dict(zip(rows.tolist(), np.split(drawn, ends[:-1]), strict=True)))
 
 
-def run(arguments: BookkeepingArguments) -> None:
-    """Do all parts, one after the other."""
-    rng, output = np.random.default_rng(arguments.seed), Path(arguments.output_dir)
-    with part("durations and ids"):
-        durations = draw_durations(arguments, rng)
+def join_and_remove(
+    shards: Shards, folder: Path, ids: list[str], lengths: np.ndarray, num_units: int
+) -> None:
+    """Do what `hf_rspin.units.extract.join_parts` does, but remove each part when it is done."""
+    found = shards.lengths()
+    if not np.array_equal(found, lengths):
+        raise ValueError("the parts hold other lengths than were written.")
+    starts = np.cumsum(found) - found
+    with FrameLabels.being_written(folder, ids, found, num_units, {}) as values:
+        for number in range(len(shards.rows)):
+            shards.fill_one(number, values, starts, num_units)
+            shards.path(number).unlink()
+
+
+def label(arguments: BookkeepingArguments, output: Path, durations: np.ndarray) -> None:
+    """Plan the shards, write their parts, and join these."""
+    parts, units = arguments.num_parts, arguments.num_units
+    with step("ids and lengths"):
         ids = [f"utterance_{number:09d}" for number in range(len(durations))]
         lengths = np.maximum(1, (durations * FRAMES_PER_SECOND).astype(np.int64))
     print(f"{len(ids):,} utterances, {durations.sum() / 3600:,.0f} h, {lengths.sum():,} frames")
-    with part("plan of the shards"):
+    with step("plan of the shards"):
         shards = Shards(output / "units.partial", {"kind": "random"}, ids, durations, 3600.0)
-    with part(f"what one of {arguments.num_parts} processes is to do"):
-        mine = list(shards.missing(0, arguments.num_parts))
+    with step(f"what one of {parts} processes is to do"):
+        mine = list(shards.missing(0, parts))
     print(f"{len(shards.rows):,} shards, {len(mine):,} of them of the first process")
-    with part("units of all shards into one file"), FrameLabels.being_written(
-        output / "units", ids, lengths, arguments.num_units, {}
-    ) as values:
-        fill(values, shards, lengths, arguments.num_units, arguments.seed)
-    del values, ids, shards, mine
-    with part("open the labels"):
+    with step("draw and write the parts of all processes (simulated)"):
+        write_parts(shards, lengths, units, arguments.seed)
+    with step("join the parts, removing each"):
+        join_and_remove(shards, output / "units", ids, lengths, units)
+    size = (output / "units" / "labels.npy").stat().st_size
+    print(f"{size / 1e9:.2f} GB of labels")
+
+
+def use(arguments: BookkeepingArguments, output: Path, durations: np.ndarray) -> None:
+    """Open the labels and read them as a training and the learning of acoustic pieces do."""
+    rng = np.random.default_rng(arguments.seed)
+    with step("open the labels"):
         labels = FrameLabels.load(output / "units")
-    with part(f"labels of {arguments.reads:,} utterances, in random order"):
+    with step(f"labels of {arguments.reads:,} utterances, in random order"):
         for row in rng.integers(0, len(labels), arguments.reads):
             labels[labels.ids[row]]
-    with part(f"choose {arguments.piece_hours:g} h for acoustic pieces"):
+    with step("fingerprint of the labels, at the start of a training"):
+        labels.fingerprint()
+    with step(f"choose {arguments.piece_hours:g} h for acoustic pieces"):
         learned_from(labels, arguments.piece_hours, arguments.seed)
-    with part(f"batches of an epoch, of the first of {arguments.num_parts} ranks"):
+    with step(f"batches of an epoch, of the first of {arguments.num_parts} ranks"):
         sampler = DurationBatchSampler(
             np.minimum(durations, 17.0), arguments.batch_seconds, world_size=arguments.num_parts
         )
         count = sum(1 for _ in sampler)
     print(f"{count:,} batches of up to {arguments.batch_seconds:g} s for each rank")
+
+
+def run(arguments: BookkeepingArguments) -> None:
+    """Do all steps, one after the other."""
+    output = Path(arguments.output_dir)
+    check_space(output, arguments.hours * 3600 * FRAMES_PER_SECOND * LABEL_BYTES)
+    with step("durations"):
+        durations = draw_durations(arguments, np.random.default_rng(arguments.seed))
+    label(arguments, output, durations)
+    use(arguments, output, durations)
 
 
 def main() -> None:
