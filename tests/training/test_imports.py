@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "hf_rspin"
 STEPS = (
-    "lazy", "configs", "sharding", "inert_pickle", "utils", "whole_folders", "seeding", "device",
+    "lazy", "configs", "sharding", "inert_pickle", "nearby", "utils", "whole_folders", "seeding", "device",
     "audio_members", "audio_headers", "audio_files", "audio_arrays", "audio",
     "adapter_options", "losses", "publishing", "models", "views", "data", "resources", "units",
     "adapters", "cost", "training", "evaluation", "ctc", "distillation", "elastic", "hub",
