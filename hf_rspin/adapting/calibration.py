@@ -204,7 +204,9 @@ class Calibration:
         test, train = (EvaluationSet.from_corpus(rows.select(part), keep_waveforms=True)
                        for part in (range(count), range(count, len(rows))))  # fmt: skip
         setup = self.setup
-        evaluation = build_evaluation(folder / "cells", train, test, speakers=False)
+        evaluation = build_evaluation(
+            folder / "cells", train, test, False, setup.noise, self.recipe.has_telephone
+        )
         evaluation.progress = False
         features = load_features(setup.encoder, BEFORE, setup.bf16, setup.device)
         features(self.parts[0].waveform)
@@ -272,4 +274,3 @@ def _quiet() -> Iterator[None]:
 
 def _seconds(parts: Sequence[Part]) -> float:
     return sum(part.seconds for part in parts)
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -91,11 +91,11 @@ def cut_all(
 def hold_out(rows: Sequence[dict[str, Any]], seed: int = 0) -> list[bool]:
     """Say of each part whether it is held out to measure on: about a tenth, ten minutes at most.
 
-    Whole recordings where that costs no more than a quarter of the speech; otherwise the end of
-    each recording.
+    Whole recordings, with all their channels, where that costs no more than a quarter of the
+    speech; otherwise the end of every channel of each recording, see `shares_recordings`.
 
     Args:
-        rows: with `recording` and `duration`, sorted.
+        rows: with `recording`, `channel` and `duration`, sorted by time in each channel.
         seed: of the draw.
     """
     total = sum(row["duration"] for row in rows)
@@ -111,11 +111,34 @@ def hold_out(rows: Sequence[dict[str, Any]], seed: int = 0) -> list[bool]:
             taken.add(name)
     if len(names) >= LEAST_RECORDINGS and sum(lengths[n] for n in taken) <= MOST_SHARE * total:
         return [row["recording"] in taken for row in rows]
-    seen, found = dict.fromkeys(names, 0.0), []
+    found = _ends(rows, wanted / total)
+    return found if any(found) else [index % LEAST_PARTS == 0 for index in range(len(rows))]
+
+
+def _ends(rows: Sequence[dict[str, Any]], share: float) -> list[bool]:
+    """Mark the last parts of every channel; a channel of one part has none to spare."""
+    keys = [(row["recording"], row["channel"]) for row in rows]
+    lengths, seen = dict.fromkeys(keys, 0.0), dict.fromkeys(keys, 0.0)
+    for key, row in zip(keys, rows, strict=True):
+        lengths[key] += row["duration"]
+    found = []
+    for key, row in zip(keys, rows, strict=True):
+        is_first = seen[key] == 0
+        seen[key] += row["duration"]
+        found.append(not is_first and seen[key] > (1 - share) * lengths[key])
+    return found
+
+
+def shares_recordings(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Say whether a recording, and so its speakers, is both trained on and held out.
+
+    Args:
+        rows: of all parts, with `recording` and `split`.
+    """
+    splits: dict[str, set[str]] = {}
     for row in rows:
-        seen[row["recording"]] += row["duration"]
-        found.append(seen[row["recording"]] > (1 - wanted / total) * lengths[row["recording"]])
-    return found if not all(found) else [index % LEAST_PARTS == 0 for index in range(len(rows))]
+        splits.setdefault(row["recording"], set()).add(row["split"])
+    return any(len(found) > 1 for found in splits.values())
 
 
 def _tell_of_silent(

@@ -55,12 +55,14 @@ class Amounts:
         speech: that is not silent, over all chosen channels.
         read_rate: seconds on the clock to cut a second of recordings.
         longest: part.
+        in_channels: seconds of recordings, of all channels that are heard by themselves.
     """
 
     read: float
     speech: float
     read_rate: float
     longest: float
+    in_channels: float = 0.0
 
     @property
     def test(self) -> float:
@@ -90,9 +92,11 @@ def estimate(amounts: Amounts, recipe: Recipe, rates: Rates, workers: int = 0) -
     learned = min(amounts.train, TRAIN_MOST * amounts.longest)
     weights = FLOAT * recipe.parameters
     speech = f"about {duration(amounts.speech)} not silent"
+    several = amounts.in_channels > amounts.read
+    channels = f", {duration(amounts.in_channels)} in all channels," if several else ""
     passes = recipe.max_steps * recipe.update_seconds / amounts.train
     steps = [
-        ("cut", f"{duration(amounts.read)} of recordings -> {speech}",
+        ("cut", f"{duration(amounts.read)} of recordings{channels} -> {speech}",
          amounts.read * amounts.read_rate, 0.0, amounts.speech * rates.flac_bytes),
         ("labels", f"{recipe.num_clusters} units of layer {recipe.layer}, up to "
          f"{recipe.vocab_size} acoustic pieces", labels,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from hf_rspin.nearby import nearby
 from hf_rspin.utils import option
 
 CHANNELS = ("mix", "left", "right", "separate")
@@ -54,3 +56,22 @@ class AdaptOptions:
                 raise ValueError(f"--{name} is {value}; expected more than 0.")
         if not 2 <= self.segment_seconds <= 30:
             raise ValueError(f"--segment_seconds is {self.segment_seconds:g}; expected 2 to 30.")
+
+    def check_places(self) -> None:
+        """Look whether what is to be read is there.
+
+        Raises:
+            ValueError: the recordings or the noise are not.
+        """
+        if not self.folder:
+            raise ValueError(
+                "no recordings were given; expected their folder as the first word, such as "
+                "`hf-rspin adapt my_recordings`."
+            )
+        noise = {} if self.noise == SYNTHETIC else {"--noise ": self.noise}
+        for name, place in {"": self.folder, **noise}.items():
+            if not Path(place).exists():
+                raise ValueError(
+                    f"{name}{place} does not exist ({nearby(Path(place))}); expected a folder of "
+                    "audio."
+                )

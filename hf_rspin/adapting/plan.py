@@ -28,6 +28,7 @@ from hf_rspin.adapting.training import TrainingSetup
 from hf_rspin.adapting.words import duration
 from hf_rspin.audio import AudioError
 from hf_rspin.device import check_device, has_fast_bfloat16
+from hf_rspin.training.arguments import ViewArguments
 from hf_rspin.training.run_card import describe_hardware
 from hf_rspin.utils import read_json, write_json
 
@@ -145,6 +146,7 @@ def make_plan(options: AdaptOptions, survey: Survey, device: str, output: Path) 
         ValueError: encoder, noise or a setting cannot be used, or there is nothing to hear.
     """
     started = time.perf_counter()
+    ViewArguments(noise=options.noise, noise_split=AUTO).load_noise()  # is there any?
     recipe = recipe_for(options, wants_telephone(options, survey))
     spans = draw_spans(survey.recordings, options.hours, options.seed)
     began = time.perf_counter()
@@ -213,7 +215,10 @@ def _amounts(
 ) -> Amounts:
     whole = sum(span.stop - span.start for span in spans)
     share = sum(part.seconds for part in parts) / read
-    return Amounts(whole, share * whole, read_rate, options.segment_seconds)
+    heard = whole
+    if options.channel == "separate":
+        heard = sum((span.stop - span.start) * span.recording.channels for span in spans)
+    return Amounts(whole, share * whole, read_rate, options.segment_seconds, heard)
 
 
 def _channel_remarks(options: AdaptOptions, spans: list[Span]) -> list[str]:

@@ -59,6 +59,11 @@ class Recipe:
     max_steps: int
     warmup: float | None = None
 
+    @property
+    def has_telephone(self) -> bool:
+        """Whether views are coded as telephones do."""
+        return TELEPHONE in self.files
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {**asdict(self), "files": list(self.files)}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,9 @@ from hf_rspin.adapting.before_after import (
     write_table,
 )
 from hf_rspin.adapting.calibration import forget
-from hf_rspin.adapting.cutting import TABLE, cut_all
+from hf_rspin.adapting.cutting import TABLE, cut_all, shares_recordings
 from hf_rspin.adapting.estimate import TEST_MOST, TRAIN_MOST
-from hf_rspin.adapting.options import AdaptOptions
+from hf_rspin.adapting.options import SYNTHETIC, AdaptOptions
 from hf_rspin.adapting.plan import (
     Plan,
     cutting_threads,
@@ -38,6 +40,7 @@ from hf_rspin.adapting.plan import (
 from hf_rspin.adapting.pseudo_labels import features_of, make_labels
 from hf_rspin.adapting.spans import draw_spans
 from hf_rspin.adapting.survey import Survey, survey_folder
+from hf_rspin.adapting.wording import Wording, own_recordings
 from hf_rspin.adapting.words import duration
 from hf_rspin.data import SkippedFiles, load_corpus
 from hf_rspin.device import has_fast_bfloat16, use_large_allocations
@@ -95,11 +98,7 @@ class Adaptation:
     """
 
     def __init__(self, options: AdaptOptions) -> None:
-        if not options.folder:
-            raise ValueError(
-                "no recordings were given; expected their folder as the first word, such as "
-                "`hf-rspin adapt my_recordings`."
-            )
+        options.check_places()
         self.options, self.output = options, Path(options.output_dir)
         self.device = resolve_device(options.device)
         resolve_encoder(options.encoder)
@@ -127,7 +126,7 @@ class Adaptation:
             ValueError: the folder holds a run of something else, or see `make_plan`.
         """
         settings = settings_of(self.options, self.survey)
-        check_provenance(self.output, settings, RESULTS)
+        check_provenance(self.output, settings, RESULTS, [one.name for one in fields(AdaptOptions)])
         plan = Plan.read(self.output, settings)
         begun = any((self.output / name).exists() for name in RESULTS)
         if plan is None or (plan.hardware != hardware(self.device) and not begun):
@@ -208,17 +207,26 @@ class Adaptation:
             rows = load_corpus(self.corpus_folder, split, skipped=self.skipped)
             order = np.random.default_rng(self.options.seed).permutation(len(rows))[:most]
             sets.append(EvaluationSet.from_corpus(rows.select(sorted(order)), keep_waveforms=True))
-        return build_evaluation(self.output / "evaluation", *sets, speakers=False)
+        return build_evaluation(
+            self.output / "evaluation", *sets, speakers=False, noise=self.options.noise,
+            telephone=self.plan.recipe.has_telephone,
+        )  # fmt: skip
+
+    def _wording(self) -> Wording:
+        with (self.corpus_folder / TABLE).open(encoding="utf-8", newline="") as file:
+            is_shared = shares_recordings(csv.DictReader(file))
+        return own_recordings(is_shared, self.options.noise == SYNTHETIC)
 
     def report(self) -> None:
         """Write `results.csv`, `report.html`, and last `summary.md`: what changed."""
         evaluation = self._evaluation()
         evaluation.left_out = read_json(self.output / "evaluation" / LEFT_OUT)["left_out"]
-        table, said = write_table(evaluation, self.output)
-        section, loading = compare(table), LOADING.format(folder=self.model)
+        wording = self._wording()
+        table, said = write_table(evaluation, self.output, wording)
+        section, loading = compare(table, wording), LOADING.format(folder=self.model)
         history = json.loads((self.model / HISTORY).read_text(encoding="utf-8"))
         title = f"{self.options.encoder} adapted to {self.survey.folder.resolve().name}"
-        report = build_report(evaluation, history, title, section)
+        report = build_report(evaluation, history, title, section, wording)
         report.add_section(self._what_ran())
         for heading, sentences in self._notes().items():
             if sentences:

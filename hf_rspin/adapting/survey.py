@@ -14,8 +14,9 @@ from tqdm.auto import tqdm
 
 from hf_rspin.adapting.words import duration
 from hf_rspin.audio_files import AudioError, file_length
-from hf_rspin.data.folders import describe_foreign, list_folder, nearby
+from hf_rspin.data.folders import describe_foreign, list_folder
 from hf_rspin.data.skipped import SkippedFile, SkippedFiles
+from hf_rspin.nearby import nearby
 
 TELEPHONE_RATE = 8000  # Hz; what telephones pass fits into it
 TELEPHONE_SHARE = 0.1  # of the hours: from here on a corpus is called one of telephone speech
@@ -128,9 +129,10 @@ def survey_folder(folder: str | Path, leave_out: str | Path | None = None) -> Su
             skipped.add(one)
     recordings = [one for one in every if isinstance(one, Recording)]
     if not recordings:
-        why = skipped.summary() if files else "it holds no audio file."
+        why = skipped.summary() if files else "it holds no audio file"
         raise ValueError(
-            f"{folder} gives no recording of a second or more ({' '.join([why, *remarks])}); "
+            f"{folder} gives no recording of a second or more "
+            f"({'; '.join(one.rstrip('.') for one in [why, *remarks])}); "
             "expected wav, flac, ogg or mp3 files, in sub-folders or not."
         )
     return Survey(place, recordings, skipped, remarks)

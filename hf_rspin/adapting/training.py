@@ -86,9 +86,10 @@ class TrainingSetup:
         return build_rspin(*parse_arguments(*CLASSES, arguments=self.options(recipe, **more)))
 
     def command(self, recipe: Recipe) -> str:
-        """Return the command that trains the same by hand."""
+        """Return the command that trains the same by hand, into another folder."""
+        folder = self.output_dir.with_name(f"{self.output_dir.name}_by_hand")
         options = [Path(one).name if one.endswith(".yaml") else one.replace("=", " ", 1)
-                   for one in self.options(recipe)]  # fmt: skip
+                   for one in self.options(recipe, output_dir=folder)]  # fmt: skip
         words = ["hf-rspin", "train", "--objective", "rspin"]
         return " ".join([*words, *(_quoted(one) for one in options)])
 

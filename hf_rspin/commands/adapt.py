@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     given = with_folder(sys.argv[1:] if arguments is None else arguments)
     (options,) = parse_arguments(AdaptOptions, arguments=given, intro=__doc__)
+    with exit_on_user_error():
+        options.check_places()  # before the seconds that imports take
     with exit_on_user_error(()):  # Ctrl-C while libraries are imported
         from hf_rspin.adapting.run import run_adaptation
     run_adaptation(options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import re
@@ -21,7 +20,6 @@ ALIGNMENTS = "alignments.jsonl"  # phone times, see `data/alignments.py`: no tab
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # nothing is found in them
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")  # of other names: not read, but told
 SPLIT_NAMES = ("train", "dev", "valid", "val", "test", "eval")  # how names of splits begin
-NAMES_SHOWN = 10
 
 
 @dataclass
@@ -100,20 +98,6 @@ def describe_foreign(files: list[Path]) -> str:
         f"{len(files)} files are of formats that cannot be read here ({listed}): convert them, "
         f"such as with {conversion_hint(str(files[0]))}"
     )
-
-
-def nearby(path: Path) -> str:
-    """Say what lies where a path that does not exist was looked for; "" where nothing does."""
-    parent = path.parent
-    while not parent.is_dir() and parent != parent.parent:
-        parent = parent.parent
-    names = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
-    wanted = path.relative_to(parent).parts[0]
-    close = difflib.get_close_matches(wanted, names, n=3)
-    others = [name for name in names if name not in close]
-    shown = (close + others)[:NAMES_SHOWN]
-    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return f"{parent} holds {', '.join(shown) or 'nothing'}{more}"
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -21,13 +21,13 @@ from hf_rspin.data.folders import (
     FolderContents,
     describe_foreign,
     list_folder,
-    nearby,
     split_of,
     split_of_shard,
 )
 from hf_rspin.data.memory import read_list
 from hf_rspin.data.skipped import SkippedFile, SkippedFiles
 from hf_rspin.data.tables import PATH_COLUMNS, as_text, load_parquet, parse_table, set_column
+from hf_rspin.nearby import nearby
 
 logger = logging.getLogger(__name__)
 

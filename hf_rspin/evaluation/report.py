@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from hf_rspin.evaluation.cells import Cell
 
 TEMPLATE = "report.html.jinja"
+CLEAN_SPEECH = re.compile(r"\b(the same )?clean speech\b")
 
 
 class Report:
@@ -87,6 +89,22 @@ class Report:
         self._parts.append({
             "kind": "figure", "svg": svg, "caption": " ".join(caption.split()),
         })  # fmt: skip
+
+    def call_clean(self, name: str) -> None:
+        """Call clean speech otherwise in all texts and tables so far, such as noisy recordings."""
+
+        def told(value: Any) -> Any:
+            if isinstance(value, str):
+                joined = " ".join(value.split())
+                return CLEAN_SPEECH.sub(name, joined) if CLEAN_SPEECH.search(joined) else value
+            if isinstance(value, list | tuple):
+                return [name if cell == CLEAN else told(cell) for cell in value]
+            return value
+
+        keys = ("text", "texts", "headers", "rows", "caption")
+        for part in self._parts:
+            if part["kind"] != "code":
+                part |= {key: told(part[key]) for key in keys if key in part}
 
     def to_html(self) -> str:
         """Return the page."""

@@ -6,27 +6,32 @@ import pandas as pd
 
 from hf_rspin.evaluation.conditions import CLEAN
 
+ROSE, FELL, EQUAL = "rose", "fell", "did not change"
+IN_WORDS = {"gaussian": "Gaussian noise", "telephone": "telephone coding"}
+OUTCOMES = (ROSE, FELL, EQUAL)
 ACCURACY, SIMILARITY = "phone_accuracy", "cka_debiased"
 LEAST_CHANGE = 0.01  # a point of accuracy: a smaller change is no change on minutes of speech
 
 
-def verdict(table: pd.DataFrame, before: str, after: str) -> str:
+def verdict(table: pd.DataFrame, before: str, after: str, clean: str = "clean speech") -> str:
     """Say whether robustness rose, and whether phone information on clean speech fell.
 
     A change below `LEAST_CHANGE` is called none; the figures are said all the same.
 
     With linear phone accuracy each encoder is read at its best layer on clean speech; without,
-    only the similarity (CKA) with clean speech can tell, which says nothing of phones.
+    only the similarity (CKA) with clean speech can tell, which says nothing of phones; what rose
+    and what fell is named apart.
 
     Args:
         table: of `to_table`, clean and under at least one distortion.
         before: name of the encoder that was adapted.
         after: name of what it became.
+        clean: how speech without distortion is called where similarity is told.
     """
     if ACCURACY in set(table["metric"]):
         return _of_phones(table, before, after)
     if SIMILARITY in set(table["metric"]):
-        return _of_similarity(table, before, after)
+        return _of_similarity(table, before, after, clean)
     return "Neither phone accuracy nor similarity was measured: nothing can be said."
 
 
@@ -57,14 +62,44 @@ def _accuracies(table: pd.DataFrame, encoder: str) -> tuple[float, float]:
     return float(best["value"]), float(others["value"].mean())
 
 
-def _of_similarity(table: pd.DataFrame, before: str, after: str) -> str:
-    means = [
-        float(table[(table["encoder"] == name) & (table["metric"] == SIMILARITY)]["value"].mean())
-        for name in (before, after)
-    ]
-    change = "rose" if means[1] - means[0] > LEAST_CHANGE else "did not rise"
+def _of_similarity(table: pd.DataFrame, before: str, after: str, clean: str) -> str:
+    rows = table[(table["metric"] == SIMILARITY) & (table["condition"] != CLEAN)]
+    means = rows.groupby(["condition", "encoder"], sort=False)["value"].mean().unstack("encoder")
+    found: dict[str, list[str]] = {}
+    for name, (old, new) in _together(means[[before, after]]).items():
+        found.setdefault(_outcome(old, new), []).append(f"{name} ({old:.3f} -> {new:.3f})")
+    said = [f"{outcome} in {', '.join(found[outcome])}" for outcome in OUTCOMES if outcome in found]
     return (
-        f"Similarity with clean speech under noise and rooms {change}: CKA {means[0]:.2f} -> "
-        f"{means[1]:.2f} (mean of layers and conditions); whether phones are told as well as "
-        "before needs phone alignments, which these recordings do not have."
+        f"Similarity with {clean} {'; it '.join(said)} (CKA, mean of the layers); whether phones "
+        "are told as well as before needs phone alignments, which these recordings do not have."
     )
+
+
+def _together(means: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Return (before, after) by name: of all noises in one where they changed alike, or of each."""
+    names = {name: _plain(str(name)) for name in means.index}
+    noises = means.loc[[name for name in names if _is_noise(names[name])]]
+    alike = len({_outcome(*pair) for pair in noises.to_numpy()}) == 1
+    found: dict[str, tuple[float, float]] = {}
+    for name, (old, new) in zip(means.index, means.to_numpy(), strict=True):
+        if alike and name in noises.index:
+            found["noise"] = tuple(map(float, noises.mean()))
+        else:
+            found[names[name]] = (float(old), float(new))
+    return found
+
+
+def _plain(condition: str) -> str:
+    """Return the name of a condition in a sentence."""
+    name = condition.removesuffix(" (unseen)").replace("_", " ")
+    return IN_WORDS.get(name.lower(), name)
+
+
+def _is_noise(name: str) -> bool:
+    return "noise" in name.split()
+
+
+def _outcome(old: float, new: float) -> str:
+    if abs(new - old) <= LEAST_CHANGE:
+        return EQUAL
+    return ROSE if new > old else FELL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
@@ -153,13 +153,20 @@ def weights_key(model: torch.nn.Module, prefix: str | None = None) -> str:
     )
 
 
-def check_provenance(folder: str | Path, now: Mapping[str, Any], results: tuple[str, ...]) -> None:
+def check_provenance(
+    folder: str | Path,
+    now: Mapping[str, Any],
+    results: tuple[str, ...],
+    options: Collection[str] = (),
+) -> None:
     """Note in `folder` what its results are made from; refuse those made from something else.
 
     Args:
         folder: where the results go; made here.
         now: settings that decide the results, JSON values.
         results: names in `folder` that are results.
+        options: settings that are options of the command, where all results are of one command;
+            the message then names them as the command line does.
 
     Raises:
         ValueError: the results there were made from something else, or nobody knows from what.
@@ -178,6 +185,8 @@ def check_provenance(folder: str | Path, now: Mapping[str, Any], results: tuple[
             )
         before = json.loads(file.read_text(encoding="utf-8"))
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if changed and options:
+            raise ValueError(_of_other_options(folder, before, now, changed, options))
         if changed:
             values = ", ".join(
                 f"{name} {before.get(name)} (now {now.get(name)})" for name in changed
@@ -185,6 +194,25 @@ def check_provenance(folder: str | Path, now: Mapping[str, Any], results: tuple[
             raise ValueError(f"{folder} holds {found[0]} made from {values}: {remedy}")
         return
     write_text(file, json.dumps(now, indent=2) + "\n")
+
+
+def _of_other_options(
+    folder: Path,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    changed: Sequence[str],
+    options: Collection[str],
+) -> str:
+    """Say which options a folder was made with, and what they are now."""
+
+    def told(name: str) -> str:
+        mark = "--" if name in options else ""
+        old, new = (values.get(name) for values in (before, now))
+        had = f"without {mark}{name}" if old is None else f"with {mark}{name} {old}"
+        return f"{had} (now {'without' if new is None else new})"
+
+    said = ", ".join(told(name) for name in changed)
+    return f"{folder} was made {said}: name another --output_dir, or remove it."
 
 
 def _adapter(model: torch.nn.Module) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -59,13 +61,17 @@ def test_recordings_become_an_adapted_encoder(options, tmp_path, capsys, monkeyp
     main(options())
     said = capsys.readouterr().out
     assert "cut (done)" in said and "[1/4] cut: done before" in said and "[3/4] train" in said
-    assert "similarity with clean speech (CKA), unseen noise" in said and "CKA 0." in said
+    assert "similarity with your recordings as they are (CKA), unseen noise" in said
+    assert "Too little to tell: measured on " in said and "also trained on" in said
+    assert "(CKA), your noise |" in said and "(CKA), telephone |" in said and "made-up" not in said
     assert f'AutoModel.from_pretrained("{out / "model"}")' in said
     assert json.loads((out / "plan.json").read_text()) == plan
     _check_model(out / "model", encoder)
     _check_report(out)
 
-    with pytest.raises(SystemExit, match=r"holds corpus made from channel separate \(now left\)"):
+    with pytest.raises(
+        SystemExit, match=r"was made with --channel separate \(now left\): name"
+    ):
         main(options("--channel", "left"))
     written = (out / "report.html").stat().st_mtime_ns
     main(options())
@@ -87,8 +93,12 @@ def _check_model(folder, encoder):
 def _check_report(out):
     page = (out / "report.html").read_text()
     for text in ("Before and after", "What ran", "broken.wav", "silent.wav", "Load the adapted",
-                 "--objective rspin", "before"):  # fmt: skip
+                 "--objective rspin", "before", "Too little to tell: measured on",
+                 "also trained on",
+                 f"--output_dir {out / 'model_by_hand'}", "in all channels, -&gt;",
+                 "frame of your recordings as they are"):  # fmt: skip
         assert text in page
+    assert "clean speech" not in page and ">clean<" not in page
     assert page.count("data:image/svg") >= 2
     lines = (out / "results.csv").read_text()
     assert "unit_agreement" in lines and "cka_debiased" in lines
@@ -114,3 +124,29 @@ def test_mistakes_are_said_in_one_sentence(options, recordings, tmp_path, capsys
     with pytest.raises(SystemExit, match="there is nothing to hear in"):
         main([str(silent), *options()[1:]])
     assert not (tmp_path / "out" / "corpus").exists()
+
+
+def test_places_that_are_not_there_are_told_before_anything_heavy(tmp_path):
+    script = """if True:
+        import sys
+        from hf_rspin.commands.adapt import main
+        try:
+            main(sys.argv[1:])
+        except SystemExit as stopped:
+            heavy = {"torch", "datasets", "pandas", "scipy"} & set(sys.modules)
+            print(stopped, sorted(heavy))
+    """
+    place = tmp_path / "my_cals"
+    (tmp_path / "my_calls").mkdir()
+    ran = subprocess.run([sys.executable, "-c", script, place], capture_output=True, text=True)
+    assert f"{place} does not exist ({tmp_path} holds my_calls)" in ran.stdout, ran.stderr
+    assert ran.stdout.endswith("[]\n")
+
+
+def test_the_noise_is_looked_for_before_any_step_is_tried(options, tmp_path, monkeypatch):
+    def tried(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(running, "make_plan", tried)
+    with pytest.raises(SystemExit, match=r"^--noise .*no_noise does not exist \(.* holds noise"):
+        main(options("--noise", tmp_path / "no_noise"))

@@ -9,6 +9,7 @@ from hf_rspin.adapting.calibration import Rates
 from hf_rspin.adapting.estimate import Amounts, estimate, training_seconds, within
 from hf_rspin.adapting.options import AdaptOptions
 from hf_rspin.adapting.recipe import Recipe, recipe_for
+from hf_rspin.adapting.wording import measured_on, own_recordings
 from hf_rspin.adapting.words import duration, size
 from hf_rspin.commands.adapt import with_folder
 
@@ -76,6 +77,9 @@ def test_time_and_space_follow_what_was_measured(base):
     assert all(step.memory >= 10**9 and step.gpu_memory is None for step in steps.values())
     with_workers = training_seconds(recipe, RATES, workers=4)
     assert with_workers == pytest.approx(recipe.max_steps * 384 * 0.3)
+    assert steps["cut"].what == "100.0 h of recordings -> about 90.0 h not silent"
+    both = estimate(replace(amounts, in_channels=200 * 3600), recipe, RATES)[0]
+    assert both.what == "100.0 h of recordings, 200.0 h in all channels, -> about 90.0 h not silent"
     slow_views = replace(RATES, train=2.0, views=1.9)
     assert training_seconds(recipe, slow_views, 2) == pytest.approx(recipe.max_steps * 384 * 0.95)
 
@@ -98,6 +102,17 @@ def test_words():
         "1 s", "89 s", "2.5 min", "20 min", "10.0 h"
     ]  # fmt: skip
     assert [size(b) for b in (10, 5e8, 2.5e9)] == ["1 MB", "500 MB", "2.5 GB"]
+
+
+def test_little_speech_is_called_so_first():
+    assert measured_on([2.5, 3.0, 2.5, 3.0], "parts") == (
+        "Too little to tell: measured on 4 parts, 11 s of held-out speech."
+    )
+    assert measured_on([6.0] * 9, "parts").startswith("Too little to tell")
+    assert measured_on([6.0] * 30, "parts") == "Measured on 30 parts, 3.0 min of held-out speech."
+    assert own_recordings(False, False).remarks == ()
+    shared, made_up = own_recordings(True, True).remarks
+    assert "also trained on" in shared and "--noise FOLDER measures in yours" in made_up
 
 
 def test_the_first_word_is_the_folder():

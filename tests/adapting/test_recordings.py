@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from hf_rspin.adapting.channels import choose_channels, correlation
-from hf_rspin.adapting.cutting import cut_all, cut_some, hold_out
+from hf_rspin.adapting.cutting import cut_all, cut_some, hold_out, shares_recordings
 from hf_rspin.adapting.silences import speech_parts
 from hf_rspin.adapting.spans import cut_span, draw_spans, read_span
 from hf_rspin.adapting.survey import survey_folder
@@ -51,7 +51,7 @@ def test_what_is_made_inside_of_the_folder_is_no_recording_of_it(recordings, tmp
 
 def test_a_folder_without_recordings_is_refused(tmp_path):
     (tmp_path / "x.m4a").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"holds no audio file.*1 .m4a.*ffmpeg"):
+    with pytest.raises(ValueError, match=r"no audio file; left out: .*1 .m4a.*ffmpeg.*[^.]\);"):
         survey_folder(tmp_path)
     soundfile.write(tmp_path / "short.wav", noise(0.5), 16_000)
     with pytest.raises(ValueError, match="no recording of a second or more"):
@@ -120,7 +120,7 @@ def test_a_corpus_is_cut_and_goes_on_where_it_was_killed(recordings, tmp_path):
     corpus = load_corpus(tmp_path / "one")
     assert set(corpus["split"]) == {"train", "test"} and len(corpus) == len(set(corpus["id"]))
     calls = {row["channel"] for row in corpus if row["recording"] == "call_0.wav"}
-    assert calls == {"left", "right"}
+    assert calls == {"left", "right"} and shares_recordings(corpus)
     assert list(skipped.reasons) == [str(recordings / "silent.wav")]
     assert 0.5 < sum(corpus["duration"]) / (15 * 2.6) < 1.2  # 15 utterances, no silences
     row = next(row for row in corpus if row["recording"] == "long.flac")
@@ -155,14 +155,37 @@ def test_a_file_that_breaks_off_later_is_named(tmp_path):
 
 
 def test_whole_recordings_are_held_out_where_that_costs_little():
-    rows = [{"recording": f"r{n // 4}", "duration": 5.0} for n in range(80)]
+    rows = [{"recording": f"r{n // 4}", "channel": "", "duration": 5.0} for n in range(80)]
     found = hold_out(rows)
     out = {row["recording"] for row, test in zip(rows, found, strict=True) if test}
     kept = {row["recording"] for row, test in zip(rows, found, strict=True) if not test}
     assert len(out) == 2 and not out & kept
-    rows = [{"recording": f"r{n // 20}", "duration": 5.0} for n in range(40)]
+    rows = [{"recording": f"r{n // 20}", "channel": "", "duration": 5.0} for n in range(40)]
     found = hold_out(rows)  # of two recordings, the end of each
     assert [n for n, test in enumerate(found) if test] == [18, 19, 38, 39]
     assert any(hold_out(rows[:5])) and not all(hold_out(rows[:5]))
-    single = [{"recording": f"r{n}", "duration": 5.0} for n in range(3)]
+    single = [{"recording": f"r{n}", "channel": "", "duration": 5.0} for n in range(3)]
     assert 0 < sum(hold_out(single)) < 3
+
+
+def test_the_end_of_every_channel_is_held_out_where_recordings_are_few():
+    rows = [
+        {"recording": f"call_{call}", "channel": side, "duration": 5.0}
+        for call in range(2) for side in ("left", "right") for _ in range(10)
+    ]  # fmt: skip
+    assert [n for n, test in enumerate(hold_out(rows)) if test] == [9, 19, 29, 39]
+    shared = [row | {"split": "test" if test else "train"}
+              for row, test in zip(rows, hold_out(rows), strict=True)]  # fmt: skip
+    assert shares_recordings(shared)
+    rows = [row | {"recording": f"call_{n // 4}"} for n, row in enumerate(rows)]
+    whole = [row | {"split": "test" if test else "train"}
+             for row, test in zip(rows, hold_out(rows), strict=True)]  # fmt: skip
+    assert {row["split"] for row in whole} == {"train", "test"} and not shares_recordings(whole)
+    one_side = [{"recording": "x", "channel": side, "duration": 5.0}
+                for side in ("left", *["right"] * 4)]  # fmt: skip
+    assert hold_out(one_side) == [False, False, False, False, True]
+
+
+def test_an_empty_folder_is_told_in_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"\(it holds no audio file\); expected wav"):
+        survey_folder(tmp_path)

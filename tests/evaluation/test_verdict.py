@@ -43,10 +43,32 @@ def test_the_numbers_decide(clean, noisy, beginning):
 
 def test_without_phones_nothing_is_said_of_them():
     rows = [("before", "rooms", 1, 0.4), ("before", "rooms", 2, 0.6), ("after", "rooms", 1, 0.9)]
-    said = verdict(table("cka_debiased", rows), "before", "after")
-    assert said.startswith("Similarity with clean speech under noise and rooms rose: CKA 0.50 ->")
+    said = verdict(table("cka_debiased", rows), "before", "after", "your recordings")
+    assert said.startswith("Similarity with your recordings rose in rooms (0.500 -> 0.900) (CKA")
     assert "needs phone alignments" in said
-    same = [*rows[:2], ("after", "rooms", 1, 0.5)]
+    same = [*rows[:2], ("after", "rooms", 1, 0.505)]
     said = verdict(table("cka_debiased", same), "before", "after")
-    assert "did not rise" in said
+    assert said.startswith("Similarity with clean speech did not change in rooms (0.500 -> 0.505)")
     assert "nothing can be said" in verdict(table("pnmi", rows), "before", "after")
+
+
+def similarities(**pairs):
+    """Rows of one layer from (before, after) by condition."""
+    return table("cka_debiased", [
+        (encoder, name, 1, value) for name, pair in pairs.items()
+        for encoder, value in zip(("before", "after"), pair, strict=True)
+    ])  # fmt: skip
+
+
+def test_what_rose_and_what_fell_are_named_apart():
+    pairs = {"seen_noise": (0.60, 0.70), "unseen noise": (0.50, 0.60), "gaussian": (0.70, 0.80),
+             "rooms (unseen)": (0.922, 0.907), "telephone": (0.90, 0.905)}  # fmt: skip
+    assert verdict(similarities(**pairs), "before", "after").startswith(
+        "Similarity with clean speech rose in noise (0.600 -> 0.700); it fell in rooms "
+        "(0.922 -> 0.907); it did not change in telephone coding (0.900 -> 0.905) (CKA"
+    )
+    said = verdict(similarities(**pairs | {"gaussian": (0.70, 0.60)}), "before", "after")
+    assert said.startswith(
+        "Similarity with clean speech rose in seen noise (0.600 -> 0.700), unseen noise (0.500 -> "
+        "0.600); it fell in Gaussian noise (0.700 -> 0.600), rooms (0.922 -> 0.907); it did not"
+    )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "hf_rspin"
 STEPS = (
-    "lazy", "configs", "sharding", "inert_pickle", "utils", "whole_folders", "seeding", "device",
-    "audio_members", "audio_headers", "audio_files", "audio_arrays", "audio",
+    "lazy", "configs", "sharding", "inert_pickle", "nearby", "utils", "whole_folders", "seeding",
+    "device", "audio_members", "audio_headers", "audio_files", "audio_arrays", "audio",
     "adapter_options", "losses", "publishing", "models", "views", "data", "resources", "units",
     "adapters", "cost", "training", "evaluation", "ctc", "distillation", "elastic", "hub",
     "labelling", "extraction", "adapting", "demo", "commands", "__main__",

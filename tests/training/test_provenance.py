@@ -191,6 +191,12 @@ def test_results_are_taken_again_only_where_nothing_changed(tmp_path):
         check_provenance(folder, {"model": "c", "layer": 3}, RESULTS)
     with pytest.raises(ValueError, match=r"layer 3 \(now None\)"):
         check_provenance(folder, {"model": "b"}, RESULTS)
+    with pytest.raises(ValueError) as refused:
+        check_provenance(folder, {"model": "c", "steps": 2}, RESULTS, options=["layer", "steps"])
+    assert str(refused.value) == (
+        f"{folder} was made with model b (now c), with --layer 3 (now without), without --steps "
+        "(now 2): name another --output_dir, or remove it."
+    )
 
 
 def test_results_of_unknown_origin_are_refused(tmp_path):
