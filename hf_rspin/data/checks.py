@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE, AudioError, num_frames
-from hf_rspin.data.dataset import NAMES_SHOWN, TwoViewDataset
+from hf_rspin.data.dataset import NAMES_SHOWN, TwoViewDataset, num_labels_of
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def check_labels(
 
 def _check_lengths(dataset: TwoViewDataset, ids: list[str]) -> list[str]:
     expected = [num_frames(round(t * SAMPLING_RATE)) for t in dataset.full_durations]
-    found = [dataset.frame_labels.length(key) for key in ids]
+    found = [num_labels_of(dataset.frame_labels, key) for key in ids]
     wrong = np.flatnonzero(np.abs(np.subtract(found, expected)) > TOLERATED_FRAMES)
     if len(wrong) == 0:
         return []

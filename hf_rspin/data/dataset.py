@@ -58,8 +58,11 @@ class Labels(Protocol):
 
     def __getitem__(self, key: str) -> np.ndarray: ...
 
-    def length(self, key: str) -> int:
-        """Return the number of labels of an utterance, without reading them."""
+
+def num_labels_of(labels: Labels, key: str) -> int:
+    """Return the number of labels of an utterance, without reading them where `labels` can tell."""
+    length = getattr(labels, "length", None)
+    return len(labels[key]) if length is None else length(key)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from hf_rspin.audio import (
     num_frames,
     num_samples,
 )
+from hf_rspin.data.dataset import num_labels_of
 from hf_rspin.data.skipped import SkippedFiles
 from hf_rspin.distillation.input_noise import InputNoise
 from hf_rspin.distillation.teacher_cache import TeacherCache
@@ -118,7 +119,7 @@ class DistillationBatches(Dataset):
 
     def _check_labels(self, labels: FrameLabels) -> None:
         for name, count in zip(self.caches[0].ids, self.caches[0].frames, strict=True):
-            found = labels.length(name) if name in labels else None
+            found = num_labels_of(labels, name) if name in labels else None
             if found != count:
                 raise ValueError(
                     f"utterance {name} has {count} frames and {found or 'no'} labels: make the "
