@@ -16,15 +16,7 @@ from hf_rspin.hub.onnx import LARGEST_FILE, check_size
 from hf_rspin.models import RSpinHubertConfig, RSpinHubertModel
 from hf_rspin.units import UnitTokenizer
 
-TINY = {
-    "hidden_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": [16] * 7,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 2,
-}
+from ..tiny import TINY
 
 
 @pytest.fixture

@@ -10,15 +10,8 @@ from hf_rspin.hub.onnx import build_graph, export_onnx
 from hf_rspin.models import RSpinWavLMConfig, RSpinWavLMModel
 from hf_rspin.units import KMeans, UnitTokenizer
 
-SIZES = {
-    "hidden_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": [16] * 7,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 2,
-}
+from ..tiny import TINY
+
 SHAPES = [(1, 400), (2, 16_000), (5, 9_999), (1, 50_000)]
 
 
@@ -33,7 +26,7 @@ def run(file, values):
 
 def test_a_normalised_spin_model_gives_the_units_of_its_tokenizer(tmp_path):
     torch.manual_seed(0)
-    config = RSpinWavLMConfig(**SIZES, projection_size=8, codebook_size=12,
+    config = RSpinWavLMConfig(**TINY, projection_size=8, codebook_size=12,
                               feat_extract_norm="layer", do_stable_layer_norm=True)  # fmt: skip
     tokenizer = UnitTokenizer(RSpinWavLMModel(config).eval(), normalize=True)
     tokenizer.save_pretrained(tmp_path / "spin")
@@ -52,7 +45,7 @@ def test_a_normalised_spin_model_gives_the_units_of_its_tokenizer(tmp_path):
 
 def test_units_of_a_layer_and_states_of_an_encoder(tmp_path):
     torch.manual_seed(0)
-    model = HubertModel(HubertConfig(**SIZES)).eval()
+    model = HubertModel(HubertConfig(**TINY)).eval()
     model.save_pretrained(tmp_path / "encoder")
     kmeans = KMeans(5, source="layer 1")
     features = np.random.default_rng(0).normal(size=(200, 32)).astype("f4")
