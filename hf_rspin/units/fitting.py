@@ -19,6 +19,7 @@ from hf_rspin.audio import (
 from hf_rspin.data.skipped import SkippedFile, SkippedFiles, utterance_name
 from hf_rspin.units.features import FrameFeatures, WhisperLayerFeatures
 from hf_rspin.units.kmeans import KMeans
+from hf_rspin.units.reference_sound import remember_features
 
 
 def fit_kmeans(
@@ -77,6 +78,7 @@ def fit_kmeans(
             bar.update()
     if kmeans.cluster_centers is None:
         raise AudioError("no utterance could be read; see the warnings above.")
+    remember_features(kmeans, features)
     if folder is not None:
         kmeans.save_pretrained(folder)
     return kmeans

@@ -32,6 +32,8 @@ class KMeans:
         cluster_centers: (clusters, dim), of standardised features where there is a `scale`.
         scale: mean and deviation of each dimension, (2, dim), by which features are standardised;
             None: they are taken as they are. See `standardize_by`.
+        response: what the clustered features say of a fixed sound, (frames, dim), by which they
+            are known again; None: not kept. `fit_kmeans` sets it.
     """
 
     def __init__(self, num_clusters: int, seed: int = 0, source: str = ""):
@@ -40,6 +42,7 @@ class KMeans:
         self.num_clusters, self.seed, self.source = num_clusters, seed, source
         self.cluster_centers: np.ndarray | None = None
         self.scale: np.ndarray | None = None
+        self.response: np.ndarray | None = None
         self.counts = np.zeros(num_clusters, dtype=np.float64)
         self.idle = np.zeros(num_clusters, dtype=np.int64)  # batches since the last frame of each
         self.num_batches = 0
@@ -133,6 +136,8 @@ class KMeans:
         state = {"centres": self.cluster_centers, "counts": self.counts, "idle": self.idle}
         if self.scale is not None:
             state["scale"] = self.scale
+        if self.response is not None:
+            state["response"] = self.response.astype(np.float32)
         with atomic(folder / _WEIGHTS) as temporary:
             save_file(state, temporary, {"settings": json.dumps(settings)})
         write_json(folder / _CONFIG, settings, indent=2)
@@ -193,7 +198,7 @@ class KMeans:
         kmeans = cls(settings["num_clusters"], settings["seed"], settings["source"])
         kmeans.cluster_centers, kmeans.counts = state["centres"], state["counts"]
         kmeans.idle = state.get("idle", kmeans.idle)
-        kmeans.scale = state.get("scale")
+        kmeans.scale, kmeans.response = state.get("scale"), state.get("response")
         kmeans.num_batches = settings["num_batches"]
         kmeans.num_utterances = settings["num_utterances"]
         shapes = kmeans.cluster_centers.shape[:1], kmeans.counts.shape, kmeans.idle.shape

@@ -32,9 +32,10 @@ from hf_rspin.units.extractors import (
     kmeans_units,
     predicted_pieces,
 )
-from hf_rspin.units.features import layer_features, mfcc_features
+from hf_rspin.units.features import FrameFeatures, layer_features, mfcc_features
 from hf_rspin.units.kmeans import KMeans
 from hf_rspin.units.recordings import similar_batches
+from hf_rspin.units.reference_sound import warn_of_other_features
 from hf_rspin.units.stream import UnitStream
 from hf_rspin.units.tokenizer_folder import (
     AUTO,
@@ -102,6 +103,8 @@ class UnitTokenizer:
         self.normalize, self.bf16 = normalize, bf16
         self._check_parts()
         self.extractor = self._build_extractor(normalize)
+        if kmeans is not None:
+            warn_of_other_features(kmeans, self._features(normalize))
         self.use_pieces(pieces)
 
     @property
@@ -278,11 +281,7 @@ class UnitTokenizer:
             return codebook_units(self.model, normalize, self.bf16)
         if self.units == "auxiliary":
             return predicted_pieces(self.model, normalize, self.bf16)
-        if self.units == "layer":
-            features = layer_features(self.model, self.layer, self.bf16, normalize)
-        else:
-            features = mfcc_features()
-        extractor = kmeans_units(features, self.kmeans)
+        extractor = kmeans_units(self._features(normalize), self.kmeans)
         dim = MFCC_SIZE if self.units == "mfcc" else self.model.config.hidden_size
         if self.kmeans.cluster_centers.shape[1] != dim:
             raise ValueError(
@@ -290,6 +289,11 @@ class UnitTokenizer:
                 f"and the features have {dim}: it was fitted on others."
             )
         return extractor
+
+    def _features(self, normalize: bool) -> FrameFeatures:
+        if self.units == "mfcc":
+            return mfcc_features()
+        return layer_features(self.model, self.layer, self.bf16, normalize)
 
     def _check_pieces(self, pieces: AcousticPieces) -> None:
         problem = pieces_problem(pieces, self.units, self.extractor.num_units, self.model)

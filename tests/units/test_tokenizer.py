@@ -21,6 +21,7 @@ from hf_rspin.units import (
     UnitSequence,
     UnitTokenizer,
     extract_units,
+    fit_kmeans,
     layer_features,
     mfcc,
     windows,
@@ -352,6 +353,30 @@ def test_kmeans_units(source, tmp_path):
         if len(waveform) >= 400:
             whole = waveform[: 320 * num_frames(len(waveform)) + 80]
             np.testing.assert_array_equal(result.units, kmeans.predict(features(whole)))
+
+
+def test_a_kmeans_of_another_encoder_or_layer_is_named(tmp_path, caplog):
+    encoders = {}
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        encoders[seed] = HubertModel(HubertConfig(**SIZES, initializer_range=0.5)).eval()
+    features = layer_features(encoders[0], 1)
+    for number, waveform in enumerate(make_waveforms([16_000] * 4)):
+        soundfile.write(tmp_path / f"{number}.wav", waveform, 16_000)
+    sources = sorted(map(str, tmp_path.glob("*.wav")))
+    fit_kmeans(KMeans(5, source="layer 1 of a"), features, sources, tmp_path / "k", progress=False)
+    kmeans = KMeans.from_pretrained(tmp_path / "k")
+    UnitTokenizer(encoders[0], "layer", kmeans, 1)
+    UnitTokenizer(encoders[0], "layer", kmeans, 1, bf16=True)
+    UnitTokenizer(encoders[0].half().float(), "layer", kmeans, 1)  # as stored at half the size
+    assert not caplog.text
+    for model, layer in ((encoders[1], 1), (encoders[0], 2)):
+        UnitTokenizer(model, "layer", kmeans, layer)
+        assert "fitted on other features (layer 1 of a)" in caplog.text
+        caplog.clear()
+    kmeans.response = None  # of a file without it: nothing is known, nothing is said
+    UnitTokenizer(encoders[1], "layer", kmeans, 1)
+    assert not caplog.text
 
 
 def test_the_feature_extractor_of_a_folder_is_believed(tmp_path, caplog):
