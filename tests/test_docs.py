@@ -89,7 +89,7 @@ def message(node):
 def test_messages_of_the_troubleshooting_page_are_those_of_the_code():
     trees = [ast.parse(f.read_text("utf-8")) for f in (ROOT / "hf_rspin").rglob("*.py")]
     found = {message(node) for tree in trees for node in ast.walk(tree)} - {None}
-    found = {text.replace("{}", "…") for text in found}
+    found = {text.replace("{}", "…").replace("%s", "…") for text in found}
     quoted = re.findall(r"^```text\n(.*?)\n```", TEXTS["troubleshooting.md"], re.M | re.S)
     assert len(quoted) >= 20
     # the remedy of a folder made otherwise is a value of its message
