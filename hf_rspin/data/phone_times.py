@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE, num_frames
+from hf_rspin.data.phone_labels import SPECIAL_TOKENS
 
 SILENCE = "SIL"
+UNKNOWN = SPECIAL_TOKENS | {"spn"}  # what aligners write where they know no phone or word
 ROUNDING = 0.001  # seconds; times are written with three digits
 
 
@@ -99,7 +101,8 @@ def frame_phones(alignment: str, num_samples: int) -> list[str]:
     """Return the phone at the centre of each encoder frame, a list of (frames,).
 
     Frame i covers samples 320 i to 320 i + 400 at 16 kHz; its centre is 12.5 ms after its start.
-    A frame before the first start counts as silence.
+    A frame before the first start counts as silence, and so does what the aligner did not know
+    (spn, <unk>).
 
     Raises:
         ValueError: the alignment cannot be parsed.
@@ -110,5 +113,10 @@ def frame_phones(alignment: str, num_samples: int) -> list[str]:
     for frame in range(num_frames(num_samples)):
         centre = (frame * FRAME_SHIFT + FRAME_WINDOW / 2) / SAMPLING_RATE
         index = bisect_right(starts, centre) - 1
-        labels.append(segments[index].phone if index >= 0 else SILENCE)
+        labels.append(known_label(segments[index].phone) if index >= 0 else SILENCE)
     return labels
+
+
+def known_label(label: str) -> str:
+    """Return a phone or word; silence for what an aligner writes where it knows none."""
+    return SILENCE if label in UNKNOWN else label

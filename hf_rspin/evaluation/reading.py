@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from hf_rspin.data.corpus import load_corpus
+from hf_rspin.data.lexicon import Lexicon
 from hf_rspin.evaluation.arguments import EvaluationScriptArguments
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.splits import hold_out_speakers
@@ -79,4 +81,33 @@ def read_split(
     chosen = EvaluationSet.from_corpus(
         corpus, arguments.strip_stress, keep, arguments.least_alignment_score
     ).subset(count)
+    if arguments.lexicon is not None:
+        chosen = with_phones_of(chosen, Lexicon.read(arguments.lexicon, arguments.strip_stress))
     return chosen if count is None else chosen.readable()
+
+
+def with_phones_of(utterances: EvaluationSet, lexicon: Lexicon) -> EvaluationSet:
+    """Return the utterances with the phones that a lexicon gives to their texts.
+
+    Those with a word that it lacks get none, and a warning names the most frequent of these words.
+
+    Raises:
+        ValueError: there are no texts, or the lexicon lacks a word of every one.
+    """
+    if not any(utterances.texts or ()):
+        raise ValueError(
+            "--lexicon gives phones to the words of a corpus, but this one has no column text: "
+            "add it, or leave --lexicon out."
+        )
+    found = [lexicon.phones_of(text) for text in utterances.texts]
+    lacking = [text for text, phones in zip(utterances.texts, found, strict=True) if phones is None]
+    if lacking:
+        words = ", ".join(word for word, _ in lexicon.unknown(lacking).most_common(5))
+        sentence = (
+            f"{len(lacking)} of {len(found)} utterances have no phones, as the lexicon lacks "
+            f"words of them ({words})"
+        )
+        if not any(found):
+            raise ValueError(f"{sentence}: give a lexicon of this language.")
+        logger.warning("%s; phone recognition leaves them out.", sentence)
+    return replace(utterances, phones=[phones or [] for phones in found])

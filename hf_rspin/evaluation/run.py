@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,7 @@ def prepare(
         test, has_splits = read_test(arguments)
         train = read_train(arguments) if has_splits else None
     conditions, impossible = _conditions(arguments, test, train)
+    warn_of_unused_levels(arguments, conditions)
     name = Path(arguments.corpus).name + (" (held-out training speakers)" if arguments.dev else "")
     about = {"corpus": name, "device": arguments.device}
     if test.speakers is not None:
@@ -225,6 +226,19 @@ def _conditions(
         babble_pool=train if arguments.dev else test,  # few speakers are held out
         speakers=dict(zip(test.ids, test.speakers or (), strict=False)),
     )  # fmt: skip
+
+
+def warn_of_unused_levels(
+    arguments: EvaluationScriptArguments, conditions: Sequence[Distortion]
+) -> None:
+    """Warn of SNRs that were asked for where no condition has noise."""
+    usual = next(f for f in fields(arguments) if f.name == "snr").default_factory()
+    if arguments.snr != usual and all(condition.snr_db is None for condition in conditions):
+        names = ", ".join(dict.fromkeys(condition.name for condition in conditions)) or CLEAN
+        logger.warning(
+            "--snr changes nothing here, as no condition has noise (%s): add gaussian, babble, or "
+            "noise with --noise.", names,
+        )  # fmt: skip
 
 
 def _has_kinds(noise: str) -> bool:

@@ -72,3 +72,10 @@ def test_a_start_rounded_beyond_the_end_lasts_no_time():
     assert parse_alignment("0.000:A 0.501:SIL", 0.5004)[-1] == Segment(0.501, 0.501, "SIL")
     with pytest.raises(ValueError, match="ends before it starts"):
         parse_alignment("0.000:A 0.502:SIL", 0.5004)
+
+
+def test_what_the_aligner_did_not_know_is_silence():
+    text = "0.0:AA 0.1:spn 0.2:<unk> 0.3:B"
+    labels = frame_phones(text, 6400)
+    assert sorted(set(labels)) == ["AA", "B", "SIL"]
+    assert labels == frame_phones("0.0:AA 0.1:SIL 0.3:B", 6400)

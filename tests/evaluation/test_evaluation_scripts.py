@@ -182,6 +182,28 @@ def test_mistakes_are_said_in_one_sentence(main, folder, speech):
     assert not (folder / "out").exists()
 
 
+def test_a_lexicon_gives_phones_to_texts_and_an_snr_without_noise_is_named(
+    main, folder, speech, caplog
+):
+    table = pd.read_csv(speech / "metadata.csv").drop(columns="phones")
+    table["text"] = ["One, two!" if k % 3 else "two three" for k in range(len(table))]
+    table.to_csv(speech / "metadata.csv", index=False)
+    more = ["--probes", "pr", "--conditions", "clean", "--snr", 5]
+    lexicon = folder / "lexicon.txt"
+    lexicon.write_text("ONE  W AH1 N\nTWO  T UW1\n")
+    main("evaluate", *options(folder, speech, *more, "--lexicon", lexicon))
+    assert "utterances have no phones, as the lexicon lacks words of them (three)" in caplog.text
+    assert "--snr changes nothing here, as no condition has noise (clean)" in caplog.text
+    rates = pd.read_csv(folder / "out" / "results.csv")
+    assert "phone_error_rate" in set(rates["metric"])
+    lexicon.write_text("eins  AY N S\n")
+    with pytest.raises(SystemExit, match="give a lexicon of this language"):
+        main("evaluate", *options(folder, speech, *more, "--lexicon", lexicon))
+    table.drop(columns="text").to_csv(speech / "metadata.csv", index=False)
+    with pytest.raises(SystemExit, match="has no column text"):
+        main("evaluate", *options(folder, speech, *more, "--lexicon", lexicon))
+
+
 def test_features_without_a_model_are_retrieved_too(main, folder, speech, capsys):
     table = pd.read_csv(speech / "metadata.csv")
     table["word"] = table["speaker"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -143,6 +146,54 @@ class PWCCA:
         ]
 
 
+@dataclass(frozen=True)
+class Moments:
+    """What covariances need of paired samples; those of two sets of samples can be added.
+
+    Args:
+        count: samples.
+        sums: of each view, from an origin near its mean, (dim,) each.
+        products: x with x, y with y, x with y, summed over samples.
+        lowest: value of each dimension of each view.
+        highest: likewise.
+    """
+
+    count: int
+    sums: tuple[np.ndarray, ...]
+    products: tuple[np.ndarray, ...]
+    lowest: tuple[np.ndarray, ...]
+    highest: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(
+        cls, x: np.ndarray, y: np.ndarray, origin_x: np.ndarray, origin_y: np.ndarray
+    ) -> Moments:
+        """Add up samples, (samples, dim) each, of any precision; origins in float64."""
+        lowest, highest = (x.min(0), y.min(0)), (x.max(0), y.max(0))
+        x, y = x - origin_x, y - origin_y
+        products = x.T @ x, y.T @ y, x.T @ y
+        return cls(len(x), (x.sum(0), y.sum(0)), products, lowest, highest)
+
+    def __add__(self, other: Moments) -> Moments:
+        def pairs(combine: Callable, name: str) -> tuple[np.ndarray, ...]:
+            both = zip(getattr(self, name), getattr(other, name), strict=True)
+            return tuple(combine(*pair) for pair in both)
+
+        return Moments(
+            self.count + other.count, pairs(np.add, "sums"), pairs(np.add, "products"),
+            pairs(np.minimum, "lowest"), pairs(np.maximum, "highest"),
+        )  # fmt: skip
+
+    def centred_products(self) -> list[np.ndarray]:
+        """Return the covariances (ddof 1): x with x, y with y, x with y."""
+        (x, y), degrees = self.sums, self.count - 1
+        shifts = np.outer(x, x), np.outer(y, y), np.outer(x, y)
+        return [
+            (product - shift / self.count) / degrees
+            for product, shift in zip(self.products, shifts, strict=True)
+        ]
+
+
 class Covariances:
     """Covariances (ddof 1) of paired samples (samples, dim), divided by their largest entries.
 
@@ -152,20 +203,30 @@ class Covariances:
     """
 
     def __init__(self, x: ArrayLike, y: ArrayLike) -> None:
-        x, y = paired_samples(x, y)
-        for name, view in (("x", x), ("y", y)):
-            if len(view) <= view.shape[1]:
+        views = paired_samples(x, y)
+        self._take(Moments.of(*views, *(view.mean(0) for view in views)))
+
+    @classmethod
+    def of_moments(cls, moments: Moments) -> Covariances:
+        """Return the covariances of the samples that were added up."""
+        found = cls.__new__(cls)
+        found._take(moments)
+        return found
+
+    def _take(self, moments: Moments) -> None:
+        for number, name in enumerate("xy"):
+            dim = len(moments.sums[number])
+            if moments.count <= dim:
                 raise ValueError(
-                    f"got {len(view)} samples of {view.shape[1]} dimensions in {name}; CCA needs "
+                    f"got {moments.count} samples of {dim} dimensions in {name}; CCA needs "
                     "more samples than dimensions: give more samples, or fewer dimensions."
                 )
-            if not np.ptp(view, axis=0).any():
+            if not (moments.highest[number] > moments.lowest[number]).any():
                 raise ValueError(f"all samples of {name} are equal; CCA needs samples that vary.")
-        x, y, degrees = x - x.mean(0), y - y.mean(0), len(x) - 1
-        own = x.T @ x / degrees, y.T @ y / degrees
-        largest = [np.abs(covariance).max() for covariance in own]
-        self.own = own[0] / largest[0], own[1] / largest[1]
-        self.cross = x.T @ y / degrees / np.sqrt(largest[0] * largest[1])
+        xx, yy, xy = moments.centred_products()
+        largest = np.abs(xx).max(), np.abs(yy).max()
+        self.own = xx / largest[0], yy / largest[1]
+        self.cross = xy / np.sqrt(largest[0] * largest[1])
         self._roots: dict[tuple[int, float], tuple[np.ndarray, np.ndarray]] = {}
 
     def inverse_root(self, view: int, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
@@ -211,13 +272,14 @@ def _weights(view: np.ndarray, z: np.ndarray) -> np.ndarray:
     return weights / max(weights.sum(), np.finfo(np.float64).tiny)
 
 
-def paired_samples(x: ArrayLike, y: ArrayLike) -> list[np.ndarray]:
-    """Return both as float64, (samples, dim) each.
+def paired_samples(x: ArrayLike, y: ArrayLike, dtype: type | None = np.float64) -> list[np.ndarray]:
+    """Return both, (samples, dim) each, as `dtype`; None: floats as they are, others as float64.
 
     Raises:
         ValueError: the two do not pair, or hold nan.
     """
-    views = [np.asarray(view, dtype=np.float64) for view in (x, y)]
+    views = [np.asarray(view, dtype=dtype) for view in (x, y)]
+    views = [view if view.dtype.kind == "f" else view.astype(np.float64) for view in views]
     shapes = [view.shape for view in views]
     if any(len(shape) != 2 or 0 in shape for shape in shapes) or shapes[0][0] != shapes[1][0]:
         raise ValueError(

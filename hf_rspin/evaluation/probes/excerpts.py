@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE
-from hf_rspin.data.phone_times import SILENCE, parse_alignment
+from hf_rspin.data.phone_times import SILENCE, known_label, parse_alignment
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
 
@@ -37,7 +37,8 @@ class Excerpt(NamedTuple):
 def find_excerpts(test: EvaluationSet, column: str, alignments: Sequence[str]) -> list[Excerpt]:
     """Return the labelled parts of all utterances of known speakers.
 
-    Silence and parts without length are left out; the latter are no context either.
+    Silence, what the aligner did not know (spn, <unk>) and parts without length are left out; the
+    last are no context either.
 
     Args:
         test: with speakers.
@@ -53,7 +54,11 @@ def find_excerpts(test: EvaluationSet, column: str, alignments: Sequence[str]) -
             segments = parse_alignment(text, math.inf)
         except ValueError as error:
             raise ValueError(f"column {column} of {test.ids[index]}: {error}") from error
-        segments = [segment for segment in segments if segment.end > segment.start]
+        segments = [
+            segment._replace(phone=known_label(segment.phone))
+            for segment in segments
+            if segment.end > segment.start
+        ]
         labels = [SILENCE, *(segment.phone for segment in segments), SILENCE]
         for place, (start, end, label) in enumerate(segments):
             if label != SILENCE and speaker is not None:

@@ -6,10 +6,12 @@ import logging
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
@@ -121,6 +123,7 @@ class PwccaProbe(Probe):
 
     def fit(self, features: CleanFeatures, state: Path) -> None:
         """Draw the samples of every view."""
+        self._quiet = features.bar is None or features.bar.disable
         test, store = features.test, features.test_store
         speakers = test.speakers or [None] * len(test)
         # of unknown speakers, utterances are resampled
@@ -149,11 +152,14 @@ class PwccaProbe(Probe):
 
     def finish(self, store: FeatureStore) -> None:
         """Compare every layer with every view."""
-        self._scores = {
-            name: [self._score(pool(store, layer, view.places), view)
-                   for layer in range(store.num_layers)]
-            for name, view in self._views.items()
-        }  # fmt: skip
+        layers = store.num_layers
+        with tqdm(total=layers * len(self._views), desc="PWCCA", unit="layer", leave=False,
+                  disable=self._quiet) as bar:  # fmt: skip
+            self._scores = {name: [] for name in self._views}
+            for (name, view), layer in product(self._views.items(), range(layers)):
+                bar.set_postfix_str(name)
+                self._scores[name].append(self._score(pool(store, layer, view.places), view))
+                bar.update()
 
     def _score(self, vectors: np.ndarray, view: View) -> tuple[float, float, float]:
         if not np.ptp(vectors, axis=0).any():

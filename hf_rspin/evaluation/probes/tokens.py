@@ -10,12 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from hf_rspin.audio import FRAME_SHIFT, SAMPLING_RATE
-from hf_rspin.data.phone_labels import SPECIAL_TOKENS
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
 from hf_rspin.evaluation.probes.excerpts import Excerpt, find_excerpts
-
-NO_LABELS = SPECIAL_TOKENS | {"spn"}  # what aligners write where they know no phone or word
 
 
 def phones_of(utterances: EvaluationSet) -> list[Excerpt]:
@@ -35,8 +32,7 @@ def words_of(utterances: EvaluationSet) -> list[Excerpt]:
 
 def _tokens(utterances: EvaluationSet, column: str, alignments: Sequence[str]) -> list[Excerpt]:
     anybody = replace(utterances, speakers=[""] * len(utterances))  # speakers need not be known
-    found = find_excerpts(anybody, column, alignments)
-    return [token for token in found if token.label not in NO_LABELS]
+    return find_excerpts(anybody, column, alignments)
 
 
 def most_frequent(tokens: Sequence[Excerpt], count: int) -> list[str]:
