@@ -36,30 +36,45 @@ def verdict(table: pd.DataFrame, before: str, after: str, clean: str = "clean sp
 
 
 def _of_phones(table: pd.DataFrame, before: str, after: str) -> str:
-    clean, noisy = zip(*(_accuracies(table, name) for name in (before, after)), strict=True)
-    rise, fall = noisy[1] - noisy[0], clean[0] - clean[1]
-    rose = rise > LEAST_CHANGE
-    robust = "noise robustness rose" if rose else "noise robustness did not rise"
+    clean, distorted = zip(*(_accuracies(table, name) for name in (before, after)), strict=True)
+    found = _together(pd.DataFrame({before: distorted[0], after: distorted[1]}))
+    noises = {name: pair for name, pair in found.items() if _is_noise(name)}
+    head = f"{'noise robustness' if noises else 'robustness'} {_rise(noises or found)}"
+    fallen = [name for name in found if name not in noises and _outcome(*found[name]) == FELL]
+    if noises and fallen:
+        head += f", robustness to {' and '.join(fallen)} fell"
+    fall = clean[0] - clean[1]
     if fall > LEAST_CHANGE:
-        phones = f"phone information on clean speech fell by {100 * fall:.1f} points"
+        said = f"{head}, and phone information on clean speech fell by {100 * fall:.1f} points"
+    elif head.endswith("rose"):
+        said = f"{head} without phone information falling"
     else:
-        phones = "phone information did not fall"
-    link = "without phone information falling" if rose and fall <= LEAST_CHANGE else None
-    said = f"{robust} {link}" if link else f"{robust}, and {phones}"
+        said = f"{head}, and phone information did not fall"
+    first, *others = (f"{100 * a:.1f} -> {100 * b:.1f} % {{}}in {n}" for n, (a, b) in found.items())
+    rates = ", ".join([first.format("of phones right "), *(one.format("") for one in others)])
     return (
-        f"{said[0].upper()}{said[1:]}: a linear classifier names {100 * noisy[0]:.1f} -> "
-        f"{100 * noisy[1]:.1f} % of phones right in noise and rooms (mean of the conditions), and "
-        f"{100 * clean[0]:.1f} -> {100 * clean[1]:.1f} % on clean speech, each at its best layer."
+        f"{said[0].upper()}{said[1:]}: a linear classifier names {rates}, and "
+        f"{100 * clean[0]:.1f} -> {100 * clean[1]:.1f} % on clean speech, each encoder at its best "
+        "layer there."
     )
 
 
-def _accuracies(table: pd.DataFrame, encoder: str) -> tuple[float, float]:
-    """Return accuracy on clean speech and the mean of the distortions, at the best clean layer."""
+def _rise(found: dict[str, tuple[float, float]]) -> str:
+    """Say whether what was measured rose: in all, in part, or not."""
+    rose = [_outcome(*pair) == ROSE for pair in found.values()]
+    if all(rose):
+        return "rose"
+    return "rose in part" if any(rose) else "did not rise"
+
+
+def _accuracies(table: pd.DataFrame, encoder: str) -> tuple[float, pd.Series]:
+    """Return accuracy on clean speech and of each distortion, at the layer best on the former."""
     rows = table[(table["encoder"] == encoder) & (table["metric"] == ACCURACY)]
     clean = rows[rows["condition"] == CLEAN]
     best = clean.loc[clean["value"].idxmax()]
     others = rows[(rows["condition"] != CLEAN) & (rows["layer"] == best["layer"])]
-    return float(best["value"]), float(others["value"].mean())
+    means = others.groupby("condition", sort=False)["value"].mean()
+    return float(best["value"]), means
 
 
 def _of_similarity(table: pd.DataFrame, before: str, after: str, clean: str) -> str:
