@@ -11,8 +11,6 @@ moment, the same command goes on where it stopped.
 
 from __future__ import annotations
 
-import sys
-
 from hf_rspin.adapting.options import AdaptOptions
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 
@@ -23,17 +21,11 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: of the command line, after the name of the command.
     """
-    given = with_folder(sys.argv[1:] if arguments is None else arguments)
-    (options,) = parse_arguments(AdaptOptions, arguments=given, intro=__doc__)
+    (options,) = parse_arguments(
+        AdaptOptions, arguments=arguments, intro=__doc__, words=["folder"]
+    )
     with exit_on_user_error():
         options.check_places()  # before the seconds that imports take
     with exit_on_user_error(()):  # Ctrl-C while libraries are imported
         from hf_rspin.adapting.run import run_adaptation
     run_adaptation(options)
-
-
-def with_folder(given: list[str]) -> list[str]:
-    """Return a command line whose first word, where it is no option, is the value of --folder."""
-    if given and not given[0].startswith("-") and not given[0].endswith((".yaml", ".yml")):
-        return [f"--folder={given[0]}", *given[1:]]
-    return list(given)

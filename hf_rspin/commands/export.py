@@ -12,10 +12,9 @@ Needs onnx, onnxruntime and onnxscript: pip install 'hf-rspin[onnx]'.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from hf_rspin.hub.onnx_options import OnnxOptions, check_onnx, with_places_first
+from hf_rspin.hub.onnx_options import OnnxOptions, check_onnx
 from hf_rspin.training.cli import WHILE_BUILDING, exit_on_user_error, parse_arguments
 
 LINES = """\
@@ -31,8 +30,9 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: the command line; None: `sys.argv[1:]`.
     """
-    given = with_places_first(list(sys.argv[1:] if arguments is None else arguments))
-    (options,) = parse_arguments(OnnxOptions, arguments=given, intro=__doc__)
+    (options,) = parse_arguments(
+        OnnxOptions, arguments=arguments, intro=__doc__, words=["encoder", "output"]
+    )
     with exit_on_user_error(("ImportError",)):
         check_onnx()
     with exit_on_user_error(WHILE_BUILDING):

@@ -12,7 +12,6 @@ can have its shape (always with `--exportable true`). `--subnet FILE` saves one 
 from __future__ import annotations
 
 import logging
-import sys
 
 from hf_rspin.elastic.search_arguments import SearchArguments
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
@@ -20,10 +19,9 @@ from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 
 def main(arguments: list[str] | None = None) -> None:
     """Search and print the table."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and not given[0].startswith("-") and not given[0].endswith((".yaml", ".yml")):
-        given = [*given[1:], "--encoder", given[0]]
-    (parsed,) = parse_arguments(SearchArguments, arguments=given, intro=__doc__)
+    (parsed,) = parse_arguments(
+        SearchArguments, arguments=arguments, intro=__doc__, words=["encoder"]
+    )
     import torch
 
     from hf_rspin.elastic.search_run import run_search

@@ -12,10 +12,9 @@ says what the files hold and how to read them in three lines.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from hf_rspin.extraction.options import UnitsOptions, with_corpus_first
+from hf_rspin.extraction.options import UnitsOptions
 from hf_rspin.training.cli import parse_arguments
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: the command line; None: `sys.argv[1:]`.
     """
-    given = with_corpus_first(list(sys.argv[1:] if arguments is None else arguments))
-    (options,) = parse_arguments(UnitsOptions, arguments=given, intro=__doc__)
+    (options,) = parse_arguments(UnitsOptions, arguments=arguments, intro=__doc__, words=["corpus"])
     from hf_rspin.extraction.command import run_command
 
     run_command(options, lambda device: (load_units(options, device), 3600 * options.file_hours))

@@ -16,13 +16,13 @@ from hf_rspin.evaluation.label_quality import (
     label_quality,
     label_section,
 )
-from hf_rspin.evaluation.nearest import did_you_mean
 from hf_rspin.evaluation.plots import plot_unit_use
 from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes.base import Drawing
 from hf_rspin.evaluation.results import Extra, write_results
 from hf_rspin.evaluation.run import run_evaluation
 from hf_rspin.evaluation.table import Section
+from hf_rspin.nearby import did_you_mean
 from hf_rspin.training.cli import exit_on_user_error
 from hf_rspin.units import FrameLabels
 

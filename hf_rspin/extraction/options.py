@@ -122,20 +122,3 @@ def one_name(
     if first is not None and second is not None and first != second:
         raise ValueError(f"got --{name} and --{other}, two names of one option; give one of them.")
     return second if first is None else first
-
-
-def with_corpus_first(arguments: list[str]) -> list[str]:
-    """Return a command line whose first argument, a folder, is the value of `--corpus`.
-
-    Config files may stand before it.
-
-    Example:
-        >>> with_corpus_first(["speech", "--layers", "6"])
-        ['--corpus', 'speech', '--layers', '6']
-    """
-    place = 0
-    while place < len(arguments) and arguments[place].endswith((".yaml", ".yml")):
-        place += 1
-    if place < len(arguments) and not arguments[place].startswith("-"):
-        return [*arguments[:place], "--corpus", *arguments[place:]]
-    return list(arguments)

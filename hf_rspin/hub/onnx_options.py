@@ -68,17 +68,3 @@ def check_onnx() -> None:
             f"the export needs {' and '.join(missing)}, not installed here: "
             "pip install 'hf-rspin[onnx]'."
         )
-
-
-def with_places_first(arguments: list[str]) -> list[str]:
-    """Return a command line whose first two words are the values of `--encoder` and `--output`.
-
-    Example:
-        >>> with_places_first(["runs/rspin", "rspin.onnx", "--units", "spin"])
-        ['--encoder', 'runs/rspin', '--output', 'rspin.onnx', '--units', 'spin']
-    """
-    named, rest = [], list(arguments)
-    for name in ("--encoder", "--output"):
-        if rest and not rest[0].startswith("-"):
-            named += [name, rest.pop(0)]
-    return [*named, *rest]

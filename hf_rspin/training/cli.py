@@ -17,7 +17,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -87,7 +87,10 @@ FORMER_OPTIONS = {
 
 
 def parse_arguments(
-    *argument_classes: type, arguments: list[str] | None = None, intro: str | None = None
+    *argument_classes: type,
+    arguments: list[str] | None = None,
+    intro: str | None = None,
+    words: Sequence[str] = (),
 ) -> tuple[Any, ...]:
     """Parse `[config.yaml ...] [--option value ...]` into one dataclass instance per class.
 
@@ -97,12 +100,13 @@ def parse_arguments(
         argument_classes: dataclasses such as `TwoViewTrainingArguments`.
         arguments: the command line; default `sys.argv[1:]`.
         intro: what `--help` says first; default: the docstring of the script that runs.
+        words: options whose values may come first without their names, see `with_names`.
 
     Raises:
         SystemExit: a file is missing or not a mapping, a key or option is unknown, or a value
             is refused; or help was asked for.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = with_names(list(sys.argv[1:] if arguments is None else arguments), words)
     if not HELP_OPTIONS.isdisjoint(given):
         show_help(*argument_classes, everything="--help_all" in given, intro=intro)
     refuse_unknown(given, *argument_classes)
@@ -127,6 +131,26 @@ def parse_arguments(
         names = [f.name for one in argument_classes for f in fields(one) if f.init]
         sys.exit(_explain_unknown(unknown, names, files))
     return tuple(parsed)
+
+
+def with_names(given: list[str], words: Sequence[str]) -> list[str]:
+    """Return a command line in which the first words have become the values of options.
+
+    Args:
+        given: `[config.yaml ...] [word ...] [--option value ...]`.
+        words: the options that the words are values of, in their order; fewer words are fine.
+
+    Example:
+        >>> with_names(["my.yaml", "runs/rspin", "--seed", "1"], ["encoder", "output"])
+        ['my.yaml', '--encoder=runs/rspin', '--seed', '1']
+    """
+    rest, files, named = list(given), [], []
+    while rest and rest[0].endswith((".yaml", ".yml")):
+        files.append(rest.pop(0))
+    for name in words:
+        if rest and not rest[0].startswith("-"):
+            named.append(f"--{name}={rest.pop(0)}")
+    return [*files, *named, *rest]
 
 
 REPEATED = ("--teacher", "--target_layers")  # each time for one more teacher

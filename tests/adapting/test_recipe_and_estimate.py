@@ -11,7 +11,6 @@ from hf_rspin.adapting.options import AdaptOptions
 from hf_rspin.adapting.recipe import Recipe, recipe_for
 from hf_rspin.adapting.wording import measured_on, own_recordings
 from hf_rspin.adapting.words import duration, size
-from hf_rspin.commands.adapt import with_folder
 
 RATES = Rates(
     batch_seconds=24, encode=0.01, fit=1e-5, assign=2e-5, train=0.5, views=0.2, measure=0.1,
@@ -113,9 +112,3 @@ def test_little_speech_is_called_so_first():
     assert own_recordings(False, False).remarks == ()
     shared, made_up = own_recordings(True, True).remarks
     assert "also trained on" in shared and "--noise FOLDER measures in yours" in made_up
-
-
-def test_the_first_word_is_the_folder():
-    assert with_folder(["calls", "--seed", "1"]) == ["--folder=calls", "--seed", "1"]
-    assert with_folder(["mine.yaml", "--folder", "x"]) == ["mine.yaml", "--folder", "x"]
-    assert with_folder(["--help"]) == ["--help"] and with_folder([]) == []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 import pytest
 
 from hf_rspin.training import TwoViewTrainingArguments
-from hf_rspin.training.cli import parse_arguments
+from hf_rspin.training.cli import parse_arguments, with_names
 
 
 @dataclass
@@ -104,3 +104,12 @@ def test_help_shows_each_option_once_and_ours_only(capsys):
         parse_arguments(TwoViewTrainingArguments, arguments=["--help_all"])
     every = capsys.readouterr().out
     assert {f"--{f.name}" for f in fields(TwoViewTrainingArguments) if f.init} <= set(every.split())
+
+
+def test_first_words_are_values_of_options():
+    words = ["encoder", "output"]
+    assert with_names(["a", "b", "--x", "c"], words) == ["--encoder=a", "--output=b", "--x", "c"]
+    assert with_names(["a", "--x", "c"], words) == ["--encoder=a", "--x", "c"]
+    assert with_names(["my.yaml", "a=b c"], words) == ["my.yaml", "--encoder=a=b c"]
+    for given in ([], ["--help"], ["my.yaml", "--encoder", "x"]):
+        assert with_names(given, words) == given

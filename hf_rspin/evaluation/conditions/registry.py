@@ -27,7 +27,7 @@ from hf_rspin.evaluation.conditions.noise import (
 )
 from hf_rspin.evaluation.conditions.packet_loss import PacketLoss
 from hf_rspin.evaluation.conditions.rooms import Reverberation, synthesize_rirs
-from hf_rspin.evaluation.nearest import did_you_mean
+from hf_rspin.nearby import did_you_mean
 from hf_rspin.resources import sample_noises
 from hf_rspin.views.noise_bank import NoiseBank
 

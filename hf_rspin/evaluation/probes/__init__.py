@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from hf_rspin.evaluation.nearest import did_you_mean
 from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes.abx import AbxProbe
 from hf_rspin.evaluation.probes.base import (
@@ -33,6 +32,7 @@ from hf_rspin.evaluation.probes.speech_recognition import SpeechRecognition
 from hf_rspin.evaluation.probes.spoken_sts import SpokenSts
 from hf_rspin.evaluation.probes.units import UnitProbe
 from hf_rspin.evaluation.probes.voice import VoiceProbe
+from hf_rspin.nearby import did_you_mean
 
 # The order is that of tables and reports.
 PROBES: dict[str, type[Probe]] = {
