@@ -72,8 +72,10 @@ def test_trains_the_top_and_saves_a_plain_encoder(
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_configs_name_what_exists_and_say_what_is_published(config, tmp_path):
     from hf_rspin.training import LaserTrainingArguments
-    from hf_rspin.training.arguments import CorpusArguments, LaserModelArguments, LaserViewArguments
     from hf_rspin.training.cli import parse_arguments
+    from hf_rspin.training.corpus_arguments import CorpusArguments
+    from hf_rspin.training.model_arguments import LaserModelArguments
+    from hf_rspin.training.view_arguments import LaserViewArguments
 
     classes = CorpusArguments, LaserViewArguments, LaserModelArguments, LaserTrainingArguments
     _, views, model, training = parse_arguments(

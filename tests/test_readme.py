@@ -31,8 +31,8 @@ from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.extraction.options import FeaturesOptions, UnitsOptions
 from hf_rspin.labelling.arguments import PseudoLabelArguments
 from hf_rspin.resources import sample_folder
-from hf_rspin.training.arguments import CorpusArguments
 from hf_rspin.training.cli import parse_arguments
+from hf_rspin.training.corpus_arguments import CorpusArguments
 
 from .hub.official_files import build, spin_checkpoint
 

@@ -40,8 +40,8 @@ from hf_rspin.models.loading import load_encoder, plain_config
 from hf_rspin.publishing.model_card import ModelCardInfo
 from hf_rspin.resources import encoder_folder, load_sample, sample_noises
 from hf_rspin.training import TwoViewTrainer, TwoViewTrainingArguments
-from hf_rspin.training.arguments import ModelArguments
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error, parse_arguments
+from hf_rspin.training.model_arguments import ModelArguments
 from hf_rspin.units import (
     AcousticPieces,
     FrameLabels,

@@ -28,8 +28,8 @@ from hf_rspin.adapting.training import TrainingSetup
 from hf_rspin.adapting.words import duration
 from hf_rspin.audio import AudioError
 from hf_rspin.device import check_device, has_fast_bfloat16
-from hf_rspin.training.arguments import ViewArguments
 from hf_rspin.training.run_card import describe_hardware
+from hf_rspin.training.view_arguments import ViewArguments
 from hf_rspin.utils import read_json, write_json
 
 PLAN = "plan.json"

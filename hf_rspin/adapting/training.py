@@ -9,16 +9,13 @@ from pathlib import Path
 from hf_rspin.adapters import AdapterArguments
 from hf_rspin.adapting.recipe import Recipe
 from hf_rspin.configs import shipped_config
-from hf_rspin.training.arguments import (
-    ModelArguments,
-    RSpinArguments,
-    TrainingCorpusArguments,
-    ViewArguments,
-)
 from hf_rspin.training.cli import parse_arguments
+from hf_rspin.training.corpus_arguments import TrainingCorpusArguments
+from hf_rspin.training.model_arguments import ModelArguments, RSpinArguments
 from hf_rspin.training.run import build_rspin
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import TwoViewTrainingArguments
+from hf_rspin.training.view_arguments import ViewArguments
 
 CLASSES = (TrainingCorpusArguments, ViewArguments, ModelArguments, AdapterArguments,
            RSpinArguments, TwoViewTrainingArguments)  # fmt: skip

@@ -15,8 +15,8 @@ moment, the same command goes on where it stopped; with other settings it refuse
 from __future__ import annotations
 
 from hf_rspin.labelling.arguments import PseudoLabelArguments
-from hf_rspin.training.arguments import CorpusArguments
 from hf_rspin.training.cli import parse_arguments
+from hf_rspin.training.corpus_arguments import CorpusArguments
 
 
 def main(arguments: list[str] | None = None) -> None:

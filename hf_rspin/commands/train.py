@@ -54,12 +54,15 @@ class Objective:
 def _two_views(
     what: str, example: str, kind: str, views: str, model: str, *more: str, build: str
 ) -> Objective:
-    names = ("TrainingCorpusArguments", views, model)
-    arguments = [f"{TRAINING}.arguments:{name}" for name in names]
+    first = [
+        f"{TRAINING}.corpus_arguments:TrainingCorpusArguments",
+        f"{TRAINING}.view_arguments:{views}",
+        f"{TRAINING}.model_arguments:{model}",
+    ]
     return Objective(
         what,
         example,
-        (*arguments, ADAPTER, *(f"{TRAINING}.arguments:{name}" for name in more)),
+        (*first, ADAPTER, *(f"{TRAINING}.model_arguments:{name}" for name in more)),
         f"{TRAINING}.optimization:{kind}Options",
         f"{TRAINING}.training_arguments:{kind}TrainingArguments",
         f"{TRAINING}.run:{build}",

@@ -21,8 +21,8 @@ from hf_rspin.data.folders import ALIGNMENTS
 from hf_rspin.data.tables import PATH_COLUMNS
 from hf_rspin.data.transcripts import TARGETS, TranscriptRules, choose_target
 from hf_rspin.device import check_device
-from hf_rspin.training.arguments import split_name
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
+from hf_rspin.training.corpus_arguments import split_name
 from hf_rspin.training.run import show_progress
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hf_rspin.training.arguments import CorpusArguments, EncoderArguments, split_name
+from hf_rspin.training.corpus_arguments import CorpusArguments, split_name
+from hf_rspin.training.model_arguments import EncoderArguments
 from hf_rspin.training.optimization import SpeechOptions
 from hf_rspin.training.selection_arguments import RANDOM, HoursArguments
 from hf_rspin.utils import option

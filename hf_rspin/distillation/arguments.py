@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hf_rspin.training.arguments import NoiseArguments
 from hf_rspin.training.selection_arguments import SelectionArguments
+from hf_rspin.training.view_arguments import NoiseArguments
 from hf_rspin.utils import mapping_option, option
 
 DTYPES = ("float32", "bfloat16")

@@ -29,7 +29,7 @@ from hf_rspin.models.folders import (
 )
 from hf_rspin.models.modeling_distillation import DistillationModel
 from hf_rspin.publishing import save_companions
-from hf_rspin.training.arguments import split_name
+from hf_rspin.training.corpus_arguments import split_name
 from hf_rspin.training.freezing import scale_gradient
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import corpus_key, weights_key

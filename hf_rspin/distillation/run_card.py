@@ -7,7 +7,7 @@ from hf_rspin.distillation.arguments import DistillationArguments
 from hf_rspin.distillation.batches import DistillationBatches
 from hf_rspin.models.folders import is_bundled
 from hf_rspin.publishing.model_card import NOT_RECORDED, ModelCardInfo
-from hf_rspin.training.arguments import split_name
+from hf_rspin.training.corpus_arguments import split_name
 from hf_rspin.training.run_card import portable
 
 

@@ -26,7 +26,7 @@ from hf_rspin.models.folders import feature_extractor_of, resolve_encoder, wants
 from hf_rspin.models.loading import load_encoder, plain_config
 from hf_rspin.publishing import save_companions
 from hf_rspin.publishing.model_card import NOT_RECORDED, ModelCardInfo
-from hf_rspin.training.arguments import split_name
+from hf_rspin.training.corpus_arguments import split_name
 from hf_rspin.training.freezing import scale_gradient
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import weights_key

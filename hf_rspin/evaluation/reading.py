@@ -11,7 +11,7 @@ from hf_rspin.data.lexicon import Lexicon
 from hf_rspin.evaluation.arguments import EvaluationScriptArguments
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.splits import hold_out_speakers
-from hf_rspin.training.arguments import split_name
+from hf_rspin.training.corpus_arguments import split_name
 
 logger = logging.getLogger(__name__)
 

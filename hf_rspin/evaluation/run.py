@@ -31,8 +31,8 @@ from hf_rspin.evaluation.results import Extra, write_results
 from hf_rspin.evaluation.shards import shard_of, short_names
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.sharding import shard_of_process
-from hf_rspin.training.arguments import split_name
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
+from hf_rspin.training.corpus_arguments import split_name
 
 logger = logging.getLogger(__name__)
 

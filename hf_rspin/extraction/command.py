@@ -102,7 +102,7 @@ def read_corpus(options: ExtractionOptions, skipped: SkippedFiles) -> datasets.D
     Raises:
         ValueError: nothing in the corpus can be used.
     """
-    from hf_rspin.training.arguments import split_name
+    from hf_rspin.training.corpus_arguments import split_name
 
     return load_corpus(
         options.corpus,

@@ -22,8 +22,8 @@ from hf_rspin.models.folders import load_spin, resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.models.whisper_encoder import WhisperFrames, is_whisper
 from hf_rspin.sharding import shard_of_process
-from hf_rspin.training.arguments import CorpusArguments, split_name
 from hf_rspin.training.cli import WHILE_RUNNING, exit_on_user_error
+from hf_rspin.training.corpus_arguments import CorpusArguments, split_name
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import check_provenance, corpus_key
 from hf_rspin.training.run import show_progress

@@ -20,7 +20,7 @@ from hf_rspin.data.corpora import load_corpora
 from hf_rspin.data.identifiers import prefixed_ids
 from hf_rspin.data.selection.budget import Selection
 from hf_rspin.models.folders import feature_extractor_of, resolve_encoder
-from hf_rspin.training.arguments import split_name
+from hf_rspin.training.corpus_arguments import split_name
 from hf_rspin.training.masked_prediction_arguments import MaskedPredictionArguments
 from hf_rspin.training.masked_prediction_labels import label_keys, labels_in, labels_of_run
 from hf_rspin.training.masked_prediction_network import build_network, save_encoder

@@ -17,16 +17,10 @@ from hf_rspin.adapters import AdapterArguments, merge_lora
 from hf_rspin.adapters.read import READ
 from hf_rspin.data import SkippedFiles
 from hf_rspin.publishing.card_file import CARD
-from hf_rspin.training.arguments import (
-    LaserModelArguments,
-    LaserViewArguments,
-    ModelArguments,
-    RSpinArguments,
-    TrainingCorpusArguments,
-    ViewArguments,
-)
 from hf_rspin.training.builders import build_training_set, pieces_of_labels
 from hf_rspin.training.checkpoints import MERGED, last_complete_checkpoint
+from hf_rspin.training.corpus_arguments import TrainingCorpusArguments
+from hf_rspin.training.model_arguments import LaserModelArguments, ModelArguments, RSpinArguments
 from hf_rspin.training.objectives import LaserTrainer, TwoViewTrainer
 from hf_rspin.training.output_lock import output_lock
 from hf_rspin.training.provenance import corpus_key
@@ -34,6 +28,7 @@ from hf_rspin.training.run_card import describe_hardware
 from hf_rspin.training.selection import keep_selection, select_rows
 from hf_rspin.training.trainer import SpeechTrainer
 from hf_rspin.training.training_arguments import LaserTrainingArguments, TwoViewTrainingArguments
+from hf_rspin.training.view_arguments import LaserViewArguments, ViewArguments
 from hf_rspin.units import FrameLabels
 from hf_rspin.utils import write_text
 from hf_rspin.whole_folders import whole_folder

@@ -13,9 +13,9 @@ from hf_rspin.configs import config_file, config_names, shipped_config
 from hf_rspin.evaluation.conditions import CONDITIONS, severities_in_words
 from hf_rspin.evaluation.names import CONDITION_NAMES, PROBE_NAMES, SEVERITIES_IN_WORDS
 from hf_rspin.evaluation.probes import PROBES
-from hf_rspin.training.arguments import ViewArguments
 from hf_rspin.training.cli import parse_arguments, refuse_unknown, stock_options
 from hf_rspin.training.training_arguments import TwoViewTrainingArguments
+from hf_rspin.training.view_arguments import ViewArguments
 
 ROOT = Path(__file__).parents[2]
 # every command in one process that is new: what one of them imports, the others would hide

@@ -15,7 +15,7 @@ from hf_rspin.hub.publish import push_to_hub
 from hf_rspin.models import LaserModel, RSpinModel
 from hf_rspin.models.loading import load_encoder
 from hf_rspin.resources import encoder_folder
-from hf_rspin.training.arguments import ModelArguments
+from hf_rspin.training.model_arguments import ModelArguments
 from hf_rspin.units import UnitTokenizer
 
 CODE = '''

@@ -6,7 +6,7 @@ import pytest
 from hf_rspin.audio import read_audio
 from hf_rspin.resources import SEEN_NOISES, UNSEEN_NOISES, sample_noises
 from hf_rspin.resources.noises import training_noises
-from hf_rspin.training.arguments import ViewArguments
+from hf_rspin.training.view_arguments import ViewArguments
 
 
 @pytest.fixture(scope="module")

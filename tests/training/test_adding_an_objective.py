@@ -24,8 +24,8 @@ from hf_rspin.models.encoder import num_valid_frames
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.models.view_encoding import check_waveforms
 from hf_rspin.training import SpeechTrainer
-from hf_rspin.training.arguments import EncoderArguments
 from hf_rspin.training.builders import build_training_set
+from hf_rspin.training.model_arguments import EncoderArguments
 
 # losses/view_distance.py
 
@@ -90,7 +90,7 @@ class DistanceModel(EncoderWithHeads):
         return DistanceOutput(loss, states, loss.detach())
 
 
-# training/arguments.py and training/run.py
+# training/model_arguments.py and training/run.py
 
 
 @dataclass
@@ -120,11 +120,11 @@ def build_distance(corpus, views, model, training):
 @pytest.fixture
 def train(monkeypatch):
     monkeypatch.setitem(sys.modules, "distance", sys.modules[__name__])
-    arguments = "hf_rspin.training.arguments"
+    training = "hf_rspin.training"
     entry = train_command.Objective(
         "Train by distance.",
         "distance.yaml",
-        (f"{arguments}:CorpusArguments", f"{arguments}:ViewArguments",
+        (f"{training}.corpus_arguments:CorpusArguments", f"{training}.view_arguments:ViewArguments",
          "distance:DistanceModelArguments"),
         "hf_rspin.training.optimization:SpeechOptions",
         "hf_rspin.training.training_arguments:SpeechTrainingArguments",

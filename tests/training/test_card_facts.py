@@ -10,13 +10,15 @@ import torch
 from hf_rspin.hub import ModelCardInfo
 from hf_rspin.resources import encoder_folder
 from hf_rspin.training import LaserTrainingArguments, TwoViewTrainer, TwoViewTrainingArguments
-from hf_rspin.training.arguments import CorpusArguments, ModelArguments, ViewArguments
+from hf_rspin.training.corpus_arguments import CorpusArguments
+from hf_rspin.training.model_arguments import ModelArguments
 from hf_rspin.training.run_card import (
     changed_arguments,
     describe_hardware,
     info_of_run,
     portable,
 )
+from hf_rspin.training.view_arguments import ViewArguments
 
 
 @dataclass

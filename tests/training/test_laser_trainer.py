@@ -8,8 +8,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from hf_rspin.data.checks import ConfigurationError
 from hf_rspin.models import LaserModel
 from hf_rspin.training import LaserTrainer, LaserTrainingArguments, RepresentationCollapseCallback
-from hf_rspin.training.arguments import LaserModelArguments, LaserViewArguments
 from hf_rspin.training.callbacks import LossCheck
+from hf_rspin.training.model_arguments import LaserModelArguments
+from hf_rspin.training.view_arguments import LaserViewArguments
 from hf_rspin.views import LaserViews, NoiseBank, SpinViews, ViewNoise
 
 

@@ -12,7 +12,6 @@ from hf_rspin.data.checks import ConfigurationError
 from hf_rspin.data.fingerprint import audio_key
 from hf_rspin.models import RSpinHubertModel
 from hf_rspin.training import LaserTrainer, TwoViewTrainer
-from hf_rspin.training.arguments import ViewArguments
 from hf_rspin.training.provenance import (
     check_provenance,
     corpus_key,
@@ -21,6 +20,7 @@ from hf_rspin.training.provenance import (
     weights_key,
 )
 from hf_rspin.training.run import noise_key
+from hf_rspin.training.view_arguments import ViewArguments
 from hf_rspin.units import FrameLabels
 from hf_rspin.views import SpinViews
 

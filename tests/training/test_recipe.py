@@ -11,13 +11,10 @@ import hf_rspin.views
 from hf_rspin.ctc import CtcModelArguments, build_tokenizer
 from hf_rspin.data import load_corpus
 from hf_rspin.models import RSpinHubertModel, folders
-from hf_rspin.training.arguments import (
-    CorpusArguments,
-    LaserModelArguments,
-    ModelArguments,
-    ViewArguments,
-)
+from hf_rspin.training.corpus_arguments import CorpusArguments
+from hf_rspin.training.model_arguments import LaserModelArguments, ModelArguments
 from hf_rspin.training.run import noise_key
+from hf_rspin.training.view_arguments import ViewArguments
 
 
 @pytest.fixture(scope="module")

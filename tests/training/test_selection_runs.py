@@ -13,12 +13,14 @@ import pytest
 from hf_rspin.adapters import AdapterArguments
 from hf_rspin.audio import num_frames, read_audio
 from hf_rspin.data import load_corpus
-from hf_rspin.training.arguments import ModelArguments, TrainingCorpusArguments, ViewArguments
+from hf_rspin.training.corpus_arguments import TrainingCorpusArguments
+from hf_rspin.training.model_arguments import ModelArguments
 from hf_rspin.training.provenance import load_provenance
 from hf_rspin.training.run import build_spin
 from hf_rspin.training.selection import SelectionRecord, select_rows
 from hf_rspin.training.selection_arguments import HoursArguments, SelectionArguments
 from hf_rspin.training.training_arguments import TwoViewTrainingArguments
+from hf_rspin.training.view_arguments import ViewArguments
 from hf_rspin.units import FrameLabels
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from hf_rspin.adapter_options import AdapterOptions
 from hf_rspin.adapters import AdapterArguments, add_lora
 from hf_rspin.commands import train
 from hf_rspin.models.folders import resolve_encoder
-from hf_rspin.training.arguments import RSpinArguments
+from hf_rspin.training.model_arguments import RSpinArguments
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "training_scripts"

@@ -25,8 +25,8 @@ from hf_rspin.models.faster_training import speed_up_training
 from hf_rspin.resources import encoder_folder
 from hf_rspin.seeding import example_generator
 from hf_rspin.training import freeze_lower_layers
-from hf_rspin.training.arguments import ModelArguments
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments
+from hf_rspin.training.model_arguments import ModelArguments
 from hf_rspin.utils import option
 from hf_rspin.views import NoiseBank, RSpinViews
 
