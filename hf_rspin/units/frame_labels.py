@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from hf_rspin.utils import check_space
 from hf_rspin.whole_folders import repair_folder, whole_folder
@@ -153,7 +154,10 @@ class FrameLabels(Mapping[str, np.ndarray]):
         with FrameLabels.being_written(
             folder, self.ids, lengths, num_labels, history
         ) as values:  # fmt: skip
-            for name, first, last in zip(self.ids, self.offsets, self.offsets[1:], strict=False):
+            rows = zip(self.ids, self.offsets, self.offsets[1:], strict=False)
+            # a bar for what lasts minutes: 10,000 utterances take seconds
+            bar = tqdm(rows, "Encoding labels", len(self.ids), unit="utt", delay=5)
+            for name, first, last in bar:
                 labels = self.values[first:last].astype(np.int64)
                 values[first:last] = _checked(name, function(labels), num_labels)
         return FrameLabels.load(folder)
