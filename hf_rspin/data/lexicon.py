@@ -10,9 +10,12 @@ from itertools import dropwhile
 from pathlib import Path
 
 from hf_rspin.data.phone_labels import parse_phones
-from hf_rspin.data.transcripts import TranscriptRules
+from hf_rspin.data.transcripts import APOSTROPHES, TranscriptRules, lower
 
-_PROBABILITY = re.compile(r"\d*\.\d+")  # with a point: in X-SAMPA, 2 and 9 are vowels
+# with a point or an exponent: in X-SAMPA, 2 and 9 are vowels
+_PROBABILITY = re.compile(r"-?(\d+\.\d*|\.\d+)(e[-+]?\d+)?|\d+e[-+]?\d+", re.IGNORECASE)
+_NUMBER = re.compile(rf"{_PROBABILITY.pattern}|-?\d+", re.IGNORECASE)
+_SILENCES = frozenset(["sil", "sp", "spn", "nsn", "<eps>", "<sil>", "<spn>"])
 _words = TranscriptRules("text")  # one spelling for lexicon and corpus
 
 
@@ -30,12 +33,12 @@ class Lexicon:
     def read(cls, path: str | Path, strip_stress: bool = True) -> Lexicon:
         """Read a text file with a word and its phones per line, such as CMUdict or LibriSpeech's.
 
-        Comments (";;;" and, after a blank, "#"), the numbers of further pronunciations
-        ("READ(1)") and columns of probabilities (Montreal Forced Aligner) are understood; the first
-        pronunciation of a word counts, as in SUPERB.
+        Comments (";;;", "#"), the numbers of further pronunciations ("READ(1)") and columns of
+        probabilities (Montreal Forced Aligner, Kaldi) are understood; <unk>, [noise] and words of
+        silence alone are left out. The first pronunciation of a word counts, as in SUPERB.
 
         Args:
-            path: UTF-8, or Latin-1 as old releases of CMUdict.
+            path: UTF-8 or UTF-16, or Latin-1 as old releases of CMUdict.
             strip_stress: see `parse_phones`.
 
         Raises:
@@ -53,9 +56,15 @@ class Lexicon:
                 "phones on each line."
             )
         found: dict[str, tuple[str, ...]] = {}
-        for word, phones in _lines(path):
-            if phones:
-                found.setdefault(word, tuple(parse_phones(" ".join(phones), strip_stress)))
+        similar: dict[str, tuple[str, ...]] = {}  # 'cause, of which cause is a word of its own
+        for written, given in _lines(path):
+            phones = tuple(parse_phones(given, strip_stress))
+            word = _words(written)
+            if not word or " " in word or _SILENCES.issuperset(map(str.lower, phones)):
+                continue
+            is_same = lower(written.translate(APOSTROPHES)) == word
+            (found if is_same else similar).setdefault(word, phones)
+        found = similar | found
         if not found:
             raise ValueError(
                 f"{path} holds no pronunciation; expected lines such as HELLO HH AH0 L OW1."
@@ -75,16 +84,24 @@ class Lexicon:
         return Counter(word for word in words if word not in self.pronunciations)
 
 
-def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the words as they are written, and their phones."""
+    for line in _text(path).split("\n"):
+        if line.startswith((";;;", "#", "<", "[", "{", "!")):
+            continue  # comments, and what is no word: <unk>, [laughter], {SL}, !SIL
+        columns = re.sub(r"\s#.*", "", line).strip().split("\t")
+        if len(columns) > 2 and all(_NUMBER.fullmatch(one.strip()) for one in columns[1:-1]):
+            columns = [columns[0], columns[-1]]  # probabilities between word and phones
+        word, *phones = " ".join(columns).split() or [""]
+        yield re.sub(r"\(\d+\)$", "", word), " ".join(dropwhile(_PROBABILITY.fullmatch, phones))
+
+
+def _text(path: Path) -> str:
     content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    for line in text.splitlines():
-        fields = [] if line.startswith(";;;") else re.sub(r"\s#.*", "", line).split()
-        if len(fields) < 2 or fields[0].startswith("<"):
+    encodings = ["utf-16"] if content.startswith((b"\xff\xfe", b"\xfe\xff")) else ["utf-8-sig"]
+    for encoding in [*encodings, "cp1252"]:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
             continue
-        word = _words(re.sub(r"\(\d+\)$", "", fields[0]))
-        if word and " " not in word:
-            yield word, list(dropwhile(_PROBABILITY.fullmatch, fields[1:]))
+    return content.decode("latin-1")

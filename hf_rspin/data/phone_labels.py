@@ -9,17 +9,23 @@ WORD_SEPARATOR = "|"
 BLANK = 0
 ARPABET_VOWELS = frozenset("AA AE AH AO AW AX AY EH ER EY IH IY OW OY UH UW".split())
 SPECIAL_TOKENS = frozenset("<pad> <unk> <s> </s> <blank> [PAD] [UNK]".split())  # of tokenizers
+_UNKNOWN = {token.lower() for token in SPECIAL_TOKENS} | {"spn", "<spn>"}
 
 
 def parse_phones(text: str, strip_stress: bool = True) -> list[str]:
-    """Split "W IY0 | K AO0 L" into phones; word separators and tokens like <pad> are dropped.
+    """Split "W IY0 | K AO0 L" into phones; word separators and what is no phone are dropped.
 
     Args:
         text: phones separated by blanks.
         strip_stress: drop the digit of ARPAbet vowels (IY0 -> IY), 39 phones instead of 69.
     """
-    phones = [p for p in text.split() if p != WORD_SEPARATOR and p not in SPECIAL_TOKENS]
+    phones = [p for p in text.split() if p != WORD_SEPARATOR and not is_unknown(p)]
     return [without_stress(phone) for phone in phones] if strip_stress else phones
+
+
+def is_unknown(label: str) -> bool:
+    """Say whether a label is what is written for no known phone or word: <unk>, <pad>, spn."""
+    return label.lower() in _UNKNOWN
 
 
 def without_stress(phone: str) -> str:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE, num_frames
-from hf_rspin.data.phone_labels import SPECIAL_TOKENS
+from hf_rspin.data.phone_labels import is_unknown
 
 SILENCE = "SIL"
-UNKNOWN = SPECIAL_TOKENS | {"spn"}  # what aligners write where they know no phone or word
 ROUNDING = 0.001  # seconds; times are written with three digits
 
 
@@ -119,4 +118,4 @@ def frame_phones(alignment: str, num_samples: int) -> list[str]:
 
 def known_label(label: str) -> str:
     """Return a phone or word; silence for what an aligner writes where it knows none."""
-    return SILENCE if label in UNKNOWN else label
+    return SILENCE if is_unknown(label) else label

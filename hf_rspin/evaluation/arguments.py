@@ -36,8 +36,9 @@ class EvaluationScriptArguments:
     train_utterances: int | None = option(None, "subset; default all")
     test_utterances: int | None = option(None, "subset; default all")
     lexicon: str | None = option(
-        None, "file of words and phones, such as CMUdict: phones of the column text", rare=True
-    )
+        None, "file of words and phones, such as CMUdict: phones are those of the column text",
+        rare=True,
+    )  # fmt: skip
     strip_stress: bool = option(True, "39 phones instead of 69", rare=True)
     least_alignment_score: float | None = option(None, "alignments of lower `score` are left out")
     probes: list[str] = option(USUAL_PROBES, f"what to measure; some of {', '.join(PROBE_NAMES)}")

@@ -8,13 +8,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE
-from hf_rspin.data.phone_times import parse_alignment
+from hf_rspin.data.phone_times import SILENCE, known_label, parse_alignment
 
 
 def phone_starts(alignment: str) -> list[float]:
-    """Return the starts after the beginning, each once, in seconds; what has no length has none."""
+    """Return the starts after the beginning, each once, in seconds; what has no length has none.
+
+    Silence beside what the aligner did not know (spn, <unk>) is one silence.
+    """
     segments = [part for part in parse_alignment(alignment, math.inf) if part.end > part.start]
-    return [part.start for part in segments if part.start > 0]
+    labels = [None, *(known_label(part.phone) for part in segments)]
+    return [
+        part.start
+        for part, label, before in zip(segments, labels[1:], labels, strict=False)
+        if part.start > 0 and not label == before == SILENCE
+    ]
 
 
 def boundary_times(boundaries: Sequence[int] | np.ndarray, factor: int) -> np.ndarray:

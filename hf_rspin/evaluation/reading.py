@@ -81,8 +81,6 @@ def read_split(
     chosen = EvaluationSet.from_corpus(
         corpus, arguments.strip_stress, keep, arguments.least_alignment_score
     ).subset(count)
-    if arguments.lexicon is not None:
-        chosen = with_phones_of(chosen, Lexicon.read(arguments.lexicon, arguments.strip_stress))
     return chosen if count is None else chosen.readable()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from hf_rspin.adapters import is_adapter
 from hf_rspin.cost import RunCost
 from hf_rspin.data.corpus import load_corpus
+from hf_rspin.data.lexicon import Lexicon
 from hf_rspin.device import check_device
 from hf_rspin.evaluation.arguments import EvaluationScriptArguments
 from hf_rspin.evaluation.conditions import (
@@ -26,7 +27,7 @@ from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.features import load_features, needs_no_model
 from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes import Probe, make_probes
-from hf_rspin.evaluation.reading import read_dev, read_test, read_train
+from hf_rspin.evaluation.reading import read_dev, read_test, read_train, with_phones_of
 from hf_rspin.evaluation.results import Extra, write_results
 from hf_rspin.evaluation.shards import shard_of, short_names
 from hf_rspin.models.folders import resolve_encoder
@@ -116,6 +117,7 @@ def prepare(
         raise ValueError(
             f"got --reference {arguments.reference!r}; expected one of {', '.join(encoders)}."
         )
+    lexicon = arguments.lexicon and Lexicon.read(arguments.lexicon, arguments.strip_stress)
     arguments.shard, arguments.num_shards = shard_of_process(
         arguments.shard, arguments.num_shards
     )
@@ -124,6 +126,9 @@ def prepare(
     else:
         test, has_splits = read_test(arguments)
         train = read_train(arguments) if has_splits else None
+    if lexicon:
+        test = with_phones_of(test, lexicon)
+        train = train and with_phones_of(train, lexicon)
     conditions, impossible = _conditions(arguments, test, train)
     warn_of_unused_levels(arguments, conditions)
     name = Path(arguments.corpus).name + (" (held-out training speakers)" if arguments.dev else "")

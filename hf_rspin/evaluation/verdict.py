@@ -7,9 +7,13 @@ import pandas as pd
 from hf_rspin.evaluation.conditions import CLEAN
 
 ROSE, FELL, EQUAL = "rose", "fell", "did not change"
-IN_WORDS = {"gaussian": "Gaussian noise", "telephone": "telephone coding"}
+IN_WORDS = {
+    "gaussian": "Gaussian noise", "noise seen": "seen noise", "noise unseen": "unseen noise",
+    "babble": "babble noise", "reverb": "rooms", "telephone": "telephone coding",
+}  # fmt: skip
 OUTCOMES = (ROSE, FELL, EQUAL)
 ACCURACY, SIMILARITY = "phone_accuracy", "cka_debiased"
+ROUNDING = 1e-9
 LEAST_CHANGE = 0.01  # a point of accuracy: a smaller change is no change on minutes of speech
 
 
@@ -37,7 +41,9 @@ def verdict(table: pd.DataFrame, before: str, after: str, clean: str = "clean sp
 
 def _of_phones(table: pd.DataFrame, before: str, after: str) -> str:
     clean, distorted = zip(*(_accuracies(table, name) for name in (before, after)), strict=True)
-    found = _together(pd.DataFrame({before: distorted[0], after: distorted[1]}))
+    found = _together(pd.DataFrame({before: distorted[0], after: distorted[1]}).dropna())
+    if not found:
+        return "No distortion was measured for both encoders: nothing can be said of robustness."
     noises = {name: pair for name, pair in found.items() if _is_noise(name)}
     head = f"{'noise robustness' if noises else 'robustness'} {_rise(noises or found)}"
     fallen = [name for name in found if name not in noises and _outcome(*found[name]) == FELL]
@@ -64,7 +70,9 @@ def _rise(found: dict[str, tuple[float, float]]) -> str:
     rose = [_outcome(*pair) == ROSE for pair in found.values()]
     if all(rose):
         return "rose"
-    return "rose in part" if any(rose) else "did not rise"
+    if any(rose):
+        return "rose in part"
+    return "fell" if any(_outcome(*pair) == FELL for pair in found.values()) else "did not rise"
 
 
 def _accuracies(table: pd.DataFrame, encoder: str) -> tuple[float, pd.Series]:
@@ -93,6 +101,8 @@ def _of_similarity(table: pd.DataFrame, before: str, after: str, clean: str) -> 
 def _together(means: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Return (before, after) by name: of all noises in one where they changed alike, or of each."""
     names = {name: _plain(str(name)) for name in means.index}
+    if len(set(names.values())) < len(names):  # "noise" and "noise (unseen)"
+        names = {name: str(name) for name in means.index}
     noises = means.loc[[name for name in names if _is_noise(names[name])]]
     alike = len({_outcome(*pair) for pair in noises.to_numpy()}) == 1
     found: dict[str, tuple[float, float]] = {}
@@ -115,6 +125,6 @@ def _is_noise(name: str) -> bool:
 
 
 def _outcome(old: float, new: float) -> str:
-    if abs(new - old) <= LEAST_CHANGE:
+    if abs(new - old) <= LEAST_CHANGE + ROUNDING:
         return EQUAL
     return ROSE if new > old else FELL

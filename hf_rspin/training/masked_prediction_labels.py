@@ -24,6 +24,7 @@ from hf_rspin.training.provenance import PROVENANCE, check_provenance
 from hf_rspin.units import FrameLabels, KMeans
 from hf_rspin.units.extractors import fingerprint
 from hf_rspin.units.features import FrameFeatures, layer_features, mfcc_features
+from hf_rspin.units.reference_sound import remember_features
 from hf_rspin.utils import atomic, read_json
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def make_labels(
         kmeans.reset_counts()
         order = generator.permutation(len(flat))
         kmeans.fit_stream(flat[order[i : i + 20000]] for i in range(0, len(order), 20000))
+    remember_features(kmeans, extract)
     kmeans.save_pretrained(folder / "kmeans")
     labels = [kmeans.predict(f.astype(np.float32)) for f in features]
     usage = np.bincount(np.concatenate(labels), minlength=arguments.num_clusters) / len(flat)

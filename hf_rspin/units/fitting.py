@@ -19,7 +19,7 @@ from hf_rspin.audio import (
 from hf_rspin.data.skipped import SkippedFile, SkippedFiles, utterance_name
 from hf_rspin.units.features import FrameFeatures, WhisperLayerFeatures
 from hf_rspin.units.kmeans import KMeans
-from hf_rspin.units.reference_sound import remember_features
+from hf_rspin.units.reference_sound import remember_features, warn_of_other_features
 
 
 def fit_kmeans(
@@ -58,6 +58,10 @@ def fit_kmeans(
         ValueError: fewer usable frames than clusters.
     """
     skipped = SkippedFiles(strict) if skipped is None else skipped
+    if kmeans.cluster_centers is None:
+        remember_features(kmeans, features)
+    else:
+        warn_of_other_features(kmeans, features)
     batch: list[np.ndarray] = []
     seen = kmeans.num_utterances
     bar = tqdm(total=len(sources), initial=seen, desc="Fitting k-means", unit="utt",
@@ -78,7 +82,6 @@ def fit_kmeans(
             bar.update()
     if kmeans.cluster_centers is None:
         raise AudioError("no utterance could be read; see the warnings above.")
-    remember_features(kmeans, features)
     if folder is not None:
         kmeans.save_pretrained(folder)
     return kmeans

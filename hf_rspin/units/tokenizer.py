@@ -103,7 +103,7 @@ class UnitTokenizer:
         self.normalize, self.bf16 = normalize, bf16
         self._check_parts()
         self.extractor = self._build_extractor(normalize)
-        if kmeans is not None:
+        if units in ("layer", "mfcc"):
             warn_of_other_features(kmeans, self._features(normalize))
         self.use_pieces(pieces)
 

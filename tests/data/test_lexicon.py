@@ -32,6 +32,33 @@ def test_old_encodings_and_vowels_that_are_digits(tmp_path):
     assert Lexicon.read(path).phones_of("Böcke schön") == "b 9 k @ S 2: n".split()
 
 
+def test_a_word_is_not_taken_for_one_with_an_apostrophe(tmp_path):
+    path = tmp_path / "lexicon.txt"
+    path.write_text("'CAUSE  K AH0 Z\n'BOUT  B AW1 T\nCAUSE  K AA1 Z\nIT'S  IH1 T S\n")
+    lexicon = Lexicon.read(path)
+    assert lexicon.phones_of("cause") == ["K", "AA", "Z"]
+    assert lexicon.phones_of("'bout it's") == "B AW T IH T S".split()
+
+
+def test_probabilities_and_what_is_no_word_are_left_out(tmp_path):
+    path = tmp_path / "lexicon.txt"
+    path.write_text(
+        "read\t1\t0\t1\t1e-05\tR EH1 D\nfoo 1. F UW1\nbar 1e-05 B AA1 R\n#if a comment\n"
+        "[laughter]\tspn\n!SIL SIL\n{SL} SIL\nhush sil\nlaughter\tL AE1 F\nbaz <pad>\n"
+    )
+    assert Lexicon.read(path).pronunciations == {
+        "read": ("R", "EH", "D"), "foo": ("F", "UW"), "bar": ("B", "AA", "R"),
+        "laughter": ("L", "AE", "F"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_encodings(encoding, tmp_path):
+    path = tmp_path / "lexicon.txt"
+    path.write_bytes("L’EAU  L OW1\r\nÉTÉ  EY1 T EY1\r\n".encode(encoding))
+    assert Lexicon.read(path).phones_of("l'eau été") == "L OW EY T EY".split()
+
+
 def test_what_is_no_lexicon_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no\.txt does not exist; expected a lexicon"):
         Lexicon.read(tmp_path / "no.txt")

@@ -75,7 +75,7 @@ def test_a_start_rounded_beyond_the_end_lasts_no_time():
 
 
 def test_what_the_aligner_did_not_know_is_silence():
-    text = "0.0:AA 0.1:spn 0.2:<unk> 0.3:B"
+    text = "0.0:AA 0.1:SPN 0.2:<unk> 0.3:B"
     labels = frame_phones(text, 6400)
     assert sorted(set(labels)) == ["AA", "B", "SIL"]
     assert labels == frame_phones("0.0:AA 0.1:SIL 0.3:B", 6400)

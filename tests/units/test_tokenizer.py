@@ -359,7 +359,7 @@ def test_a_kmeans_of_another_encoder_or_layer_is_named(tmp_path, caplog):
     encoders = {}
     for seed in (0, 1):
         torch.manual_seed(seed)
-        encoders[seed] = HubertModel(HubertConfig(**SIZES, initializer_range=0.5)).eval()
+        encoders[seed] = HubertModel(HubertConfig(**SIZES, initializer_range=0.2)).eval()
     features = layer_features(encoders[0], 1)
     for number, waveform in enumerate(make_waveforms([16_000] * 4)):
         soundfile.write(tmp_path / f"{number}.wav", waveform, 16_000)
@@ -374,6 +374,13 @@ def test_a_kmeans_of_another_encoder_or_layer_is_named(tmp_path, caplog):
         UnitTokenizer(model, "layer", kmeans, layer)
         assert "fitted on other features (layer 1 of a)" in caplog.text
         caplog.clear()
+    rest = sources[:2]
+    fit_kmeans(kmeans, layer_features(encoders[1], 1), [*sources, *rest], progress=False)
+    assert "fitted on other features (layer 1 of a)" in caplog.text  # it goes on with others
+    caplog.clear()
+    UnitTokenizer(encoders[0], "layer", kmeans, 1)  # what it was begun with is kept
+    UnitTokenizer(build(), "spin", kmeans)  # has no use for it
+    assert not caplog.text
     kmeans.response = None  # of a file without it: nothing is known, nothing is said
     UnitTokenizer(encoders[1], "layer", kmeans, 1)
     assert not caplog.text

@@ -171,6 +171,8 @@ def _split(
 ) -> tuple[PwccaSplit, PWCCA]:
     dev = (test + 1) % NUM_FOLDS
     train = [one for fold, one in enumerate(moments) if one and fold not in (test, dev)]
+    if not train:
+        raise ValueError(f"got {len(x)} samples; ten splits need more.")
     found = fit_all(Covariances.of_moments(reduce(add, train)), num_pairs, rng)
     scores = [pwcca.score(x[folds == dev], y[folds == dev]) for pwcca in found]
     best = found[int(np.argmax(scores))]

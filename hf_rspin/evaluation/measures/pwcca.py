@@ -109,9 +109,14 @@ class PWCCA:
         n, *moments = np.moveaxis(np.tensordot(times, sums, 1), 1, 0)  # (resamples, directions)
         with np.errstate(invalid="ignore", divide="ignore"):
             mx, my, xx, yy, xy = (moment / n for moment in moments)
-            spread = np.sqrt(np.maximum(xx - mx**2, 0) * np.maximum(yy - my**2, 0))
-            varies = spread > SMALLEST**2 * spread.max(axis=1, keepdims=True)
-            correlations = np.where(varies, (xy - mx * my) / np.where(varies, spread, 1), 0.0)
+            deviations = [
+                np.sqrt(np.maximum(second - first**2, 0)) for first, second in ((mx, xx), (my, yy))
+            ]
+            varies = np.logical_and(*(
+                one > SMALLEST * one.max(axis=1, keepdims=True) for one in deviations
+            ))  # fmt: skip
+            spread = np.where(varies, deviations[0] * deviations[1], 1)
+            correlations = np.where(varies, (xy - mx * my) / spread, 0.0)
         return np.where(n[:, 0] > 0, correlations @ _weights(lower, z), np.nan)
 
     def mean_score(self, x: ArrayLike, y: ArrayLike) -> float:
@@ -279,7 +284,8 @@ def paired_samples(x: ArrayLike, y: ArrayLike, dtype: type | None = np.float64) 
         ValueError: the two do not pair, or hold nan.
     """
     views = [np.asarray(view, dtype=dtype) for view in (x, y)]
-    views = [view if view.dtype.kind == "f" else view.astype(np.float64) for view in views]
+    known = (np.float16, np.float32, np.float64)  # linear algebra has no longer ones
+    views = [view if view.dtype in known else view.astype(np.float64) for view in views]
     shapes = [view.shape for view in views]
     if any(len(shape) != 2 or 0 in shape for shape in shapes) or shapes[0][0] != shapes[1][0]:
         raise ValueError(

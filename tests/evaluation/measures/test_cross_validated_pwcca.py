@@ -138,3 +138,21 @@ def test_an_interval_holds_the_score_and_is_narrower_with_more_groups():
     assert np.isnan([one.low, one.high]).all()
     for found in (few, many):
         assert found.low < found.score < found.high < found.low + 0.2
+
+
+def test_intervals_of_one_hot_labels_do_not_hang_on_rounding():
+    rng = np.random.default_rng(0)
+    labels, groups = rng.integers(0, 5, 400), rng.integers(0, 7, 400)
+    x, y = rng.normal(size=(400, 6)), np.eye(5)[labels]
+    x[:, :5] += y
+    found = [cross_validated_pwcca(x + offset, y, labels, groups=groups)
+             for offset in (0, 1e-9, 1e4)]  # fmt: skip
+    for other in found[1:]:
+        assert (other.low, other.high) == pytest.approx((found[0].low, found[0].high), abs=1e-4)
+
+
+def test_one_or_two_samples_are_refused():
+    x, y, _ = draw()
+    for count in (1, 2):
+        with pytest.raises(ValueError, match="samples"):
+            cross_validated_pwcca(x[:count, :1], y[:count, :1])
