@@ -93,7 +93,7 @@ def test_what_cannot_be_compared_is_not_told_as_a_change():
     found = phones((0.5, 0.5), (0.3, 0.31))  # a point: no change
     assert verdict(found, "before", "after").startswith("Noise robustness did not rise, and")
     found = phones((0.5, 0.5), (0.5, 0.3))
-    assert verdict(found, "before", "after").startswith("Noise robustness fell, robustness to rooms")
+    assert verdict(found, "before", "after").startswith("Noise robustness fell, robustness to")
     gone = found[(found["encoder"] == "before") | (found["condition"] != "rooms")]
     assert "rooms" not in verdict(gone, "before", "after")
     clean = found[found["condition"] == "clean"]
