@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
+from hf_rspin.evaluation.feature_store import FeatureStore
 from hf_rspin.evaluation.measures.geometry import alignment, effective_rank, uniformity
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
 
@@ -65,28 +66,27 @@ class GeometryProbe(Probe):
         }
 
     def begin(self, condition: Distortion) -> None:
-        """Forget the frames."""
+        """Forget the condition before."""
         self._is_clean = condition.name == CLEAN
-        self._frames: list[Tensor] = []
-        self._clean_frames: list[Tensor] = []
 
-    def update(self, index: int, features: Tensor) -> None:
-        """Keep the drawn frames of one utterance, and their distances to the clean ones."""
-        if index not in self._places:
-            return
-        places = self._places[index]
-        frames = features[:, places]  # (layers, drawn, dim)
-        clean = self._clean.peek(index)[:, places]
-        self._frames.append(frames)
-        self._clean_frames.append(clean)
+    def finish(self, store: FeatureStore) -> None:
+        """Measure every layer by itself: all of them together would fill memory."""
+        found: dict[str, list[float]] = {"uniformity": [], "effective_rank": []}
+        if not self._is_clean:  # there is no alignment of clean speech with itself
+            found = {"alignment": [], **found}
+        for layer in range(store.num_layers):
+            frames = self._drawn(store, layer)
+            if not self._is_clean:
+                found["alignment"].append(alignment(frames, self._drawn(self._clean, layer)))
+            found["uniformity"].append(uniformity(frames))
+            found["effective_rank"].append(effective_rank(frames))
+        self._found = found
+
+    def _drawn(self, store: FeatureStore, layer: int) -> Tensor:
+        """Return the drawn frames of a layer, (frames, dim) float64."""
+        parts = [store.layer(index, layer)[places] for index, places in self._places.items()]
+        return torch.cat(parts).double()
 
     def rows(self) -> list[Row]:
-        """Return the three numbers per layer; no alignment of clean speech with itself."""
-        frames = torch.cat(self._frames, dim=1).double()  # (layers, frames, dim)
-        clean = torch.cat(self._clean_frames, dim=1).double()
-        pairs = zip(frames, clean, strict=True)
-        return [
-            *([] if self._is_clean else layer_rows("alignment", [alignment(*p) for p in pairs])),
-            *layer_rows("uniformity", [uniformity(layer) for layer in frames]),
-            *layer_rows("effective_rank", [effective_rank(layer) for layer in frames]),
-        ]
+        """Return the three numbers per layer."""
+        return [row for name, values in self._found.items() for row in layer_rows(name, values)]
