@@ -10,8 +10,10 @@ import numpy as np
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from hf_rspin.device import release_memory
 from hf_rspin.evaluation.features import EncoderFeatures
 
+FRAMES_AT_ONCE = 5000  # 100 s of audio; giving memory back takes milliseconds
 WaveformReader = Callable[[int], np.ndarray]
 
 
@@ -33,8 +35,17 @@ def stream_features(
         bar: a progress bar, moved on by one per example.
     """
 
+    frames = 0
+
     def finish(job) -> Tensor:
+        nonlocal frames
         features = job.result()
+        frames += features.shape[1]
+        if frames >= FRAMES_AT_ONCE:
+            frames = 0
+            # of examples sorted by length each needs a little more than the one before it left:
+            # freed memory would grow to gigabytes
+            release_memory()
         if bar is not None:
             bar.update()
         return features

@@ -23,8 +23,6 @@ from hf_rspin.utils import NoSpaceError, check_space
 
 logger = logging.getLogger(__name__)
 
-HEARD_AT_ONCE = 50  # utterances until freed memory is given back: milliseconds each time
-
 
 class Hearing:
     """The steps of all probes on one encoder.
@@ -129,6 +127,4 @@ class Hearing:
                 stored = writer.add(values)
                 for probe in probes:
                     self.do(probe, probe.update, index, stored)
-                if index % HEARD_AT_ONCE == 0:
-                    release_memory()  # what probes keep lies between what encoders need
             return writer.close()
