@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from hf_rspin.device import release_memory
 from hf_rspin.evaluation.features import EncoderFeatures
 
-FRAMES_AT_ONCE = 5000  # 100 s of audio; giving memory back takes milliseconds
+FRAMES_AT_ONCE = 2000  # 40 s of audio; giving memory back takes milliseconds
 WaveformReader = Callable[[int], np.ndarray]
 
 
