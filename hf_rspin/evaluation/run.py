@@ -132,6 +132,8 @@ def prepare(
     conditions, impossible = _conditions(arguments, test, train)
     warn_of_unused_levels(arguments, conditions)
     name = Path(arguments.corpus).name + (" (held-out training speakers)" if arguments.dev else "")
+    if lexicon:
+        name += f" (phones of {Path(arguments.lexicon).name})"
     about = {"corpus": name, "device": arguments.device}
     if test.speakers is not None:
         about["num_speakers"] = len(set(test.speakers) - {None})

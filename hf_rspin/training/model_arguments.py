@@ -83,11 +83,14 @@ class ModelArguments(EncoderArguments):
         Raises:
             ValueError: see `build_model`.
         """
-        from hf_rspin.training.builders import build_rspin
-
         changes = self.changes()
         if num_pseudo_labels is not None:
             changes["num_pseudo_labels"] = num_pseudo_labels
+        return self._load(changes)
+
+    def _load(self, changes: dict) -> PreTrainedModel:
+        from hf_rspin.training.builders import build_rspin
+
         return build_rspin(self.encoder, changes)
 
 
@@ -111,18 +114,10 @@ class RSpinLaserModelArguments(AlignmentArguments, ModelArguments):
 
     laser_weight: float | None = option(None, "weight of LASER's loss beside R-Spin's")
 
-    def build(self, num_pseudo_labels: int | None = None) -> PreTrainedModel:
-        """Load the encoder with heads, in float32; fresh heads where the folder has none.
-
-        Raises:
-            ValueError: see `build_model`.
-        """
+    def _load(self, changes: dict) -> PreTrainedModel:
         from hf_rspin.models import RSpinLaserModel
         from hf_rspin.training.builders import build_model
 
-        changes = self.changes()
-        if num_pseudo_labels is not None:
-            changes["num_pseudo_labels"] = num_pseudo_labels
         return build_model(self.encoder, RSpinLaserModel, lambda model_type: changes)
 
 

@@ -196,6 +196,7 @@ def test_a_lexicon_gives_phones_to_texts_and_an_snr_without_noise_is_named(
     assert "--snr changes nothing here, as no condition has noise (clean)" in caplog.text
     rates = pd.read_csv(folder / "out" / "results.csv")
     assert "phone_error_rate" in set(rates["metric"])
+    assert "phones of lexicon.txt" in (folder / "out" / "results.md").read_text()
     lexicon.write_text("eins  AY N S\n")
     with pytest.raises(SystemExit, match="give a lexicon of this language"):
         main("evaluate", *options(folder, speech, *more, "--lexicon", lexicon))
