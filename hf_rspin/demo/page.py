@@ -26,7 +26,8 @@ INTRO = (
     " Here you distort a recording and see how many of them change: in an encoder before R-Spin, "
     "and in one after it. Everything happens on the computer that runs this page."
 )
-EMPTY = "Choose an utterance, record one with the microphone, or drop a file."
+# Says which files, as the page refuses some others, such as webm, without a word
+EMPTY = "Choose an utterance, record one with the microphone, or drop a wav, flac, ogg or mp3 file."
 UNITS = [
     ("The same for both: clusters of the last layer, fitted on the sample", CLUSTERS),
     ("The model's own: acoustic pieces or codes, where it has them", OWN),

@@ -44,7 +44,7 @@ def read_recording(path: str | Path) -> tuple[np.ndarray, str]:
         waveform = read_audio(path, stop=LONGEST * SAMPLING_RATE)
         check_audible(waveform, path.name)
     except AudioError as error:  # visitors know the name of their file, not where it was put
-        raise AudioError(str(error).replace(str(path), path.name)) from error
+        raise AudioError(str(error).replace(f"{path.parent}/", "")) from error
     if num_frames(len(waveform)) == 0:
         raise AudioError(f"{path.name} is shorter than one frame (25 ms): choose a longer one.")
     if whole <= LONGEST * SAMPLING_RATE:

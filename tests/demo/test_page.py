@@ -181,13 +181,15 @@ def test_a_visitor_chooses_an_utterance_and_sees_what_changes(page):
     check_quiet(page)
 
 
-def test_a_file_is_dropped_and_a_bad_one_is_explained(page, tmp_path):
+def test_a_file_is_dropped_and_a_bad_one_is_explained(page, microphone, tmp_path):
     rng = np.random.default_rng(0)
     soundfile.write(tmp_path / "call.wav", 0.1 * rng.standard_normal((12_000, 2)), 8000)
     (tmp_path / "broken.wav").write_bytes(b"RIFF, and then nothing of use")
+    (tmp_path / "memo.m4a").write_bytes(recorded(page, "audio/mp4"))
     for file, place, message in (
         ("call.wav", "#share", "1.5 s of sound"),
         ("broken.wav", "#message", "broken.wav"),
+        ("memo.m4a", "#message", "ffmpeg -i memo.m4a -ac 1 -ar 16000 memo.flac"),
     ):
         cleared(page)
         for tab in find(page, "#recording [aria-label='Upload file']"):
@@ -196,6 +198,27 @@ def test_a_file_is_dropped_and_a_bad_one_is_explained(page, tmp_path):
         upload[0].send_keys(str(tmp_path / file))
         wait(page, lambda p=place, m=message: m in find(page, p)[0].text, f"no word of {file}")
     assert shares(page) == [] and find(page, "#picture img") == []
+
+
+def recorded(browser, kind):
+    """Return the bytes of a second of the microphone, as browsers and telephones record it."""
+    data = browser.execute_async_script(
+        """
+        const [kind, done] = arguments;
+        navigator.mediaDevices.getUserMedia({audio: true}).then((microphone) => {
+            const recorder = new MediaRecorder(microphone, {mimeType: kind});
+            recorder.ondataavailable = async (event) => {
+                microphone.getTracks().forEach((track) => track.stop());
+                done(Array.from(new Uint8Array(await event.data.arrayBuffer())));
+            };
+            recorder.start();
+            setTimeout(() => recorder.stop(), 1000);
+        }, (error) => done(String(error)));
+        """,
+        kind,
+    )
+    assert len(data) > 1000, data
+    return bytes(data)
 
 
 def test_the_browser_refuses_requests_to_other_hosts(page):
