@@ -28,6 +28,8 @@ def check_device(name: str) -> str:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
+        if reason.startswith("Expected one of"):  # all that torch has ever known
+            reason = "torch knows none of this name"
         raise ValueError(
             f"the device {name!r} cannot be used ({reason}); expected auto, cpu, or cuda on a "
             "machine with a GPU."

@@ -157,6 +157,12 @@ def make_plan(options: AdaptOptions, survey: Survey, device: str, output: Path) 
             f"there is nothing to hear in {survey.folder} ({read:.0f} s were listened to); "
             "expected speech: name another folder or another --channel."
         )
+    if len(parts) < 2:
+        raise ValueError(
+            f"there is one stretch of speech in {survey.folder} ({parts[0].seconds:.0f} s of "
+            f"{read:.0f} s that were listened to), and none to hold out for the evaluation; "
+            "expected several recordings, or a longer one."
+        )
     amounts = _amounts(options, spans, parts, read, (time.perf_counter() - began) / read)
     recipe = recipe.fitted(amounts.train, options)
     setup = setup_of(options, device, output, None)
@@ -234,8 +240,9 @@ def _channel_remarks(options: AdaptOptions, spans: list[Span]) -> list[str]:
             continue
     if not found or sum(found) / len(found) > APART:
         return []
+    mean = round(sum(found) / len(found), 2) + 0.0  # no -0.00
     return [
-        f"the two channels of stereo recordings differ (correlation {sum(found) / len(found):.2f} "
+        f"the two channels of stereo recordings differ (correlation {mean:.2f} "
         f"in {len(found)} of them): if each is a speaker of its own, as in calls, give --channel "
         "separate."
     ]

@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     with exit_on_user_error():
         check_folder(given.folder)
+        check_repo_id(given.repo_id)
         card = Path(given.folder) / CARD
         text = changed_card(given)
         if given.dry_run:
@@ -72,6 +73,24 @@ def main(arguments: list[str] | None = None) -> None:
             commit_message=given.message,
         )
     print(f"{address.partition('/commit/')[0]}  (commit {address.partition('/commit/')[2][:12]})")
+
+
+def check_repo_id(name: str) -> None:
+    """Refuse what cannot be the name of a repository.
+
+    Raises:
+        ValueError: it has blanks, for example, or more than one slash.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise ValueError(
+            f"{name!r} is no name of a repository; expected owner/name of letters, digits and "
+            "- _ . alone."
+        ) from error
 
 
 def changed_card(given: argparse.Namespace) -> str:

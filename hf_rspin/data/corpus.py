@@ -131,7 +131,8 @@ def _load_one(
     table = _complete(table, kept, seconds, names)
     table = with_alignments(table, kept, seconds, source)
     hours, found = sum(seconds) / 3600, len(wanted)
-    logger.info("%s: %d of %d files, %.2f h", named, len(kept), found, hours)
+    level = logging.INFO if named is source else logging.DEBUG  # others are not a user's
+    logger.log(level, "%s: %d of %d files, %.2f h", named, len(kept), found, hours)
     return table.select(kept) if len(kept) < len(table) else table
 
 

@@ -19,6 +19,7 @@ METADATA_SUFFIXES = (".csv", ".parquet", ".jsonl", ".tsv")  # the first found is
 ALIGNMENTS = "alignments.jsonl"  # phone times, see `data/alignments.py`: no table of audio
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # nothing is found in them
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")  # of other names: not read, but told
+ADAPTED = {"plan.json", "provenance.json", "corpus"}  # in the output folder of `adapt`
 SPLIT_NAMES = ("train", "dev", "valid", "val", "test", "eval")  # how names of splits begin
 
 
@@ -95,13 +96,16 @@ def describe_foreign(files: list[Path]) -> str:
     counts = Counter(file.suffix.lower() for file in files)
     listed = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
     return (
-        f"{len(files)} files are of formats that cannot be read here ({listed}): convert them, "
-        f"such as with {conversion_hint(str(files[0]))}"
+        f"{len(files)} file{'s are' if len(files) > 1 else ' is'} of a format that cannot be read "
+        f"here ({listed}): convert with {conversion_hint(str(files[0]))}"
     )
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files; each folder is entered once, by its own path before any link to it."""
+    """Yield the files; each folder is entered once, by its own path before any link to it.
+
+    What `adapt` left below `folder` is not entered: its parts are copies of the recordings.
+    """
     entered: set[tuple[int, int]] = set()
     waiting, links = deque([folder]), deque()
     while waiting or links:
@@ -113,6 +117,9 @@ def _files_below(folder: Path) -> Iterator[Path]:
             entered.add((status.st_dev, status.st_ino))
             with os.scandir(place) as found:
                 entries = [entry for entry in found if not entry.name.startswith(".")]
+            if place != folder and ADAPTED.issubset(entry.name for entry in entries):
+                logger.warning("%s is left out: it is what `hf-rspin adapt` made.", place)
+                continue
         except OSError as error:
             logger.warning("%s cannot be entered and is left out (%s).", place, error.strerror)
             continue

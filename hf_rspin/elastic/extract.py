@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
@@ -11,7 +13,7 @@ from transformers.utils import cached_file
 from hf_rspin.elastic.slices import check_fits, head_size, sliced_weights
 from hf_rspin.elastic.space import SPACE_FILE, SubnetSpace
 from hf_rspin.elastic.subnet import Subnet
-from hf_rspin.elastic.supernet import set_subnet
+from hf_rspin.elastic.supernet import running_as
 from hf_rspin.models.attention import choose_attention
 from hf_rspin.models.encoder import default_feature_extractor
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
@@ -44,12 +46,12 @@ def obstacle(subnet: Subnet, size: int) -> str | None:
     return None
 
 
-def extract_subnet(encoder: HubertModel, subnet: Subnet) -> HubertModel:
+def extract_subnet(encoder: HubertModel, subnet: Subnet | Mapping[str, Any]) -> HubertModel:
     """Return a plain encoder with the weights of a subnet, copied; in eval mode.
 
     Args:
         encoder: the full one; left as it is.
-        subnet: of at most its sizes.
+        subnet: of at most its sizes; also in its JSON form.
 
     Raises:
         ValueError: the subnet is larger than the encoder, or no plain encoder; it says which layer
@@ -61,8 +63,10 @@ def extract_subnet(encoder: HubertModel, subnet: Subnet) -> HubertModel:
         >>> small.save_pretrained("runs/small")
     """
     config = encoder.config
-    set_subnet(encoder, subnet)  # refuses what it does not hold
-    set_subnet(encoder, None)
+    if not isinstance(subnet, Subnet):
+        subnet = Subnet.from_dict(subnet)
+    with running_as(encoder, subnet):  # refuses what it does not hold
+        pass
     found = obstacle(subnet, head_size(config))
     if found is not None:
         raise ValueError(f"the subnet cannot be saved as a plain encoder: {found}")

@@ -204,13 +204,18 @@ def save_supernet(model: ElasticDistillation, folder: Path, dtype: torch.dtype) 
 
 
 def take_projection(model: ElasticDistillation, folder: Path) -> None:
-    """Begin stage 2 with the linear that stage 1 left beside its encoder, where it fits."""
-    if not (folder / PROJECTION).is_file():
-        return
-    weight = load_file(folder / PROJECTION)["weight"]
-    if weight.shape == model.projection.weight.shape:
+    """Begin stage 2 with the linear that stage 1 left beside its encoder; warn where none fits."""
+    file = folder / PROJECTION
+    weight = load_file(file)["weight"] if file.is_file() else None
+    if weight is not None and weight.shape == model.projection.weight.shape:
         model.projection.weight.data.copy_(weight)
         logger.info("The linear of %s goes on", folder)
+    else:
+        logger.warning(
+            "The linear to the teacher begins at random: %s %s. Stage 2 expects what stage 1 left.",
+            folder,
+            "has none" if weight is None else "has one of another teacher's or encoder's size",
+        )
 
 
 def clean_config(config: HubertConfig) -> HubertConfig:

@@ -14,7 +14,7 @@ first 32 of its former inputs.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel, PreTrainedConfig, PreTrainedModel
 
 from hf_rspin.elastic.space import SubnetSpace
@@ -114,6 +114,20 @@ def check_elastic(encoder: PreTrainedModel | PreTrainedConfig) -> None:
                 f"the encoder has {name} {getattr(config, name)}, which is not elastic; expected "
                 "a HuBERT without."
             )
+    if isinstance(encoder, PreTrainedModel):
+        _check_plain_modules(encoder)
+
+
+def _check_plain_modules(encoder: PreTrainedModel) -> None:
+    """Refuse what wraps modules, such as LoRA: a subnet would read the weights below it alone."""
+    modules = dict(encoder.named_modules())
+    for name in front_sizes(encoder.config, full_subnet(encoder.config)):
+        if not isinstance(modules.get(name), nn.Linear | nn.LayerNorm | nn.Conv1d):
+            raise ValueError(
+                f"{name} of the encoder is wrapped by an adapter or not there; expected a plain "
+                "HuBERT: merge the adapter first (hf_rspin.adapters.merge_lora, or "
+                "merge_and_unload of peft)."
+            )
 
 
 def check_fits(config: PreTrainedConfig, space: SubnetSpace) -> None:
@@ -145,10 +159,19 @@ def check_fits(config: PreTrainedConfig, space: SubnetSpace) -> None:
                 f"the encoder is too small for the space: its {what} is {there}, and subnets of "
                 f"{wanted} are asked for; name a smaller space, or a larger encoder."
             )
-    groups = config.num_conv_pos_embedding_groups
     for width in space.widths:
-        if width % groups:
-            raise ValueError(
-                f"width {width} is not divided by the {groups} groups of the positional "
-                f"convolution; expected a multiple of {groups}."
-            )
+        check_width(config, width)
+
+
+def check_width(config: PreTrainedConfig, width: int) -> None:
+    """Refuse a width that the positional convolution cannot have.
+
+    Raises:
+        ValueError: its groups do not divide it.
+    """
+    groups = config.num_conv_pos_embedding_groups
+    if width % groups:
+        raise ValueError(
+            f"width {width} is not divided by the {groups} groups of the positional "
+            f"convolution; expected a multiple of {groups}."
+        )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import HubertModel
 
-from hf_rspin.elastic.slices import check_elastic, front, front_sizes, full_subnet
+from hf_rspin.elastic.slices import check_elastic, check_width, front, front_sizes, full_subnet
 from hf_rspin.elastic.subnet import Subnet
 from hf_rspin.models.encoder import layers_of
 
@@ -28,7 +28,8 @@ def set_subnet(encoder: HubertModel, subnet: Subnet | None) -> None:
         subnet: of at most the encoder's sizes.
 
     Raises:
-        ValueError: no HuBERT, or a subnet that is larger than it.
+        ValueError: no HuBERT, one with an adapter that is not merged, or a subnet that it does not
+            hold.
 
     Example:
         >>> encoder = HubertModel.from_pretrained(encoder_folder())
@@ -41,6 +42,8 @@ def set_subnet(encoder: HubertModel, subnet: Subnet | None) -> None:
     whole = front_sizes(config, full_subnet(config))
     sizes = {} if subnet is None else front_sizes(config, subnet)
     _check_smaller(sizes, whole)
+    if subnet is not None:
+        check_width(config, subnet.width)
     for name in whole:
         vars(encoder.get_submodule(name)).pop("forward", None)
     for name, used in sizes.items():
@@ -50,6 +53,7 @@ def set_subnet(encoder: HubertModel, subnet: Subnet | None) -> None:
     layers = layers_of(encoder)
     layers.__class__ = nn.ModuleList if subnet is None else _LowestLayers
     vars(layers)["depth"] = None if subnet is None else subnet.depth
+    vars(encoder)["_subnet"] = subnet
     vars(encoder).pop("_mask_hidden_states", None)
     if subnet is not None and subnet.width < config.hidden_size:
         encoder._mask_hidden_states = partial(_mask_narrow, encoder)
@@ -57,7 +61,7 @@ def set_subnet(encoder: HubertModel, subnet: Subnet | None) -> None:
 
 @contextlib.contextmanager
 def running_as(encoder: HubertModel, subnet: Subnet | None) -> Iterator[HubertModel]:
-    """Run an encoder as a subnet inside, and as itself afterwards; see `set_subnet`.
+    """Run an encoder as a subnet inside, and afterwards as before; see `set_subnet`.
 
     Example:
         >>> encoder = HubertModel.from_pretrained(encoder_folder())
@@ -66,11 +70,12 @@ def running_as(encoder: HubertModel, subnet: Subnet | None) -> Iterator[HubertMo
         >>> states.shape, encoder(waveform).last_hidden_state.shape
         (torch.Size([1, 49, 128]), torch.Size([1, 49, 256]))
     """
+    before = vars(encoder).get("_subnet")
     set_subnet(encoder, subnet)
     try:
         yield encoder
     finally:
-        set_subnet(encoder, None)
+        set_subnet(encoder, before)
 
 
 class _LowestLayers(nn.ModuleList):

@@ -94,6 +94,11 @@ def _special(arguments: AnalysisArguments) -> dict[str, dict[str, Any]]:
 
 def _add_cost(extra: Extra, runs: list[str]) -> None:
     table = cost_table(runs)
+    if len(table.attrs["left_out"]) == len(runs):
+        raise ValueError(
+            f"no run of --runs tells what it cost: {' '.join(table.attrs['left_out'])} Give the "
+            f"output folders of trainings, which hold {COST_FILE}."
+        )
     extra.sections.append(Section("Cost (Table 5 of R-Spin)", *cost_cells(table)))
     extra.left_out += table.attrs["left_out"]
 

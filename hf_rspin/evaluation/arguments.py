@@ -31,7 +31,8 @@ class EvaluationScriptArguments:
         False, "measure a tenth of the training speakers, learn from the others: to tune by"
     )
     segment_seconds: float = option(
-        17.0, "recordings above a minute are cut at pauses into parts of up to this; 0: none"
+        17.0, "recordings above a minute are cut at pauses into parts of up to this; 0: none",
+        rare=True,
     )
     train_utterances: int | None = option(None, "subset; default all")
     test_utterances: int | None = option(None, "subset; default all")
@@ -63,10 +64,14 @@ class EvaluationScriptArguments:
     cka_utterances: int = option(600, "test utterances for CKA", rare=True)
     num_units: int = option(64, "k-means clusters of each layer")
     standardize_units: bool = option(
-        False, "mean 0 and variance 1 in every dimension of a layer before k-means (Whisper)"
+        False, "mean 0 and variance 1 in every dimension of a layer before k-means (Whisper)",
+        rare=True,
     )
     asr_hidden_size: int = option(
         256, "of the LSTMs of the probe of words; SUPERB: 1024", rare=True
+    )
+    asr_normalization: str = option(
+        "whisper", "form in which texts are compared: whisper (of English), or none", rare=True
     )
     speakers_from: str = option(
         "test", "train: the test speakers are those of the train split", rare=True

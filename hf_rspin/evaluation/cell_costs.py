@@ -43,13 +43,13 @@ def _row(encoder: str, costs: Sequence[dict]) -> list[str]:
     memory = [*known("peak_memory_bytes"), *known("peak_gpu_memory_bytes")]
     flops, joules = known("forward_gflops_per_second_of_speech"), known("energy_joules")
     methods = sorted({str(cost.get("energy_method", "none")) for cost in costs})
-    all_measured = len(joules) == len(costs)
+    energy = f"{sum(joules) / 3600:.2f} ({', '.join(methods)})"
     return [
         encoder,
         f"{sum(known('wall_seconds')):,.0f}",
         f"{max(memory) / 1e9:.2f}" if memory else NOTHING,
         f"{max(flops):.2f}" if flops else NOTHING,
         f"{sum(known('processed_hours')):.2f}",
-        f"{sum(joules) / 3600:.2f} ({', '.join(methods)})" if all_measured else NOTHING,
+        energy if len(joules) == len(costs) else "not measured",
         ", ".join(sorted({str(cost.get("device", NOTHING)) for cost in costs})),
     ]

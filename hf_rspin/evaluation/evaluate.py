@@ -257,7 +257,7 @@ class Evaluation:
         about |= {"num_train": len(self.train) if self.train else 0}
         for probe in probes:
             rows, details = (hearing.do(probe, step) for step in (probe.rows, probe.details))
-            if probe not in hearing.failed:
+            if not hearing.has_failed(probe):
                 key = {"encoder": fingerprint, **self._keys[probe, place]}
                 name = (hearing.encoder, probe.name, condition.name, condition.snr_db)
                 Cell(*name, key, rows, details, about).write(self.folder / "cells")

@@ -19,6 +19,7 @@ from hf_rspin.evaluation.feature_store import (
 )
 from hf_rspin.evaluation.feature_stream import stream_features
 from hf_rspin.evaluation.probes import CleanFeatures, Probe
+from hf_rspin.evaluation.shards import label
 from hf_rspin.utils import NoSpaceError, check_space
 
 logger = logging.getLogger(__name__)
@@ -30,15 +31,26 @@ class Hearing:
     Args:
         encoder: its name.
 
-    Attributes:
-        failed: probes that are left out from some step on.
-        left_out: a sentence for each.
+    One that fails to learn is left out for good; one that cannot measure a condition, there.
     """
 
     def __init__(self, encoder: str) -> None:
         self.encoder = encoder
-        self.failed: set[Probe] = set()
-        self.left_out: list[str] = []
+        self._condition = ""  # that is heard; none yet while probes learn
+        self._failed: set[tuple[Probe, str]] = set()
+        self._reasons: dict[tuple[str, str], list[str]] = {}  # probe and reason -> conditions
+
+    @property
+    def left_out(self) -> list[str]:
+        """A sentence for each probe and reason."""
+        return [
+            f"{name} of {self.encoder}{' under ' * any(where)}{', '.join(where)} is left out: {why}"
+            for (name, why), where in self._reasons.items()
+        ]
+
+    def has_failed(self, probe: Probe) -> bool:
+        """Say whether a probe is left out: for good, or under the condition that is heard."""
+        return not self._failed.isdisjoint({(probe, ""), (probe, self._condition)})
 
     def do(self, probe: Probe, step: Callable, *given: Any) -> Any:
         """Let a probe do a step; one that cannot measure this is left out, and said to be.
@@ -47,17 +59,22 @@ class Hearing:
             ValueError: what ends the run for all probes: audio that cannot be read, features that
                 cannot be kept, a full disk.
         """
-        if probe in self.failed:
+        if self.has_failed(probe):
             return None
         try:
             return step(*given)
         except (AudioError, FeatureError, NoSpaceError):
             raise  # of all probes
         except ValueError as error:
-            self.failed.add(probe)
-            sentence = f"{probe.name} of {self.encoder} is left out: {error}"
-            self.left_out.append(sentence)
-            logger.warning(sentence, exc_info=logger.isEnabledFor(logging.DEBUG))
+            self._failed.add((probe, self._condition))
+            where = self._reasons.setdefault((probe.name, str(error)), [])
+            if not where:
+                logger.warning(
+                    "%s of %s%s is left out: %s", probe.name, self.encoder,
+                    self._condition and f" under {self._condition}", error,
+                    exc_info=logger.isEnabledFor(logging.DEBUG),
+                )  # fmt: skip
+            where.append(self._condition)
             return None
 
     def measure(
@@ -77,6 +94,7 @@ class Hearing:
             probes: to measure.
             keep_features: leave that folder.
         """
+        self._condition = label(condition)
         for probe in probes:
             self.do(probe, probe.begin, condition)
         store = self._hear(features, condition, name, probes)

@@ -17,11 +17,12 @@ from hf_rspin.evaluation.long_table import METRICS, over_seeds, to_table
 from hf_rspin.evaluation.overview import overview
 from hf_rspin.evaluation.probes.base import Drawing
 from hf_rspin.evaluation.report import evaluation_report
-from hf_rspin.evaluation.summary import FOUND, WARNINGS, context, found_out
+from hf_rspin.evaluation.summary import FOUND, SIGNIFICANT, WARNINGS, context, found_out
 from hf_rspin.evaluation.table import Section, sections
 from hf_rspin.evaluation.trained_probes import learned_nothing, search_section
 from hf_rspin.utils import write_json, write_text
 
+ENOUGH_SPEAKERS = 6  # of n, no p is below 2^(1-n), see `PairedDifference`
 TITLE = "Frozen speech encoders, clean and distorted"
 SUMMARY = """Each encoder is frozen. What is trained on its features is trained on clean speech,
 then tested on other recordings: clean, or distorted. Features that ignore noise and speaker keep
@@ -66,7 +67,10 @@ def write_results(
     extra = extra or Extra()
     table, about = to_table(cells, reference), about_cells(cells)
     left_out = list(
-        dict.fromkeys([*learned_nothing(cells), *_views(cells), *left_out, *extra.left_out])
+        dict.fromkeys(
+            [*learned_nothing(cells), *few_speakers(cells), *_views(cells), *left_out,
+             *extra.left_out]
+        )
     )
     first = overview(table, adaptation_hours(cells))
     more = [section for section in (search_section(cells), cost_section(cells)) if section]
@@ -124,6 +128,19 @@ def about_cells(cells: Sequence[Cell]) -> dict[str, Any]:
         found["date"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     made_of = {c.condition: c.about["condition"] for c in cells if c.about.get("condition")}
     return found | ({"conditions": made_of} if made_of else {})
+
+
+def few_speakers(cells: Sequence[Cell]) -> list[str]:
+    """Say where so few speakers were heard that intervals or tests say little."""
+    counts = {len(set(c.details["groups"])) for c in cells if c.details.get("groups")}
+    if not counts or min(counts) >= ENOUGH_SPEAKERS:
+        return []
+    if min(counts) == 1:
+        return ["One speaker was heard: intervals and tests need several, and are missing."]
+    return [
+        f"{min(counts)} speakers were heard, too few for p < {SIGNIFICANT}: that no difference was "
+        f"found says nothing; {ENOUGH_SPEAKERS} can show one."
+    ]
 
 
 def _views(cells: Sequence[Cell]) -> list[str]:

@@ -135,6 +135,10 @@ def prepare(
     if lexicon:
         name += f" (phones of {Path(arguments.lexicon).name})"
     about = {"corpus": name, "device": arguments.device}
+    if not arguments.dev:
+        about["test_split"] = arguments.test_split or ("test" if has_splits else "none")
+    if arguments.least_alignment_score is not None:
+        about["least_alignment_score"] = arguments.least_alignment_score
     if test.speakers is not None:
         about["num_speakers"] = len(set(test.speakers) - {None})
     evaluation = Evaluation(
@@ -192,12 +196,20 @@ def _probes(
     settings: ProbeArguments,
     special: Mapping[str, Mapping[str, Any]],
 ) -> list[Probe]:
+    if arguments.asr_normalization not in ("whisper", "none"):
+        raise ValueError(
+            f"got --asr_normalization {arguments.asr_normalization!r}; expected whisper, for "
+            "English, or none, for other languages."
+        )
     if arguments.seeds < 1:
         raise ValueError(f"got --seeds {arguments.seeds}; expected how many, 1 or more.")
     shared: dict[str, dict[str, Any]] = {
         "cka": {"max_utterances": arguments.cka_utterances},
         "pr": {"device": arguments.device},
-        "asr": {"device": arguments.device, "hidden_size": arguments.asr_hidden_size},
+        "asr": {
+            "device": arguments.device, "hidden_size": arguments.asr_hidden_size,
+            "whisper_normalization": arguments.asr_normalization == "whisper",
+        },
         "sid": {"device": arguments.device, "learn_from": arguments.speakers_from},
         "units": {"num_units": arguments.num_units, "standardize": arguments.standardize_units},
         "voice": {"num_units": arguments.num_units, "standardize": arguments.standardize_units},

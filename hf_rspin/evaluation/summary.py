@@ -67,7 +67,7 @@ def found_out(
 
 
 def boundaries_against_baseline(table: pd.DataFrame) -> str | None:
-    """Say which encoders' units find boundaries better than equal-length segments do.
+    """Say which encoders' units find boundaries better than equal-length segments do, untested.
 
     Args:
         table: of `to_table`; None where segmentation was not measured.
@@ -88,10 +88,10 @@ def boundaries_against_baseline(table: pd.DataFrame) -> str | None:
         )
     if not found:
         return None
-    who = "no encoder's units beat" if not beaten else f"the units of {', '.join(beaten)} beat"
+    who = f"the units of {', '.join(beaten)} are" if beaten else "no encoder's units are"
     return (
-        f"Phone boundaries on clean speech: {who} segments of equal length, given their number "
-        f"(R-value in %, best layer: {'; '.join(found)})."
+        f"Phone boundaries on clean speech, not tested: {who} above segments of equal length, "
+        f"given their number (R-value in %, best layer: {'; '.join(found)})."
     )
 
 
@@ -163,7 +163,7 @@ def context(about: Mapping[str, Any], table: pd.DataFrame) -> str:
     ratios = sorted({f"{x:g}" for x in table["snr_db"].dropna()}, key=float)
     seeds = sorted(set(table["seed"].dropna().astype(int)))
     parts = [
-        f"Corpus {about['corpus']}" if "corpus" in about else "",
+        _corpus(about),
         f"{about['num_test']} test utterances" if "num_test" in about else "",
         f"SNR {', '.join(ratios)} dB" if ratios else "",
         f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed" if seeds else "",
@@ -172,6 +172,13 @@ def context(about: Mapping[str, Any], table: pd.DataFrame) -> str:
         str(about.get("date", "")),
     ]
     return "; ".join(part for part in parts if part) + "."
+
+
+def _corpus(about: Mapping[str, Any]) -> str:
+    if "corpus" not in about:
+        return ""
+    split = about.get("test_split", "none")
+    return f"Corpus {about['corpus']}" + (f", split {split}" if split != "none" else "")
 
 
 def _conditions(made_of: Mapping[str, str], table: pd.DataFrame) -> str:

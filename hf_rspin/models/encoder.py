@@ -67,6 +67,17 @@ FAMILIES = {
         "data2vec", norm_is_last=False, normalized=True, mixes_padding=True
     ),
     "unispeech-sat": EncoderFamily("UniSpeech-SAT"),
+    "sew": EncoderFamily(
+        "SEW",
+        lower=(
+            "feature_extractor", "layer_norm", "feature_projection", "feature_dropout",
+            "encoder.pos_conv_embed", "encoder.layer_norm", "encoder.dropout",
+        ),
+        norm=None,
+        splits=False,
+        squeezes=True,
+        mixes_padding=True,
+    ),
     "sew-d": EncoderFamily(
         "SEW-D",
         layers="encoder.encoder.layer",

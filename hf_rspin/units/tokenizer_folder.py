@@ -83,7 +83,8 @@ def choose_units(folder: Path, kmeans: KMeans | None, kmeans_given: bool) -> str
     if not clustered:
         raise ValueError(
             f"{folder} has no codebook and no k-means, so its units would be random; expected the "
-            "folder of a Spin or R-Spin model: pass kmeans for the units of another encoder."
+            "folder of a Spin or R-Spin model, or a k-means beside another encoder: --kmeans "
+            "(`hf-rspin labels` makes one) with --layer, kmeans=... in Python."
         )
     return clustered
 

@@ -15,7 +15,7 @@ SIZES = {
 }  # fmt: skip
 # convolutions of 400 samples every 320, where a family has other ones by default
 SEWD = {"conv_kernel": (10, 3, 3, 3, 3, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2)}
-OPTIONS = {"sew-d": SEWD, "wav2vec2-conformer": {"vocab_size": 32}}
+OPTIONS = {"sew": SEWD, "sew-d": SEWD, "wav2vec2-conformer": {"vocab_size": 32}}
 
 
 def build(family="hubert", **options):

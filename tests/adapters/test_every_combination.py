@@ -1,7 +1,7 @@
 """The one suite: every family x objective trains, is saved, and loads everywhere.
 
 Without an adapter, and with one of the two: LoRA and READ take turns, so that each of them meets
-every family and every objective.
+every family and every objective (SEW has LoRA alone: READ cannot run its stack, and says so).
 """
 
 import json
@@ -23,7 +23,7 @@ COMBINATIONS = [
     (family, adapter, objective)
     for row, family in enumerate(FAMILIES)
     for column, objective in enumerate(OBJECTIVES)
-    for adapter in ("none", ("lora", "read")[(row + column) % 2])
+    for adapter in ("none", "lora" if family == "sew" else ("lora", "read")[(row + column) % 2])
 ]
 
 
@@ -54,6 +54,12 @@ def test_two_updates_saved_and_loaded(
     again = type(whole).from_pretrained(folder).eval()
     torch.testing.assert_close(again(waveforms).last_hidden_state, wanted, rtol=1e-5, atol=1e-5)
     check_plain(folder, family, waveforms, again)
+
+
+def test_read_on_sew_is_refused_with_what_to_do(encoder_folders):
+    model = load("spin", "sew", encoder_folders["sew"])
+    with pytest.raises(ValueError, match="is a SEWEncoder, which READ cannot run; .*use LoRA"):
+        AdapterArguments("read").wrap(model)
 
 
 def train(objective, family, adapter, encoder_folders, audio, folder):

@@ -14,6 +14,7 @@ from transformers import AutoModel, HubertModel
 from hf_rspin.adapting import run as running
 from hf_rspin.commands.adapt import main
 from hf_rspin.data import load_corpus
+from hf_rspin.demo.recordings import sample_utterances
 from hf_rspin.units import FrameLabels
 
 
@@ -123,6 +124,12 @@ def test_mistakes_are_said_in_one_sentence(options, recordings, tmp_path, capsys
     shutil.copy(recordings / "silent.wav", silent)
     with pytest.raises(SystemExit, match="there is nothing to hear in"):
         main([str(silent), *options()[1:]])
+    one = tmp_path / "one"
+    one.mkdir()
+    speech, rate = soundfile.read(next(iter(sample_utterances().values())))
+    soundfile.write(one / "only.wav", speech, rate)
+    with pytest.raises(SystemExit, match="there is one stretch of speech in .* none to hold out"):
+        main([str(one), *options()[1:]])
     assert not (tmp_path / "out" / "corpus").exists()
 
 

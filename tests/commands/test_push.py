@@ -52,6 +52,12 @@ def test_a_folder_that_lacks_something_is_refused(folder):
         main([str(folder), "owner/name", "--dry_run"])
 
 
+@pytest.mark.parametrize("name", ["owner name", "a/b/c", "owner/na me"])
+def test_a_name_that_no_repository_can_have_is_refused_in_a_dry_run_too(folder, name):
+    with pytest.raises(SystemExit, match="is no name of a repository; expected owner/name of"):
+        main([str(folder), name, "--dry_run"])
+
+
 def test_what_was_measured_of_these_weights_goes_into_the_card(folder, tmp_path, capsys):
     speech = tmp_path / "speech"
     speech.mkdir()

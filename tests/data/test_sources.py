@@ -250,6 +250,19 @@ def test_the_order_is_that_of_sorted_paths(write, tmp_path):
     assert found == sorted(file.relative_to(tmp_path) for file in tmp_path.rglob("*.*"))
 
 
+def test_what_adapt_made_inside_of_a_folder_is_no_recording_of_it(write, tmp_path, caplog):
+    write("a.wav")
+    made = tmp_path / "out"
+    write("out/corpus/a-0.wav")
+    (made / "corpus" / "metadata.csv").write_text("file_name\na-0.wav\n")
+    for name in ("plan.json", "provenance.json"):
+        (made / name).write_text("{}")
+    assert load_corpus(tmp_path)["id"] == ["a"]
+    assert "out is left out: it is what `hf-rspin adapt` made" in caplog.text
+    assert len(load_corpus(made / "corpus")) == 1  # asked for by name
+    assert len(load_corpus(made)) == 1
+
+
 def test_formats_that_cannot_be_read_are_counted_with_the_command(write, tmp_path, caplog):
     write("a.wav")
     for name in ("x.m4a", "y.m4a", "z.webm"):
@@ -257,7 +270,7 @@ def test_formats_that_cannot_be_read_are_counted_with_the_command(write, tmp_pat
     skipped = SkippedFiles()
     assert len(load_corpus(tmp_path, skipped=skipped)) == 1
     assert len(skipped) == 3
-    said = "3 files are of formats that cannot be read here (2 .m4a, 1 .webm)"
+    said = "3 files are of a format that cannot be read here (2 .m4a, 1 .webm)"
     assert caplog.text.count(said) == 1
     assert "ffmpeg -i" in caplog.text
     with pytest.raises(AudioError, match=r"x\.m4a cannot be read: convert it with ffmpeg"):

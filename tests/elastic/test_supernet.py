@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModel, HubertConfig, HubertModel
 
 from hf_rspin.cost import forward_flops
@@ -193,6 +194,40 @@ def test_what_cannot_be_extracted_is_explained(encoder, subnet, reason, waveform
     with pytest.raises(ValueError, match=reason):
         extract_subnet(encoder, subnet)
     assert torch.equal(states(encoder, waveforms)[-1], before[-1])
+
+
+def test_an_encoder_with_an_adapter_is_refused_until_it_is_merged(waveforms):
+    adapted = get_peft_model(
+        tiny(), LoraConfig(target_modules=["q_proj", "output_dense"], init_lora_weights=False)
+    )
+    for use in (set_subnet, extract_subnet):
+        with pytest.raises(ValueError, match="wrapped by an adapter .*: merge the adapter first"):
+            use(adapted.get_base_model(), MIXED)
+    merged = adapted.merge_and_unload().eval()
+    small = extract_subnet(merged, PLAIN[0])
+    with running_as(merged, PLAIN[0]):
+        inside = states(merged, waveforms)
+    torch.testing.assert_close(states(small, waveforms)[-1], inside[-1])
+
+
+def test_a_width_that_the_positional_convolution_cannot_have_is_refused(encoder):
+    groups = encoder.config.num_conv_pos_embedding_groups
+    encoder.config.num_conv_pos_embedding_groups = 5
+    for use in (set_subnet, extract_subnet):
+        with pytest.raises(ValueError, match="width 24 is not divided by the 5 groups"):
+            use(encoder, MIXED)
+    encoder.config.num_conv_pos_embedding_groups = groups
+
+
+def test_what_runs_inside_or_is_extracted_leaves_the_subnet_as_it_was(encoder, waveforms):
+    set_subnet(encoder, MIXED)
+    before = states(encoder, waveforms)
+    with running_as(encoder, PLAIN[0]):
+        assert states(encoder, waveforms)[-1].shape[-1] == 16
+    extract_subnet(encoder, {"width": 24, "heads": 3, "ratios": 4, "depth": 2})
+    for one, other in zip(before, states(encoder, waveforms), strict=True):
+        assert torch.equal(one, other)
+    set_subnet(encoder, None)
 
 
 def test_a_saved_subnet_is_a_plain_encoder(encoder, tmp_path, waveforms):

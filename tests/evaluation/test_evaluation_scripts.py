@@ -171,6 +171,7 @@ def test_mistakes_are_said_in_one_sentence(main, folder, speech):
         (["--probes", "linear_phone"], "did you mean linear_phones"),
         (["--conditions", "clean", "gausian"], "did you mean gaussian"),
         (["--output_dir", speech / "metadata.csv" / "x"], "cannot be written .*csv is a file"),
+        (["--asr_normalization", "german"], "got --asr_normalization 'german'; expected whisper"),
         (["--seeds", "0"], "got --seeds 0; expected how many, 1 or more"),
         (["--shard", "2", "--num_shards", "2"], "got shard 2 of 2; expected 0 to 1"),
         (["--reference", "gone"], "got --reference 'gone'; expected one of mfcc, encoder"),

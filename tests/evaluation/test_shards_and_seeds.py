@@ -18,7 +18,7 @@ from hf_rspin.evaluation import (
     to_table,
 )
 from hf_rspin.evaluation.cells import Cell
-from hf_rspin.evaluation.conditions import Clean
+from hf_rspin.evaluation.conditions import Clean, make_conditions
 from hf_rspin.evaluation.long_table import over_seeds
 from hf_rspin.evaluation.probes import Metric, Row
 from hf_rspin.evaluation.shards import label, shard_of
@@ -181,24 +181,55 @@ def test_what_was_learned_from_some_test_utterances_does_not_measure_others(corp
 
 
 class Failing(Probe):
-    """A probe that this corpus is too small for."""
+    """A probe that this corpus is too small for, under some conditions."""
 
     name, metrics = "failing", (Metric("never", "Never", "never", "Never."),)
 
+    def __init__(self, *conditions):
+        self.conditions = conditions
+
+    def settings(self):
+        return {"seed": 0}
+
+    def begin(self, condition):
+        self.condition = condition.name
+
     def finish(self, store):
-        raise ValueError("got 3 utterances; expected more: give more speech.")
+        if self.condition in self.conditions:
+            raise ValueError("got 3 utterances; expected more: give more speech.")
 
     def rows(self):
         return [Row("never", 1.0)]
 
 
 def test_a_probe_that_cannot_measure_is_left_out_and_the_others_go_on(corpora, tmp_path, caplog):
-    evaluation = evaluate(tmp_path / "out", corpora, [Failing(), PairsOfUtterances()])
+    train, test = corpora
+    conditions = make_conditions(["gaussian", "lowpass", "clipping"])
+    probes = [Failing("gaussian", "lowpass"), PairsOfUtterances()]
+    evaluation = Evaluation(tmp_path / "out", test, conditions, probes, train, progress=False)
     evaluation.run(Counted())
-    assert [cell.probe for cell in evaluation.cells()] == ["pairs"]
+    found = {(cell.probe, cell.condition) for cell in evaluation.cells()}
+    assert {condition for probe, condition in found if probe == "failing"} == {"clean", "clipping"}
+    assert len([pair for pair in found if pair[0] == "pairs"]) == 4
     (sentence,) = evaluation.left_out
-    assert sentence.startswith("failing of log-mel is left out: got 3 utterances; expected more")
-    assert sentence in caplog.text
+    assert sentence == (
+        "failing of log-mel under gaussian at 0 dB, lowpass is left out: got 3 utterances; "
+        "expected more: give more speech."
+    )
+    assert caplog.text.count("failing of log-mel under gaussian at 0 dB is left out: got 3") == 1
+
+
+def test_a_probe_that_cannot_learn_is_left_out_for_good(corpora, tmp_path):
+    class Unlearned(Failing):
+        def fit(self, features, state):
+            raise ValueError("got one speaker; expected more.")
+
+    evaluation = evaluate(tmp_path / "out", corpora, [Unlearned()])
+    evaluation.run(Counted())
+    assert evaluation.cells() == []
+    assert evaluation.left_out == [
+        "failing of log-mel is left out: got one speaker; expected more."
+    ]
 
 
 def test_a_damaged_cell_is_measured_again(corpora, tmp_path, caplog):

@@ -186,11 +186,11 @@ def test_boundaries_are_held_against_segments_of_equal_length():
         return Cell(name, "segmentation", "clean", None, {"settings": {}}, rows)
 
     said = boundaries_against_baseline(to_table([cell("a", [0.5, 0.4], 0.6)]))
-    assert "no encoder's units beat segments of equal length" in said
+    assert "no encoder's units are above segments of equal length" in said
     assert "a 50.0 (layer 0) not above 60.0" in said
     both = [cell("a", [0.5, 0.4], 0.6), cell("b", [0.5, np.nan, 0.7], 0.6)]
     said = boundaries_against_baseline(to_table(both))
-    assert "the units of b beat" in said and "b 70.0 (layer 2) above 60.0" in said
+    assert "the units of b are above" in said and "b 70.0 (layer 2) above 60.0" in said
     assert boundaries_against_baseline(to_table([phones("a", "clean", [3])])) is None
 
 

@@ -3,7 +3,7 @@
 from hf_rspin.evaluation.cell_costs import HEADERS, cost_section
 from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.probes import Row, layer_rows
-from hf_rspin.evaluation.results import write_results
+from hf_rspin.evaluation.results import few_speakers, write_results
 from hf_rspin.evaluation.trained_probes import learned_nothing, search_section
 
 
@@ -40,6 +40,18 @@ def test_a_probe_that_learned_nothing_is_named():
     assert learned_nothing([trained("a", 0.97, probe="sid", guessing_error=0.99)]) == []
 
 
+def test_few_speakers_are_told():
+    def said(*speakers):
+        details = {"groups": [*speakers, *speakers]}
+        return few_speakers([Cell("a", "pr", "clean", None, {"settings": {}}, [], details)])
+
+    assert said("a") == [
+        "One speaker was heard: intervals and tests need several, and are missing."
+    ]
+    assert "5 speakers were heard, too few for p < 0.05" in said(*"abcde")[0]
+    assert said(*"abcdef") == few_speakers([]) == []
+
+
 def test_layers_that_know_no_phone_better_than_the_commonest_are_named():
     def cell(values):
         rows = layer_rows("phone_accuracy", values)
@@ -65,7 +77,7 @@ def test_what_probes_of_a_condition_share_is_counted_once():
     cells = [cell("pr", "clean", first), cell("sid", "clean", first), cell("pr", "rooms", second)]
     found = cost_section([*cells, Cell("old", "pr", "clean", None, {})])
     assert found.headers == HEADERS
-    assert found.rows == [["a", "15", "3.00", "1.50", "0.75", "–", "cpu"]]
+    assert found.rows == [["a", "15", "3.00", "1.50", "0.75", "not measured", "cpu"]]
     measured = cost(10, 1, energy_joules=7200.0, energy_method="rapl")
     assert cost_section([cell("pr", "clean", measured)]).rows[0][5] == "2.00 (rapl)"
     assert cost_section([Cell("old", "pr", "clean", None, {})]) is None

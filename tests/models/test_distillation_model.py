@@ -17,7 +17,7 @@ from .test_every_family import SEWD, config_of, waveforms
 FRAMES = 18  # of waveforms of 6000 samples
 # what transformers builds and never runs; the second is of use where the last layer is read
 UNUSED_ALWAYS = {"wav2vec2-conformer": ("pos_conv_embed",)}
-UNUSED = UNUSED_ALWAYS | {"sew-d": ("upsample",)}
+UNUSED = UNUSED_ALWAYS | {"sew": ("upsample",), "sew-d": ("upsample",)}
 TWO_TEACHERS = {"target_dims": [12, 12, 20], "student_layers": [-1, -1, -1]}
 
 

@@ -31,7 +31,7 @@ SEWD = {"conv_kernel": (10, 3, 3, 3, 3, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2,
 
 
 def config_of(family, **options):
-    options = options | (SEWD if family == "sew-d" else {})
+    options = options | (SEWD if family.startswith("sew") else {})
     return CONFIG_MAPPING[family](**SIZES, **options)
 
 

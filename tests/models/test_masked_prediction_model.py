@@ -21,7 +21,7 @@ UNUSED = {"wav2vec2-conformer": ("pos_conv_embed",)}
 
 
 def config_of(family, **options):
-    return config_class_of(family)(**SIZES | (SEWD if family == "sew-d" else {}) | options)
+    return config_class_of(family)(**SIZES | (SEWD if family.startswith("sew") else {}) | options)
 
 
 def build(config, **fields):

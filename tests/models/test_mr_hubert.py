@@ -87,6 +87,8 @@ def test_layers_are_split_evenly():
         ({"hidden_size": 0}, "hidden_size is 0; expected at least 1"),
         ({"intermediate_size": -3}, "intermediate_size is -3; expected at least 1"),
         ({"num_attention_heads": 0}, "num_attention_heads is 0; expected at least 1"),
+        ({"num_attention_heads": 5}, "768 and num_attention_heads 5; expected a divisor of it"),
+        ({"num_conv_pos_embedding_groups": 7}, "embedding_groups 7; expected a divisor of it"),
         ({"num_conv_pos_embeddings": 0}, "num_conv_pos_embeddings is 0; expected at least 1"),
         ({"layerdrop": 5.0}, "layerdrop is 5.0; expected 0 to 1"),
         ({"mask_time_prob": -0.1}, "mask_time_prob is -0.1; expected 0 to 1"),

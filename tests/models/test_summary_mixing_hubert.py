@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModel, AutoModelForCTC, HubertConfig, HubertModel
 
 from hf_rspin import (
@@ -210,6 +211,11 @@ def test_only_a_hubert_is_converted():
         convert_attention(build())
     with pytest.raises(Exception, match="mixing_heads is 3"):
         convert_attention(hubert(), heads=3)
+    with pytest.raises(ValueError, match="the encoder has adapter_attn_dim 4"):
+        convert_attention(hubert(adapter_attn_dim=4))
+    adapted = get_peft_model(hubert(), LoraConfig(target_modules=["intermediate_dense"]))
+    with pytest.raises(ValueError, match="has an adapter of peft; expected plain weights: merge"):
+        convert_attention(adapted.get_base_model())
 
 
 def test_the_script_makes_a_folder_or_nothing(main, tmp_path, capsys):

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+LARGE = 1e6  # times the size of the first frames: sums of fourth powers leave float32 from 1e9 on
+
 
 class LinearCKA:
     """Linear CKA of paired frames x, y (R-Spin, Figure 4), without keeping them, layer by layer.
@@ -52,7 +54,10 @@ class LinearCKA:
             return
         if self._origin is None:
             self._origin = _Origin(x), _Origin(y)
-        x, y = (_augmented(one(frames)) for one, frames in zip(self._origin, (x, y), strict=True))
+        x, y = (one(frames) for one, frames in zip(self._origin, (x, y), strict=True))
+        if max(x.abs().max(), y.abs().max()) > LARGE:  # the first frames were unlike all others
+            x, y = x.double(), y.double()
+        x, y = _augmented(x), _augmented(y)
         for name, left, right in (("xx", x, x), ("yy", y, y), ("xy", x, y)):
             self._moments[name] = self._moments[name] + (left.mT @ right).double()
         self.num_frames += x.shape[1]
@@ -127,7 +132,9 @@ class _Origin:
     def __init__(self, frames: Tensor) -> None:
         self.mean = frames.mean(1, keepdim=True)
         size = (frames - self.mean).abs().amax((1, 2), keepdim=True)
-        size = torch.where(size > 0, size, frames.abs().amax((1, 2), keepdim=True))
+        largest = frames.abs().amax((1, 2), keepdim=True)
+        # of constant frames the mean is off by rounding: that is no size
+        size = torch.where(size > 16 * torch.finfo(size.dtype).eps * largest, size, largest)
         # a power of two: no number is rounded
         usable = size.isfinite() & (size > 0)
         self.size = torch.exp2(torch.where(usable, size, 1.0).log2().round())

@@ -92,7 +92,7 @@ class AbxProbe(Probe):
         if not any(self._plan(test).cells.values()):
             return (
                 "The ABX test is left out: no three phones can be compared"
-                + (" in one context; choose context any." if self.context == "within" else ".")
+                + (" in one context; AbxProbe takes any." if self.context == "within" else ".")
             )
         return None
 

@@ -115,7 +115,10 @@ class LayerInformation(Probe):
                 tokens = f"{len(kind.train)} tokens to fit on"
                 self._remarks.append(f"{kind.clusters} clusters of {name}, not {wanted}: {tokens}")
         if not any(kinds.values()):
-            return "Mutual information of layers is left out: it needs phone or word alignments."
+            return (
+                "Mutual information of layers is left out: it needs phones or words with times, "
+                "more than there are here."
+            )
         return None
 
     def remark(self, test: EvaluationSet) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,7 +98,8 @@ class QueryByExample(SpokenWordProbe):
             documents = [store.layer(i, layer).numpy() for i in search.documents]
             scores.append(detection_scores(queries, documents, self.distance, search.trials))
         dev = search.words % 2 == 0
-        best = int(np.argmax([self._value(found, dev) for found in scores]))
+        values = np.array([self._value(found, dev) for found in scores])
+        best = 0 if np.isnan(values).all() else int(np.nanargmax(values))
         low, high = self._interval(scores[best], ~dev)
         layers = [Row("qbe_mtwv_layer", self._value(x, ~dev), i) for i, x in enumerate(scores)]
         value = self._value(scores[best], ~dev)
@@ -140,7 +142,7 @@ class QueryByExample(SpokenWordProbe):
     def _value(self, scores: np.ndarray, rows: np.ndarray) -> float:
         relevant, trials = self._search.relevant[rows], self._search.trials[rows]
         if not (relevant & trials).any():  # fewer documents than words
-            return 0.0
+            return math.nan
         return maximum_term_weighted_value(scores[rows], relevant, trials=trials).value
 
     def _interval(self, scores: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
@@ -149,5 +151,7 @@ class QueryByExample(SpokenWordProbe):
         of = [np.flatnonzero(self._search.words == word) for word in words]
         draws = generator.integers(len(words), size=(NUM_RESAMPLES, len(words)))
         found = [self._value(scores, np.concatenate([of[k] for k in draw])) for draw in draws]
-        low, high = np.percentile(found, [2.5, 97.5])
+        if np.isnan(found).all():
+            return math.nan, math.nan
+        low, high = np.nanpercentile(found, [2.5, 97.5])
         return float(low), float(high)

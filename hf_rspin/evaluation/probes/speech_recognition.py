@@ -38,7 +38,7 @@ class SpeechRecognition(RecognitionProbe):
         dropout: after each LSTM.
         spec_augment: hide and warp the weighted features while training.
         whisper_normalization: score English texts in Whisper's form, see `whisper_normalized`;
-            switch it off for other languages.
+            switch it off for other languages (`--asr_normalization none`).
 
     Example:
         >>> from hf_rspin.evaluation import ProbeArguments
@@ -53,7 +53,8 @@ class SpeechRecognition(RecognitionProbe):
             "word_error_rate", "Words recognised from frozen features", "word error rate, %",
             "Word error rate of a recurrent probe on all layers (lower is better), decoded "
             "without a language model, with 95 % bootstrap intervals over speakers. The probe was "
-            "trained on clean speech only.",
+            "trained on clean speech only. Texts are compared in the form of Whisper's normaliser "
+            "for English, unless its setting `whisper_normalization` is false.",
             percent=True, digits=1, better="lower",
         ),
         Metric(

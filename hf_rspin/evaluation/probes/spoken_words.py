@@ -63,8 +63,7 @@ class SpokenWordProbe(Probe):
         if count < self.least_words:
             return (
                 f"Left out: {title}; {count} words of {self.min_letters} letters are spoken by "
-                f"{self.min_speakers} speakers, it needs {self.least_words}: give more speech, or "
-                "ask for less of a word."
+                f"{self.min_speakers} speakers, it needs {self.least_words}: give more speech."
             )
         return None
 

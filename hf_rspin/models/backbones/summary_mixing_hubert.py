@@ -115,12 +115,23 @@ def convert_attention(
         dropout: on what the mixing combines.
 
     Raises:
-        ValueError: another encoder than a HuBERT, or a mixing that cannot be built.
+        ValueError: another encoder than a HuBERT, one with adapters, or a mixing that cannot be
+            built.
     """
     if type(encoder) is not HubertModel:
         raise ValueError(
             f"got a {type(encoder).__name__}; expected a plain HubertModel, whose attention is "
             "replaced: load the folder of a HuBERT with hf_rspin.load_encoder."
+        )
+    if getattr(encoder.config, "adapter_attn_dim", None):
+        raise ValueError(
+            f"the encoder has adapter_attn_dim {encoder.config.adapter_attn_dim}, adapters behind "
+            "its attention; expected a HuBERT without."
+        )
+    if any(".base_layer." in name for name in encoder.state_dict()):
+        raise ValueError(
+            "the encoder has an adapter of peft; expected plain weights: merge it first "
+            "(merge_and_unload)."
         )
     known = HubertConfig.__dataclass_fields__.keys() - {"model_type", "architectures", "dtype"}
     content = {name: value for name, value in encoder.config.to_dict().items() if name in known}

@@ -127,6 +127,22 @@ def test_no_scale_is_too_large_or_small(scale):
     assert stream.value()[0] == pytest.approx(expected) == linear_cka(scale * x, y)
 
 
+@pytest.mark.parametrize("first", [0.1, 1e-20, 0.0, 1e6])
+def test_constant_frames_at_the_start_do_not_decide_the_scale(first):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 2000, 64, generator=generator)
+    y = x + 0.5 * torch.randn(1, 2000, 64, generator=generator)
+    start = torch.full((1, 50, 64), first)
+    wanted = [torch.cat([start, one], 1).double() for one in (x, y)]
+    stream, exact = LinearCKA(), LinearCKA()
+    stream.update(start, start)
+    stream.update(x, y)
+    exact.update(*wanted)
+    tolerance = 1e-4 if first < 1e5 else 1e-2  # of float32 beside an offset of 1e6
+    assert stream.value() == pytest.approx(exact.value(), rel=tolerance)
+    assert stream.debiased_value() == pytest.approx(exact.debiased_value(), rel=tolerance)
+
+
 def test_frames_of_none_and_of_another_precision_are_taken():
     x, y = (torch.from_numpy(side) for side in draw())
     stream = LinearCKA()

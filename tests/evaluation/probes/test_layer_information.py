@@ -59,7 +59,7 @@ def test_a_training_split_without_times_is_no_use(tmp_path):
 
 def test_what_is_missing_is_said():
     test = spoken_corpus(4)
-    assert "needs phone or word alignments" in LayerInformation().reason_to_skip(
+    assert "needs phones or words with times, more than" in LayerInformation().reason_to_skip(
         EvaluationSet(test.ids, test.audio), None
     )
     no_words = EvaluationSet(test.ids, test.audio, alignments=test.alignments)
