@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hf_rspin.training.corpus_arguments import CorpusArguments, split_name
 from hf_rspin.training.model_arguments import EncoderArguments
 from hf_rspin.training.optimization import SpeechOptions
-from hf_rspin.training.selection_arguments import RANDOM, HoursArguments
+from hf_rspin.training.selection_arguments import SelectionArguments
 from hf_rspin.utils import option
 
 if TYPE_CHECKING:
@@ -26,14 +26,13 @@ SAME_TARGET = {"words": "text", "characters": "text"}
 
 
 @dataclass
-class CtcCorpusArguments(HoursArguments, CorpusArguments):
+class CtcCorpusArguments(SelectionArguments, CorpusArguments):
     """Which utterances to train and to measure on, and what is to be recognised in them."""
 
     min_seconds: float = option(0.3, "shorter utterances are left out")
     max_seconds: float = option(
         20.0, "longer ones are left out of training: a transcript cannot be cropped"
     )
-    select: str = option(RANDOM, "which hours: random")
     segment_seconds: float = option(0.0, "not used: a transcript cannot be cut; 0")
     dev_split: str | None = option(
         None, "split to watch training on; none: a part of the training data is held"
@@ -54,11 +53,6 @@ class CtcCorpusArguments(HoursArguments, CorpusArguments):
             ValueError: a value out of its range, or one split for two purposes.
         """
         super().__post_init__()
-        if self.select != RANDOM:
-            raise ValueError(
-                f"select is {self.select}, which looks at frame labels, and a fine-tune has none; "
-                "expected random."
-            )
         self.corpus_split, self.dev_split, self.test_split = map(
             split_name, (self.corpus_split, self.dev_split, self.test_split)
         )

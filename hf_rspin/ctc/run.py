@@ -62,7 +62,9 @@ def build_fine_tune(
     skipped = SkippedFiles(corpus.strict)
     splits = load_splits(corpus, skipped)
     target, train = splits.rules.target, splits.train
-    chosen, selection = select_rows(corpus, train.corpus, training, skipped=skipped)
+    chosen, selection = select_rows(
+        corpus, train.corpus, training, start=model.encoder, skipped=skipped
+    )
     if selection is not None:
         train.select(chosen)
     tokenizer = build_tokenizer(train.transcripts, target)

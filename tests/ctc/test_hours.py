@@ -1,10 +1,13 @@
-"""`--hours` of a fine-tune: a random part of the utterances to train on; dev stays as it is."""
+"""`--hours` of a fine-tune: a part of the utterances to train on; dev stays as it is."""
 
 import json
 
+import numpy as np
 import pytest
 
-from hf_rspin.ctc.arguments import CtcCorpusArguments
+from hf_rspin.audio import num_frames
+from hf_rspin.data import load_corpus
+from hf_rspin.units import FrameLabels
 
 from .conftest import call_main
 
@@ -23,7 +26,23 @@ def test_a_part_of_the_training_utterances_is_learned(encoder, tones, tmp_path):
         call_main(*given)
 
 
-def test_other_selections_are_refused():
+def test_other_selections_ask_labels_of_their_own(encoder, tones, tmp_path):
+    labels = tmp_path / "labels"
+    rows = load_corpus(tones)
+    generator = np.random.default_rng(0)
+    pairs = {
+        key: generator.integers(0, 5, num_frames(round(seconds * 16_000)))
+        for key, seconds in zip(rows["id"], rows["duration"], strict=True)
+    }
+    FrameLabels.from_sequences(pairs, 5).save(labels)
+    given = ["--encoder", encoder, "--corpus", tones, "--target", "phones", "--corpus_split",
+             "train", "--dev_split", "dev", "--max_steps", 1, "--batch_seconds", 8, "--use_cpu",
+             "true", "--disable_tqdm", "true", "--hours", 0.002]  # fmt: skip
     for select in ("unit_coverage", "loss"):
-        with pytest.raises(ValueError, match=f"select is {select}.* expected random"):
-            CtcCorpusArguments("x", hours=1, select=select)
+        folder = tmp_path / select
+        chosen = [*given, "--select", select, "--output_dir", folder]
+        with pytest.raises(SystemExit, match=f"{select}, which looks at .* --selection_labels"):
+            call_main(*chosen)
+        call_main(*chosen, "--selection_labels", labels)
+        record = json.loads((folder / "selection.json").read_text())
+        assert record["select"] == select and record["utterances"] < record["of_utterances"]
