@@ -91,7 +91,7 @@ def _read_folder(folder: Path, columns: ColumnNames, skipped: SkippedFiles) -> d
     contents = list_folder(folder)
     _check_archives(contents, folder)
     if contents.metadata:
-        _tell_outside(contents, folder)
+        _tell_outside(contents, folder, skipped)
         return _read_metadata(contents.metadata, folder, columns)
     if contents.shards:
         return with_audio(_read_shards(contents.shards, folder), folder, columns)
@@ -140,8 +140,8 @@ def _read_shards(files: list[Path], folder: Path) -> datasets.Dataset:
     return set_column(rows, "split", splits, datasets.Value("string"))
 
 
-def _tell_outside(contents: FolderContents, folder: Path) -> None:
-    """Warn of audio in folders that no table describes, where others have one."""
+def _tell_outside(contents: FolderContents, folder: Path, skipped: SkippedFiles) -> None:
+    """Warn of, and count, audio in folders that no table describes, where others have one."""
     places = [file.parent for file in contents.metadata]
     outside = [f for f in contents.audio if not any(place in f.parents for place in places)]
     if outside:
@@ -149,6 +149,8 @@ def _tell_outside(contents: FolderContents, folder: Path) -> None:
             "%s: %d recordings lie in no folder with a table and are left out, such as %s.",
             folder, len(outside), outside[0],
         )  # fmt: skip
+    for file in outside:
+        skipped.note(SkippedFile(str(file), f"{file} lies in no folder with a table."))
 
 
 def _tell_left_out(contents: FolderContents, folder: Path, skipped: SkippedFiles) -> None:

@@ -197,7 +197,9 @@ def test_audio_in_no_folder_with_a_table_is_told(write, tmp_path, caplog):
     for name in ("train/a", "test/b", "c"):
         write(f"{name}.wav")
     table(tmp_path, "train/metadata.csv", "file_name,text\na.wav,one\n")
-    assert load_corpus(tmp_path)["id"][:] == ["train/a"]
+    skipped = SkippedFiles()
+    assert load_corpus(tmp_path, skipped=skipped)["id"][:] == ["train/a"]
+    assert sorted(os.path.basename(name) for name in skipped.reasons) == ["b.wav", "c.wav"]
     assert "2 recordings lie in no folder with a table and are left out, such as" in caplog.text
 
 
