@@ -28,7 +28,7 @@ def check_device(name: str) -> str:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
-        if reason.startswith("Expected one of"):  # all that torch has ever known
+        if reason.startswith("Expected one of"):  # a list of twenty types, none of use here
             reason = "torch knows none of this name"
         raise ValueError(
             f"the device {name!r} cannot be used ({reason}); expected auto, cpu, or cuda on a "

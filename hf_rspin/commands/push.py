@@ -88,8 +88,8 @@ def check_repo_id(name: str) -> None:
         validate_repo_id(name)
     except HFValidationError as error:
         raise ValueError(
-            f"{name!r} is no name of a repository; expected owner/name of letters, digits and "
-            "- _ . alone."
+            f"{name!r} is no name of a repository ({' '.join(str(error).split()).rstrip('.')}); "
+            "expected owner/name."
         ) from error
 
 

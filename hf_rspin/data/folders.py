@@ -19,7 +19,8 @@ METADATA_SUFFIXES = (".csv", ".parquet", ".jsonl", ".tsv")  # the first found is
 ALIGNMENTS = "alignments.jsonl"  # phone times, see `data/alignments.py`: no table of audio
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # nothing is found in them
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")  # of other names: not read, but told
-ADAPTED = {"plan.json", "provenance.json", "corpus"}  # in the output folder of `adapt`
+ADAPTED = {"plan.json", "provenance.json"}  # in the output folder of `adapt`, beside
+MADE_BY_ADAPT = {"corpus", "labels", "model", "evaluation"}
 SPLIT_NAMES = ("train", "dev", "valid", "val", "test", "eval")  # how names of splits begin
 
 
@@ -104,7 +105,7 @@ def describe_foreign(files: list[Path]) -> str:
 def _files_below(folder: Path) -> Iterator[Path]:
     """Yield the files; each folder is entered once, by its own path before any link to it.
 
-    What `adapt` left below `folder` is not entered: its parts are copies of the recordings.
+    What `adapt` left below `folder` is not entered: its parts are cut from the recordings.
     """
     entered: set[tuple[int, int]] = set()
     waiting, links = deque([folder]), deque()
@@ -118,8 +119,8 @@ def _files_below(folder: Path) -> Iterator[Path]:
             with os.scandir(place) as found:
                 entries = [entry for entry in found if not entry.name.startswith(".")]
             if place != folder and ADAPTED.issubset(entry.name for entry in entries):
-                logger.warning("%s is left out: it is what `hf-rspin adapt` made.", place)
-                continue
+                logger.warning("What `hf-rspin adapt` made in %s is left out.", place)
+                entries = [entry for entry in entries if entry.name not in MADE_BY_ADAPT]
         except OSError as error:
             logger.warning("%s cannot be entered and is left out (%s).", place, error.strerror)
             continue

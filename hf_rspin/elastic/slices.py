@@ -125,8 +125,8 @@ def _check_plain_modules(encoder: PreTrainedModel) -> None:
         if not isinstance(modules.get(name), nn.Linear | nn.LayerNorm | nn.Conv1d):
             raise ValueError(
                 f"{name} of the encoder is wrapped by an adapter or not there; expected a plain "
-                "HuBERT: merge the adapter first (hf_rspin.adapters.merge_lora, or "
-                "merge_and_unload of peft)."
+                "HuBERT: merge the adapter first (LoRA: hf_rspin.adapters.merge_lora), or "
+                "load the encoder without it."
             )
 
 

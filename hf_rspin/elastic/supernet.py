@@ -37,15 +37,16 @@ def set_subnet(encoder: HubertModel, subnet: Subnet | None) -> None:
         >>> encoder(waveform).last_hidden_state.shape      # (batch, samples) at 16 kHz
         torch.Size([1, 49, 128])
     """
-    check_elastic(encoder)
     config = encoder.config
+    check_elastic(encoder if subnet is not None else config)  # None: also below an adapter
     whole = front_sizes(config, full_subnet(config))
     sizes = {} if subnet is None else front_sizes(config, subnet)
     _check_smaller(sizes, whole)
     if subnet is not None:
         check_width(config, subnet.width)
     for name in whole:
-        vars(encoder.get_submodule(name)).pop("forward", None)
+        module = encoder.get_submodule(name)
+        vars(getattr(module, "base_layer", module)).pop("forward", None)
     for name, used in sizes.items():
         if used != whole[name]:
             module = encoder.get_submodule(name)

@@ -28,25 +28,27 @@ logger = logging.getLogger(__name__)
 class Hearing:
     """The steps of all probes on one encoder.
 
+    A probe that fails to learn is left out for good; one that cannot measure a condition, there.
+
     Args:
         encoder: its name.
-
-    One that fails to learn is left out for good; one that cannot measure a condition, there.
     """
 
     def __init__(self, encoder: str) -> None:
         self.encoder = encoder
         self._condition = ""  # that is heard; none yet while probes learn
         self._failed: set[tuple[Probe, str]] = set()
-        self._reasons: dict[tuple[str, str], list[str]] = {}  # probe and reason -> conditions
+        # probe and reason -> conditions, as an ordered set: seeds of a probe have one name
+        self._reasons: dict[tuple[str, str], dict[str, None]] = {}
 
     @property
     def left_out(self) -> list[str]:
         """A sentence for each probe and reason."""
-        return [
-            f"{name} of {self.encoder}{' under ' * any(where)}{', '.join(where)} is left out: {why}"
-            for (name, why), where in self._reasons.items()
-        ]
+        found = []
+        for (name, why), conditions in self._reasons.items():
+            where = "" if "" in conditions else f" under {', '.join(conditions)}"
+            found.append(f"{name} of {self.encoder}{where} is left out: {why}")
+        return found
 
     def has_failed(self, probe: Probe) -> bool:
         """Say whether a probe is left out: for good, or under the condition that is heard."""
@@ -67,14 +69,14 @@ class Hearing:
             raise  # of all probes
         except ValueError as error:
             self._failed.add((probe, self._condition))
-            where = self._reasons.setdefault((probe.name, str(error)), [])
+            where = self._reasons.setdefault((probe.name, str(error)), {})
             if not where:
                 logger.warning(
                     "%s of %s%s is left out: %s", probe.name, self.encoder,
                     self._condition and f" under {self._condition}", error,
                     exc_info=logger.isEnabledFor(logging.DEBUG),
                 )  # fmt: skip
-            where.append(self._condition)
+            where[self._condition] = None
             return None
 
     def measure(

@@ -132,15 +132,21 @@ def about_cells(cells: Sequence[Cell]) -> dict[str, Any]:
 
 def few_speakers(cells: Sequence[Cell]) -> list[str]:
     """Say where so few speakers were heard that intervals or tests say little."""
-    counts = {len(set(c.details["groups"])) for c in cells if c.details.get("groups")}
-    if not counts or min(counts) >= ENOUGH_SPEAKERS:
-        return []
-    if min(counts) == 1:
-        return ["One speaker was heard: intervals and tests need several, and are missing."]
-    return [
-        f"{min(counts)} speakers were heard, too few for p < {SIGNIFICANT}: that no difference was "
-        f"found says nothing; {ENOUGH_SPEAKERS} can show one."
-    ]
+    counts = {c.probe: len(set(c.details["groups"])) for c in cells if c.details.get("groups")}
+    alone = [name for name, count in counts.items() if count == 1]
+    few = [f"{name}: {n}" for name, n in counts.items() if 1 < n < ENOUGH_SPEAKERS]
+    said = []
+    if alone:
+        said.append(
+            f"One speaker was heard ({', '.join(alone)}): intervals and tests need several, and "
+            "are missing."
+        )
+    if few and len({cell.encoder for cell in cells}) > 1:
+        said.append(
+            f"Speakers were too few for p < {SIGNIFICANT} ({', '.join(few)}): that no difference "
+            f"was found says nothing there; {ENOUGH_SPEAKERS} can show one."
+        )
+    return said
 
 
 def _views(cells: Sequence[Cell]) -> list[str]:

@@ -249,7 +249,7 @@ def num_output_frames(samples: Any, config: PreTrainedConfig) -> Any:
 def num_valid_frames(samples: Any, config: PreTrainedConfig) -> Any:
     """Return the number of frames that say something, at least 0.
 
-    SEW-D sees pairs of frames: of an odd number the last frame of its output is all zeros.
+    SEW and SEW-D see pairs of frames: of an odd number the last frame of its output is all zeros.
     """
     frames = num_output_frames(samples, config)
     return frames - frames % _squeeze(config)
@@ -281,7 +281,7 @@ def frame_mask(
 def spread_over_frames(states: Tensor, frames: int, config: PreTrainedConfig) -> Tensor:
     """Return the hidden states (batch, frames, hidden) of a layer at the rate of the output.
 
-    SEW-D's layers see half as many frames: each state is repeated, and a last odd frame is zero.
+    The layers of SEW and SEW-D see half as many frames: each state is repeated, and a last odd frame is zero.
     """
     if _squeeze(config) == 1:
         return states

@@ -256,13 +256,13 @@ def test_what_adapt_made_inside_of_a_folder_is_no_recording_of_it(write, tmp_pat
     write("a.wav")
     made = tmp_path / "out"
     write("out/corpus/a-0.wav")
+    write("out/b.wav")  # of the user
     (made / "corpus" / "metadata.csv").write_text("file_name\na-0.wav\n")
     for name in ("plan.json", "provenance.json"):
         (made / name).write_text("{}")
-    assert load_corpus(tmp_path)["id"] == ["a"]
-    assert "out is left out: it is what `hf-rspin adapt` made" in caplog.text
+    assert load_corpus(tmp_path)["id"][:] == ["a", "out/b"]
+    assert "What `hf-rspin adapt` made in" in caplog.text
     assert len(load_corpus(made / "corpus")) == 1  # asked for by name
-    assert len(load_corpus(made)) == 1
 
 
 def test_formats_that_cannot_be_read_are_counted_with_the_command(write, tmp_path, caplog):

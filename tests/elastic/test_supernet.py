@@ -203,6 +203,11 @@ def test_an_encoder_with_an_adapter_is_refused_until_it_is_merged(waveforms):
     for use in (set_subnet, extract_subnet):
         with pytest.raises(ValueError, match="wrapped by an adapter .*: merge the adapter first"):
             use(adapted.get_base_model(), MIXED)
+    late = tiny()
+    set_subnet(late, MIXED)
+    get_peft_model(late, LoraConfig(target_modules=["q_proj"]))
+    set_subnet(late, None)
+    assert states(late, waveforms)[-1].shape[-1] == late.config.hidden_size
     merged = adapted.merge_and_unload().eval()
     small = extract_subnet(merged, PLAIN[0])
     with running_as(merged, PLAIN[0]):

@@ -185,11 +185,11 @@ class Failing(Probe):
 
     name, metrics = "failing", (Metric("never", "Never", "never", "Never."),)
 
-    def __init__(self, *conditions):
-        self.conditions = conditions
+    def __init__(self, *conditions, seed=0):
+        self.conditions, self.seed = conditions, seed
 
     def settings(self):
-        return {"seed": 0}
+        return {"seed": self.seed}
 
     def begin(self, condition):
         self.condition = condition.name
@@ -205,7 +205,8 @@ class Failing(Probe):
 def test_a_probe_that_cannot_measure_is_left_out_and_the_others_go_on(corpora, tmp_path, caplog):
     train, test = corpora
     conditions = make_conditions(["gaussian", "lowpass", "clipping"])
-    probes = [Failing("gaussian", "lowpass"), PairsOfUtterances()]
+    probes = [Failing("gaussian", "lowpass", seed=seed) for seed in (0, 1)]
+    probes.append(PairsOfUtterances())
     evaluation = Evaluation(tmp_path / "out", test, conditions, probes, train, progress=False)
     evaluation.run(Counted())
     found = {(cell.probe, cell.condition) for cell in evaluation.cells()}
@@ -224,7 +225,7 @@ def test_a_probe_that_cannot_learn_is_left_out_for_good(corpora, tmp_path):
         def fit(self, features, state):
             raise ValueError("got one speaker; expected more.")
 
-    evaluation = evaluate(tmp_path / "out", corpora, [Unlearned()])
+    evaluation = evaluate(tmp_path / "out", corpora, [Unlearned(), Unlearned(seed=1)])
     evaluation.run(Counted())
     assert evaluation.cells() == []
     assert evaluation.left_out == [

@@ -41,15 +41,19 @@ def test_a_probe_that_learned_nothing_is_named():
 
 
 def test_few_speakers_are_told():
-    def said(*speakers):
+    def cell(encoder, probe, speakers):
         details = {"groups": [*speakers, *speakers]}
-        return few_speakers([Cell("a", "pr", "clean", None, {"settings": {}}, [], details)])
+        return Cell(encoder, probe, "clean", None, {"settings": {}}, [], details)
 
-    assert said("a") == [
-        "One speaker was heard: intervals and tests need several, and are missing."
+    def said(speakers, encoders="ab"):
+        cells = [cell(name, "pr", speakers) for name in encoders]
+        return few_speakers([*cells, *(cell(name, "sid", "abcdefgh") for name in encoders)])
+
+    assert said("a", "a") == [
+        "One speaker was heard (pr): intervals and tests need several, and are missing."
     ]
-    assert "5 speakers were heard, too few for p < 0.05" in said(*"abcde")[0]
-    assert said(*"abcdef") == few_speakers([]) == []
+    assert "Speakers were too few for p < 0.05 (pr: 5)" in said("abcde")[0]
+    assert said("abcdef") == said("abc", encoders="a") == few_speakers([]) == []
 
 
 def test_layers_that_know_no_phone_better_than_the_commonest_are_named():

@@ -131,7 +131,7 @@ def convert_attention(
     if any(".base_layer." in name for name in encoder.state_dict()):
         raise ValueError(
             "the encoder has an adapter of peft; expected plain weights: merge it first "
-            "(merge_and_unload)."
+            "(LoRA: hf_rspin.adapters.merge_lora), or load the encoder without it."
         )
     known = HubertConfig.__dataclass_fields__.keys() - {"model_type", "architectures", "dtype"}
     content = {name: value for name, value in encoder.config.to_dict().items() if name in known}
