@@ -281,7 +281,8 @@ def frame_mask(
 def spread_over_frames(states: Tensor, frames: int, config: PreTrainedConfig) -> Tensor:
     """Return the hidden states (batch, frames, hidden) of a layer at the rate of the output.
 
-    The layers of SEW and SEW-D see half as many frames: each state is repeated, and a last odd frame is zero.
+    The layers of SEW and SEW-D see half as many frames: each state is repeated, and a last odd
+    frame is zero.
     """
     if _squeeze(config) == 1:
         return states
