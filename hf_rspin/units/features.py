@@ -32,7 +32,8 @@ class LayerFeatures:
     """The function waveform (samples,) -> `hidden_states[layer]` (frames, dim), float32.
 
     Layers that see fewer frames (SEW, SEW-D: half) have each state repeated. Above 30 s in
-    overlapping windows. The layers above are computed too: pass a model with fewer layers for speed.
+    overlapping windows. The layers above are computed too: pass a model with fewer layers for
+    speed.
 
     Args:
         model: any encoder, on the device to use.
