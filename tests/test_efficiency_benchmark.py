@@ -60,14 +60,17 @@ def test_a_folder_is_measured_and_written(tmp_path, monkeypatch, capsys):
         "mine,clean,,phone_error_rate,0.5\nmine,clean,1,pnmi,0.3\nmine,clean,2,pnmi,0.4\n"
         "mine,gaussian,2,pnmi,0.9\n"
     )
-    options = ["--rows", "none", "--folders", "bundled", "--names", "mine", "--utterances", "1"]
-    options += ["--seconds", "0.5", "--repeats", "1", "--results", results, "--output", tmp_path]
+    options = ["--rows", "none", "--folders", "bundled", "bundled", "--names", "mine", "adapted"]
+    options += ["--trains", "full", "lora", "--utterances", "1", "--seconds", "0.5"]
+    options += ["--repeats", "1", "--results", results, "--output_dir", tmp_path]
     script = SCRIPTS / "benchmark.py"
     monkeypatch.setattr(sys, "argv", [str(script), *map(str, options)])
     main()
     (line,) = [row for row in capsys.readouterr().out.splitlines() if row.startswith("| mine")]
     assert line.split("|")[-3:-1] == [" 50.0 ", " 0.400 "]
-    written = json.loads((tmp_path / "efficiency.json").read_text())["rows"]["mine"]
+    rows = json.loads((tmp_path / "efficiency.json").read_text())["rows"]
+    assert 0 < 5 * rows["adapted"]["trained"] < rows["mine"]["trained"]
+    written = rows["mine"]
     assert written["parameters"] == 5_678_656 and written["forward_gb"] > 0
     assert 0 < written["forward_s"] < written["training_s"]
 
@@ -75,3 +78,7 @@ def test_a_folder_is_measured_and_written(tmp_path, monkeypatch, capsys):
 def test_unknown_rows_are_refused():
     with pytest.raises(ValueError, match="rows are .'hubart'.; expected some of hubert"):
         EfficiencyArguments(rows=["hubart"])
+    with pytest.raises(ValueError, match="got 1 trains for 2 folders"):
+        EfficiencyArguments(folders=["a", "b"], trains=["lora"])
+    with pytest.raises(ValueError, match="trains are .'adapter'.; expected some of full, top2"):
+        EfficiencyArguments(folders=["a"], trains=["adapter"])

@@ -7,11 +7,13 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hf_rspin.evaluation.draws import Draws
+from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.utils import write_json
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ class Metric:
         plotted: whether a report draws it.
         in_summary: whether the short table of layers has it.
         better: which way is, where a sentence may say so; None: neither.
+        layer_of: metric whose best layer is the one in which encoders are compared, the last layer
+            where it was not measured; default: this one, where it has a better direction.
         share: of layers, all of which sum to 1: of a single layer it says nothing.
         counts: what the value is a share of; `details["errors"]` are errors in either case.
     """
@@ -48,12 +52,17 @@ class Metric:
     plotted: bool = True
     in_summary: bool = True
     better: Literal["lower", "higher"] | None = None
+    layer_of: str | None = None
     share: bool = False
     counts: Literal["errors", "correct"] = "errors"
 
     def text(self, value: float) -> str:
         """Return the value as tables show it, without a unit."""
         return f"{100 * value if self.percent else value:.{self.digits}f}"
+
+    def change(self, value: float) -> str:
+        """Return a difference as tables show it: with its sign, without a unit."""
+        return f"{100 * value if self.percent else value:+.{self.digits}f}"
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Row:
         layer: 0: encoder input; None: not of a layer.
         low: of a 95 % interval.
         high: of a 95 % interval.
+        draws: what the value is on speakers drawn again, for paired tests of encoders.
     """
 
     metric: str
@@ -73,6 +83,26 @@ class Row:
     layer: int | None = None
     low: float | None = None
     high: float | None = None
+    draws: Draws | None = None
+
+    @classmethod
+    def of_interval(
+        cls,
+        metric: str,
+        found: Interval,
+        layer: int | None = None,
+        names: Iterable[Hashable] | None = None,
+    ) -> Row:
+        """Return a number with its interval and draws.
+
+        Args:
+            metric: its name.
+            found: the number.
+            layer: of which it is.
+            names: of the speakers, or what else was drawn; default: the utterances.
+        """
+        draws = Draws.of_interval(found, names)
+        return cls(metric, found.value, layer, found.low, found.high, draws)
 
 
 def layer_rows(metric: str, values: Sequence[float]) -> list[Row]:
@@ -115,6 +145,7 @@ class Cell:
         """Read what `write` wrote."""
         content = json.loads(file.read_text(encoding="utf-8"))
         rows = [Row(**row) for row in content["rows"]]
+        rows = [replace(row, draws=Draws(**row.draws)) if row.draws else row for row in rows]
         rows = [replace(row, value=math.nan) if row.value is None else row for row in rows]
         return cls(**{**content, "rows": rows})
 
@@ -124,6 +155,8 @@ class Cell:
         for row in content["rows"]:  # JSON has no nan and no infinity
             numbers = {name: x for name, x in row.items() if isinstance(x, float)}
             row |= {name: None for name, x in numbers.items() if not math.isfinite(x)}
+            if row["draws"] is None:
+                del row["draws"]
         write_json(self.path(folder), content)
 
     def path(self, folder: Path) -> Path:

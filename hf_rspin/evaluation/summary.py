@@ -25,10 +25,10 @@ def what_changed(
 ) -> list[str]:
     """Return what is better, worse or equal, of each encoder against the reference.
 
-    Error rates are compared by their paired test, condition by condition. Other numbers per layer
-    that have a better direction are compared between the best layer of one and the best of the
-    other (encoders may have other depths), on clean speech and in the mean of the distortions; for
-    these there is no test.
+    What has a paired test is compared by it, condition by condition. Other numbers per layer that
+    have a better direction (CKA, or cells of before there was a test) are compared between the best
+    layer of one and the best of the other (encoders may have other depths), on clean speech and in
+    the mean of the distortions.
 
     Args:
         table: of `to_table`.
@@ -110,11 +110,12 @@ def _tested(
         less_is_better = metric.better != "higher"
         outcome = BETTER if (line["value"] < 0) == less_is_better else WORSE
         outcome = EQUAL if line["p_value"] >= SIGNIFICANT else outcome
-        change = f"{line['label']} {100 * line['value']:+.1f}"
+        change = f"{line['label']} {metric.change(line['value'])}"
         found.setdefault(outcome, []).append(change)
     short = metric.label.removesuffix(", %")
     short += ", each at its best layer" if paired["layer"].notna().any() else ""
-    return [(outcome, f"{short}, points: {', '.join(texts)}") for outcome, texts in found.items()]
+    short += ", points" if metric.percent else ""
+    return [(outcome, f"{short}: {', '.join(texts)}") for outcome, texts in found.items()]
 
 
 def _untested(

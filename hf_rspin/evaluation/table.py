@@ -56,21 +56,33 @@ def _difference_sections(part: pd.DataFrame, metric: Metric) -> list[Section]:
         part: rows of the differences of one metric.
         metric: what is compared.
     """
-    if part.empty:
+    if part.empty or not (metric.plotted or metric.in_summary):  # results.csv has all
         return []
-    caption = _BEST_LAYERS if part["layer"].notna().any() else ""
+    of_layers = part["layer"].notna().any()
+    caption = _compared_in(metric) if of_layers else ""
     first = part[part["reference"] == part["reference"].iloc[0]]
-    title = f"{metric.title}: difference to {first['reference'].iloc[0]}, points{_PAIRED}"
-    found = [_wide_section(first, title, _difference_cell, caption)]
-    if len(part) > len(first):
-        title = f"{metric.title}: difference of every pair, points{_PAIRED}"
+    unit = ", points" if metric.percent else ""
+    title = f"{metric.title}: difference to {first['reference'].iloc[0]}{unit}{_PAIRED}"
+    found = [_wide_section(first, title, _difference_cell(metric), caption)]
+    if len(part) > len(first) and not of_layers:
+        title = f"{metric.title}: difference of every pair{unit}{_PAIRED}"
         pairs = part.assign(encoder=part["encoder"] + " − " + part["reference"])
-        found.append(_wide_section(pairs, title, _difference_cell, caption))
+        found.append(_wide_section(pairs, title, _difference_cell(metric), caption))
     return found
 
 
-_BEST_LAYERS = "Each encoder in the layer that is its best on the clean test utterances."
 _PAIRED = " [95 % paired interval], * p < 0.05 of this test alone"
+
+
+def _compared_in(metric: Metric) -> str:
+    """Say in which layers encoders are compared."""
+    labels = {one.name: one.label.removesuffix(", %") for one in METRICS}
+    by = f" by {labels[metric.layer_of]}" if metric.layer_of else ""
+    last = "; its last layer where that was not measured" if metric.layer_of else ""
+    return (
+        f"Each encoder in the layer that is its best{by} on the clean test utterances{last}. "
+        "Every pair of encoders is in results.csv."
+    )
 
 
 def _title(part: pd.DataFrame, metric: Metric) -> str:
@@ -121,10 +133,13 @@ def _cell(metric: Metric) -> Callable[[pd.Series], str]:
     return text
 
 
-def _difference_cell(line: pd.Series) -> str:
-    value, low, high = (f"{100 * line[name]:+.1f}" for name in ("value", "low", "high"))
-    interval = "" if np.isnan(line["low"]) else f" [{low}, {high}]"
-    return value + interval + (" *" if line["p_value"] < 0.05 else "")
+def _difference_cell(metric: Metric) -> Callable[[pd.Series], str]:
+    def text(line: pd.Series) -> str:
+        value, low, high = (metric.change(line[name]) for name in ("value", "low", "high"))
+        interval = "" if np.isnan(line["low"]) else f" [{low}, {high}]"
+        return value + interval + (" *" if line["p_value"] < 0.05 else "")
+
+    return text
 
 
 def layer_summary(table: pd.DataFrame, metrics: Sequence[Metric] = METRICS) -> Section:

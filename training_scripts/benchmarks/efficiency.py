@@ -1,11 +1,12 @@
 """Print what encoders and ways of training cost: size, operations, memory and time, in one table.
 
-    python training_scripts/benchmark.py efficiency --bf16 true --output runs/efficiency
+    python training_scripts/benchmark.py efficiency --bf16 true --output_dir runs/efficiency
     python training_scripts/benchmark.py efficiency --folders bundled runs/student \\
         --results runs/evaluation/results.csv
 
 Rows of base size have random weights. A folder is a row too; its phone error rate and PNMI come
-from the results of `evaluate.py`. The training step is that of Spin: two views, forward, backward,
+from the results of `evaluate.py`. A folder may come twice under two names: what trains in it (all of
+it, the top two layers, LoRA or READ) is given by `--trains`. The training step is that of Spin: two views, forward, backward,
 Adam. Every number is measured in a process of its own; peak memory is what comes on top of the
 libraries.
 """
@@ -35,6 +36,7 @@ from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 from hf_rspin.utils import option, write_json, write_text
 
 NOTHING = "–"
+WAYS = ("full", "top2", "lora", "read")
 LIBRARIES = peak_memory() or 0  # bytes, before there is a model
 FLOP_SECONDS = 10.0
 # who claims what, against which row; shares of the reference that are saved. READ: 84 % less energy
@@ -64,12 +66,13 @@ class EfficiencyArguments:
     folders: list[str] = option([], "encoders to measure too: folders, Hub ids or bundled")
     results: str | None = option(None, "results.csv of evaluate.py, where --folders have names")
     names: list[str] = option([], "of the folders, as in --results; default: last part of the path")
+    trains: list[str] = option([], "what trains in each folder: full, top2, lora or read")
     device: str = option("cpu", "cpu or cuda")
     bf16: bool = option(False, "bfloat16 autocast")
     utterances: int = option(4, "per step")
     seconds: float = option(10.0, "of each utterance")
     repeats: int = option(5, "timed repetitions, after one that is not; the least counts")
-    output: str | None = option(None, "folder for efficiency.json and efficiency.md")
+    output_dir: str | None = option(None, "folder for efficiency.json and efficiency.md")
     part: str | None = option(None, "of one row: forward or training; used by the script itself")
 
     def __post_init__(self) -> None:
@@ -79,6 +82,10 @@ class EfficiencyArguments:
             raise ValueError("expected utterances and repeats above 0, and 0.1 to 600 seconds.")
         if self.names and len(self.names) != len(self.folders):
             raise ValueError(f"got {len(self.names)} names for {len(self.folders)} folders.")
+        if self.trains and len(self.trains) != len(self.folders):
+            raise ValueError(f"got {len(self.trains)} trains for {len(self.folders)} folders.")
+        if unknown := set(self.trains) - set(WAYS):
+            raise ValueError(f"trains are {sorted(unknown)}; expected some of {', '.join(WAYS)}.")
         self.rows = [row for row in self.rows if row != "none"]
 
 
@@ -89,7 +96,8 @@ def main() -> None:
         check_device(arguments.device)
     if arguments.part:
         folder = arguments.folders[0] if arguments.folders else None
-        row = ROWS[arguments.rows[0]] if arguments.rows else Row("", ROWS["hubert"].config)
+        way = (arguments.trains or WAYS)[0]
+        row = ROWS[arguments.rows[0]] if arguments.rows else Row("", ROWS["hubert"].config, way)
         measure = measure_forward if arguments.part == "forward" else measure_training
         print(json.dumps(measure(row, folder, arguments)))
         return
@@ -97,9 +105,10 @@ def main() -> None:
     with exit_on_user_error():
         places = [resolve_encoder(folder) for folder in arguments.folders]
     wanted = [(name, ["--rows", name]) for name in arguments.rows]
+    ways = arguments.trains or ["full"] * len(places)
     wanted += [
-        (name, ["--rows", "none", "--folders", folder])
-        for name, folder in zip(names, places, strict=True)
+        (name, ["--rows", "none", "--folders", folder, "--trains", way])
+        for name, folder, way in zip(names, places, ways, strict=True)
     ]
     found = {}
     for name, chosen in tqdm(wanted, desc="rows"):
@@ -108,11 +117,11 @@ def main() -> None:
             found[name] |= _in_a_process(chosen, part, arguments)
     text = describe(found, arguments)
     print(text)
-    if arguments.output:
+    if arguments.output_dir:
         about = {"torch": torch.__version__, "threads": torch.get_num_threads(),
                  **vars(arguments)}  # fmt: skip
-        write_json(Path(arguments.output) / "efficiency.json", {"about": about, "rows": found})
-        write_text(Path(arguments.output) / "efficiency.md", text + "\n")
+        write_json(Path(arguments.output_dir) / "efficiency.json", {"about": about, "rows": found})
+        write_text(Path(arguments.output_dir) / "efficiency.md", text + "\n")
 
 
 def measure_forward(row: Row, folder: str | None, arguments: EfficiencyArguments) -> dict:

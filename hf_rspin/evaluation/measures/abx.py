@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from hf_rspin.evaluation.measures.abx_cells import AbxCell, tokens_of
+from hf_rspin.evaluation.measures.bootstrap import Interval
 
 Tokens = Sequence[np.ndarray] | Mapping[int, np.ndarray]
 
@@ -90,8 +91,8 @@ def abx_interval(
     speakers: Sequence[tuple[Hashable, ...]],
     num_resamples: int = 500,
     seed: int = 0,
-) -> tuple[float, float]:
-    """Return a 95 % bootstrap interval of `average_cells`: speakers are drawn again.
+) -> Interval:
+    """Return `average_cells` with a 95 % bootstrap interval: speakers are drawn again.
 
     A cell counts as often as all its speakers together were drawn: the product of their counts.
 
@@ -103,12 +104,13 @@ def abx_interval(
         seed: of the draws.
 
     Returns:
-        The 2.5 and 97.5 % percentiles; nan for a single speaker.
+        The error with the 2.5 and 97.5 % percentiles; these are nan for a single speaker.
     """
     places, pairs, means = _over_contexts(cells, errors)
     names = sorted({name for found in speakers for name in found})
+    value = average_cells(cells, errors)
     if len(names) < 2:
-        return float("nan"), float("nan")
+        return Interval(value, float("nan"), float("nan"))
     index = {name: k for k, name in enumerate(names)}
     owners = np.array([[index[name] for name in speakers[place]] for place in places])
     of_pairs = set(speakers[places[0]]) == set(cells[places[0]].pair)  # pairs are drawn too
@@ -118,12 +120,14 @@ def abx_interval(
         weights = drawn[owners].prod(axis=1)
         totals = np.bincount(pairs, weights)
         kept = totals > 0
-        if kept.any():
-            values = np.bincount(pairs, weights * means)[kept] / totals[kept]
-            counts = totals[kept] / np.bincount(pairs)[kept] if of_pairs else None
-            found.append(np.average(values, weights=counts))
-    low, high = np.percentile(found, [2.5, 97.5])
-    return float(low), float(high)
+        if not kept.any():
+            found.append(np.nan)
+            continue
+        values = np.bincount(pairs, weights * means)[kept] / totals[kept]
+        counts = totals[kept] / np.bincount(pairs)[kept] if of_pairs else None
+        found.append(np.average(values, weights=counts))
+    low, high = np.nanpercentile(found, [2.5, 97.5])
+    return Interval(value, float(low), float(high), np.array(found), len(names))
 
 
 def _over_contexts(

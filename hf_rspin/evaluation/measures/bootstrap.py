@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,11 +14,17 @@ NUM_RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Interval:
-    """A rate and its bootstrap interval (percentiles); nan where one unit cannot tell."""
+    """A figure and its bootstrap interval (percentiles); nan where one unit cannot tell.
+
+    `draws` are the figures of the resamples, (resamples,), and `units` is the number of speakers or
+    utterances drawn from: two encoders are compared draw by draw, see `evaluation.draws`.
+    """
 
     value: float
     low: float
     high: float
+    draws: np.ndarray | None = field(default=None, repr=False, compare=False)
+    units: int = field(default=0, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,9 @@ def bootstrap_interval(
         return errors.sum(axis) / lengths.sum(axis)
 
     columns = _grouped(groups, counts.errors, counts.lengths)
-    low, high, _ = _bootstrap(columns, rate, confidence, num_resamples, seed)
-    return Interval(counts.rate, low, high)
+    low, high, found = _bootstrap(columns, rate, confidence, num_resamples, seed)
+    units = int(_rated(columns).sum())
+    return Interval(counts.rate, low, high, found if len(found) else None, units)
 
 
 def paired_difference(
@@ -93,10 +100,22 @@ def paired_difference(
 
     columns = _grouped(groups, first.errors, second.errors, first.lengths)
     low, high, found = _bootstrap(columns, difference, confidence, num_resamples, seed)
-    smaller = min((found <= 0).mean(), (found >= 0).mean()) if len(found) else 0.5
-    least = max(1 / num_resamples, 2.0 ** (1 - len(columns[0])))  # as in a test of signs
-    p_value = max(min(1.0, 2 * smaller), least)
-    return PairedDifference(second.rate - first.rate, low, high, float(p_value))
+    p_value = two_sided_p(found, len(columns[0]))
+    return PairedDifference(second.rate - first.rate, low, high, p_value)
+
+
+def two_sided_p(differences: np.ndarray, units: int) -> float:
+    """Return twice the share of resampled differences on the other side of zero, see above.
+
+    Args:
+        differences: (resamples,); of none the value is 1.
+        units: that were drawn from.
+    """
+    if not len(differences):
+        return 1.0
+    smaller = min((differences <= 0).mean(), (differences >= 0).mean())
+    least = max(1 / len(differences), 2.0 ** (1 - units))  # as in a test of signs
+    return float(max(min(1.0, 2 * smaller), least))
 
 
 def _grouped(groups: Sequence | None, *columns: np.ndarray) -> list[np.ndarray]:
@@ -119,8 +138,7 @@ def _bootstrap(
     """Return low, high and the statistic of each resample; nan and nothing for a single unit."""
     from scipy.stats import bootstrap
 
-    # A unit without a reference token has no rate: a resample of such units alone is none either.
-    rated = np.asarray(columns[-1]) > 0  # lengths come last
+    rated = _rated(columns)
     columns = [column[rated] for column in columns]
     if len(columns[0]) < 2:
         return float("nan"), float("nan"), np.empty(0)
@@ -131,3 +149,8 @@ def _bootstrap(
     )  # fmt: skip
     interval = found.confidence_interval
     return float(interval.low), float(interval.high), found.bootstrap_distribution
+
+
+def _rated(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Say of each unit whether it has a reference token, and so a rate; lengths come last."""
+    return np.asarray(columns[-1]) > 0  # a resample of units without a rate would have none either

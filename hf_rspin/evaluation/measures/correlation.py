@@ -50,8 +50,9 @@ def correlation_interval(
         return Interval(value, float("nan"), float("nan"))
     number, generator = len(grouped), np.random.default_rng(seed)
     weights = generator.multinomial(number, np.full(number, 1 / number), num_resamples)
-    low, high = np.percentile(_correlation(weights @ grouped), (2.5, 97.5))
-    return Interval(value, float(low), float(high))
+    draws = _correlation(weights @ grouped)
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return Interval(value, float(low), float(high), draws, number)
 
 
 def _sums(truth: np.ndarray, found: np.ndarray, within: bool) -> tuple[float, ...]:

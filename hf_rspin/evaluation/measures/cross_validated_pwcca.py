@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.measures.pwcca import PWCCA, Covariances, Moments, paired_samples
 
 NUM_FOLDS = 10
@@ -48,12 +49,21 @@ class CrossValidatedPWCCA:
         splits: each of them.
         low: of a 95 % interval over groups; nan where no groups, or one, were given.
         high: of it.
+        draws: scores on the groups drawn again, see `Interval`.
+        units: groups that were drawn from.
     """
 
     score: float
     splits: tuple[PwccaSplit, ...]
     low: float = math.nan
     high: float = math.nan
+    draws: np.ndarray | None = field(default=None, repr=False, compare=False)
+    units: int = field(default=0, repr=False, compare=False)
+
+    @property
+    def interval(self) -> Interval:
+        """Return the score with its interval and draws."""
+        return Interval(self.score, self.low, self.high, self.draws, self.units)
 
 
 def cross_validated_pwcca(
@@ -117,7 +127,7 @@ def _interval(
     members: np.ndarray,
     fitted: Sequence[tuple[PWCCA, np.ndarray]],
     score: float,
-) -> tuple[float, float]:
+) -> tuple[float, float, np.ndarray | None, int]:
     """Resample the groups of the test samples of all splits together.
 
     Correlations of few samples are biased, of resamples more so: the deviations of these from
@@ -125,14 +135,15 @@ def _interval(
     """
     number = int(members.max()) + 1
     if number < 2:
-        return math.nan, math.nan
+        return math.nan, math.nan, None, number
     generator = np.random.default_rng(0)
     times = generator.multinomial(number, np.full(number, 1 / number), NUM_RESAMPLES)
     scores = np.mean([
         pwcca.resampled_scores(x[test], y[test], members[test], times) for pwcca, test in fitted
     ], axis=0)  # fmt: skip
-    low, high = score + np.nanpercentile(scores - np.nanmean(scores), (2.5, 97.5))
-    return float(low), float(high)
+    draws = score + scores - np.nanmean(scores)
+    low, high = np.nanpercentile(draws, (2.5, 97.5))
+    return float(low), float(high), draws, number
 
 
 def stratified_folds(strata: Sequence, rng: np.random.Generator) -> np.ndarray:

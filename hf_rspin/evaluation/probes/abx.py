@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from hf_rspin.evaluation.conditions import Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
-from hf_rspin.evaluation.measures.abx import abx_interval, average_cells, cell_errors
+from hf_rspin.evaluation.measures.abx import abx_interval, cell_errors
 from hf_rspin.evaluation.measures.abx_cells import AbxCell, abx_cells, tokens_of
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 from hf_rspin.evaluation.probes.excerpts import Excerpt, cut, find_excerpts
@@ -68,7 +68,7 @@ class AbxProbe(Probe):
             "How often a phone is nearer to the same phone of another speaker than to that of its "
             "own; 50 %: speakers cannot be told apart. Lower: the layer says who speaks; for what "
             "is said, higher is better if the phone error stays low.",
-            percent=True, digits=1,
+            percent=True, digits=1, layer_of=ACROSS,
         ),
     )  # fmt: skip
 
@@ -126,8 +126,9 @@ class AbxProbe(Probe):
                 if cells:
                     errors = cell_errors(tokens, cells)
                     speakers = [_speakers(name, cell) for cell in cells]
-                    interval = abx_interval(cells, errors, speakers, seed=self.seed)
-                    self._rows.append(Row(name, average_cells(cells, errors), layer, *interval))
+                    found = abx_interval(cells, errors, speakers, seed=self.seed)
+                    names = [one for pair in speakers for one in pair]
+                    self._rows.append(Row.of_interval(name, found, layer, names))
 
     def rows(self) -> list[Row]:
         """Return the errors of each layer, with bootstrap intervals over speakers."""

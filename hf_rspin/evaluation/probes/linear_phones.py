@@ -128,7 +128,7 @@ class LinearPhones(Probe):
         for layer, errors in enumerate(np.array(self._errors)[heard].T):
             right = ErrorCounts(frames[heard] - errors, frames[heard])
             found = bootstrap_interval(right, groups)
-            rows.append(Row("phone_accuracy", found.value, layer, found.low, found.high))
+            rows.append(Row.of_interval("phone_accuracy", found, layer, groups))
         return rows
 
     def details(self) -> dict[str, Any]:

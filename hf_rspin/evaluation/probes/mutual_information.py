@@ -11,12 +11,14 @@ import numpy as np
 
 from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
+from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.measures.mutual_information import (
     PHONE_BATCH,
     WORD_BATCH,
     layer_mutual_information,
 )
-from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row, layer_rows
+from hf_rspin.evaluation.measures.unit_intervals import unit_intervals
+from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 from hf_rspin.evaluation.probes.excerpts import Excerpt
 from hf_rspin.evaluation.probes.frame_rate import frame_factor
 from hf_rspin.evaluation.probes.tokens import (
@@ -129,6 +131,8 @@ class LayerInformation(Probe):
 
     def fit(self, features: CleanFeatures, state: Path) -> None:
         """Measure every layer: features of the training split may not be there later."""
+        test = features.test
+        self._names = test.groups() or test.ids  # by utterance
         self._kinds = {}
         self._found = {}
         for name in ("phones", "words"):
@@ -137,7 +141,7 @@ class LayerInformation(Probe):
                 self._kinds[name] = kind
                 self._found[name] = self._measure(kind, _has(features.train, name), features)
 
-    def _measure(self, kind: Kind, from_train: bool, features: CleanFeatures) -> list[float]:
+    def _measure(self, kind: Kind, from_train: bool, features: CleanFeatures) -> list[Interval]:
         test, store = features.test, features.test_store
         fitted_store, rows = store, list(range(len(test)))
         if from_train:
@@ -147,18 +151,21 @@ class LayerInformation(Probe):
         fitted = places_of(kind.train, rows, fitted_store, factor, kind.middle)
         measured = places_of(kind.test, range(len(test)), store, factor, kind.middle)
         train_labels, labels = ([token.label for token in part] for part in (kind.train, kind.test))
-        return [
-            layer_mutual_information(
+        found = []
+        for layer in range(store.num_layers):
+            clusters = layer_mutual_information(
                 pool(fitted_store, layer, fitted), train_labels, pool(store, layer, measured),
                 labels, kind.clusters, self.seed, kind.batch,
-            ).held_out
-            for layer in range(store.num_layers)
-        ]  # fmt: skip
+            ).clusters  # fmt: skip
+            found.append(_interval(kind.test, clusters, self._names))
+        return found
 
     def rows(self) -> list[Row]:
-        """Return the shares of each layer."""
-        pairs = self._found.items()
-        return [row for name, values in pairs for row in layer_rows(f"mi_{name}", values)]
+        """Return the shares of each layer, with intervals over speakers."""
+        return [
+            Row.of_interval(f"mi_{name}", one, layer, self._names)
+            for name, values in self._found.items() for layer, one in enumerate(values)
+        ]  # fmt: skip
 
     def details(self) -> dict[str, Any]:
         """Return how many clusters and tokens there were."""
@@ -193,6 +200,14 @@ class LayerInformation(Probe):
         if clusters < 2 or not measured:
             return None
         return Kind(fitted, measured, clusters, batch, middle=name == "phones")
+
+
+def _interval(tokens: Sequence[Excerpt], clusters: Sequence[int], names: Sequence[str]) -> Interval:
+    """Return I(label; cluster) / H(label) with its interval over the speakers of the tokens."""
+    labels = np.unique([token.label for token in tokens], return_inverse=True)[1]
+    owners = [names[token.utterance] for token in tokens]
+    found = unit_intervals(labels[:, None], np.array(clusters)[:, None], owners)
+    return found["pnmi"]
 
 
 def _has(utterances: EvaluationSet | None, name: str) -> bool:

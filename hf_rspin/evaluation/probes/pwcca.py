@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
+from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.measures.cross_validated_pwcca import PROTOCOLS, cross_validated_pwcca
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 from hf_rspin.evaluation.probes.embedding_table import file_hash, read_embeddings
@@ -59,13 +60,14 @@ class PwccaProbe(Probe):
     name = "pwcca"
     metrics = (
         Metric("pwcca_phones", "Phones in each layer: PWCCA", "PWCCA with phones",
-               _HOW.format("one-hot phones"), conditions="clean"),
+               _HOW.format("one-hot phones"), conditions="clean", better="higher"),
         Metric("pwcca_words", "Words in each layer: PWCCA", "PWCCA with words",
-               _HOW.format("one-hot words"), conditions="clean"),
+               _HOW.format("one-hot words"), conditions="clean", better="higher"),
         Metric("pwcca_acoustic", "Spectra in each layer: PWCCA", "PWCCA with log-mel",
-               _HOW.format("80 log-mel bands of the clean audio"), conditions="clean"),
+               _HOW.format("80 log-mel bands of the clean audio"), conditions="clean",
+               layer_of="pwcca_phones"),
         Metric("pwcca_embeddings", "Word vectors in each layer: PWCCA", "PWCCA with word vectors",
-               _HOW.format("vectors of the words"), conditions="clean"),
+               _HOW.format("vectors of the words"), conditions="clean", better="higher"),
     )  # fmt: skip
 
     views: tuple[str, ...] = VIEWS
@@ -161,21 +163,21 @@ class PwccaProbe(Probe):
                 self._scores[name].append(self._score(pool(store, layer, view.places), view))
                 bar.update()
 
-    def _score(self, vectors: np.ndarray, view: View) -> tuple[float, float, float]:
+    def _score(self, vectors: np.ndarray, view: View) -> Interval:
         if not np.ptp(vectors, axis=0).any():
-            return (math.nan,) * 3  # a layer that collapsed
+            return Interval(*(math.nan,) * 3)  # a layer that collapsed
         groups = [self._speakers[row] for row in view.places[:, 0]]
         found = cross_validated_pwcca(
             vectors, view.targets, view.strata, self.protocol, self.seed, groups
         )
-        return found.score, found.low, found.high
+        return found.interval
 
     def rows(self) -> list[Row]:
         """Return the score of each layer with each view, with its interval over speakers."""
         return [
-            Row(f"pwcca_{name}", value, layer, low, high)
+            Row.of_interval(f"pwcca_{name}", found, layer, self._speakers)
             for name, scores in self._scores.items()
-            for layer, (value, low, high) in enumerate(scores)
+            for layer, found in enumerate(scores)
         ]
 
     def details(self) -> dict[str, Any]:

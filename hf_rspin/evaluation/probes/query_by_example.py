@@ -12,6 +12,7 @@ import numpy as np
 from hf_rspin.evaluation.conditions import Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
+from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.measures.query_by_example import detection_scores
 from hf_rspin.evaluation.measures.term_detection import maximum_term_weighted_value
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Row
@@ -100,11 +101,10 @@ class QueryByExample(SpokenWordProbe):
         dev = search.words % 2 == 0
         values = np.array([self._value(found, dev) for found in scores])
         best = 0 if np.isnan(values).all() else int(np.nanargmax(values))
-        low, high = self._interval(scores[best], ~dev)
+        found = self._interval(scores[best], ~dev)
         layers = [Row("qbe_mtwv_layer", self._value(x, ~dev), i) for i, x in enumerate(scores)]
-        value = self._value(scores[best], ~dev)
-        self._rows = [Row("qbe_mtwv", value, low=low, high=high), *layers]
         words = list(dict.fromkeys(spelling(query) for query in search.queries))
+        self._rows = [Row.of_interval("qbe_mtwv", found, names=words[1::2]), *layers]
         self._details = {
             "layer": best, "words_to_choose_layer": words[::2], "words": words[1::2],
             "documents": len(search.documents),
@@ -145,13 +145,14 @@ class QueryByExample(SpokenWordProbe):
             return math.nan
         return maximum_term_weighted_value(scores[rows], relevant, trials=trials).value
 
-    def _interval(self, scores: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
-        """Return the 2.5 and 97.5 % percentiles over draws of words, with replacement."""
+    def _interval(self, scores: np.ndarray, rows: np.ndarray) -> Interval:
+        """Return the value with its 2.5 and 97.5 % percentiles over draws of words."""
         generator, words = np.random.default_rng(self.seed), np.unique(self._search.words[rows])
         of = [np.flatnonzero(self._search.words == word) for word in words]
         draws = generator.integers(len(words), size=(NUM_RESAMPLES, len(words)))
         found = [self._value(scores, np.concatenate([of[k] for k in draw])) for draw in draws]
+        value = self._value(scores, rows)
         if np.isnan(found).all():
-            return math.nan, math.nan
+            return Interval(value, math.nan, math.nan)
         low, high = np.nanpercentile(found, [2.5, 97.5])
-        return float(low), float(high)
+        return Interval(value, float(low), float(high), np.array(found), len(words))

@@ -16,7 +16,7 @@ from hf_rspin.evaluation.boundaries import boundary_times, phone_starts
 from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.measures.bootstrap import NUM_RESAMPLES
+from hf_rspin.evaluation.measures.bootstrap import NUM_RESAMPLES, Interval
 from hf_rspin.evaluation.measures.segmentation import (
     MATCHERS,
     SegmentationScores,
@@ -55,18 +55,21 @@ class SegmentationProbe(Probe):
     metrics = (
         Metric("boundary_f1", "Phone boundaries found by units: F1", "boundary F1, %",
                f"Harmonic mean of precision and recall. {_HOW} Higher is better.",
-               percent=True, digits=1),
+               percent=True, digits=1, layer_of="boundary_r_value"),
         Metric("boundary_r_value", "Phone boundaries found by units: R-value",
                "boundary R-value, %",
                f"100 is perfect; unlike F1 it does not reward too many boundaries. {_HOW}",
                percent=True, digits=1, better="higher"),
         Metric("boundary_precision", "Boundaries of units that are right", "boundary precision, %",
-               _HOW, percent=True, digits=1, plotted=False, in_summary=False),
+               _HOW, percent=True, digits=1, plotted=False, in_summary=False,
+               layer_of="boundary_r_value"),
         Metric("boundary_recall", "Phone boundaries that units find", "boundary recall, %",
-               _HOW, percent=True, digits=1, plotted=False, in_summary=False),
+               _HOW, percent=True, digits=1, plotted=False, in_summary=False,
+               layer_of="boundary_r_value"),
         Metric("boundary_over_segmentation", "Over-segmentation by units", "over-segmentation, %",
                "Recall / precision - 1; positive: too many boundaries.",
-               percent=True, digits=1, plotted=False, in_summary=False),
+               percent=True, digits=1, plotted=False, in_summary=False,
+               layer_of="boundary_r_value"),
         Metric("boundary_f1_equal_length", "Phone boundaries found by equal segments: F1",
                "boundary F1 of equal segments, %",
                "What F1 is where every utterance is cut into equal segments, given their number.",
@@ -131,11 +134,10 @@ class SegmentationProbe(Probe):
         rows: list[Row] = []
         self._r_values: list[float] = []
         for layer in range(len(self._kmeans)):
-            scores, low, high = self._scored([self._found[i][layer] for i in self._phones])
-            self._r_values.append(scores.r_value)
-            for name, value in vars(scores).items():
-                limits = (getattr(low, name), getattr(high, name))
-                rows.append(Row(f"boundary_{name}", value, layer, *limits))
+            scores = self._scored([self._found[i][layer] for i in self._phones])
+            self._r_values.append(scores["r_value"].value)
+            for name, found in scores.items():
+                rows.append(Row.of_interval(f"boundary_{name}", found, layer, self._speakers()))
         return rows + (self._baseline() if self._is_clean else [])
 
     def _baseline(self) -> list[Row]:
@@ -143,24 +145,24 @@ class SegmentationProbe(Probe):
             equal_length_boundaries(self._lengths[i], min(len(starts), self._lengths[i] - 1))
             for i, starts in self._phones.items()
         ]
-        scores, low, high = self._scored([boundary_times(cut, self._factor) for cut in cuts])
-        return [
-            Row(f"boundary_{name}_equal_length", getattr(scores, name), None, getattr(low, name),
-                getattr(high, name))
-            for name in ("f1", "r_value")
-        ]  # fmt: skip
+        scores = self._scored([boundary_times(cut, self._factor) for cut in cuts])
+        found = {f"boundary_{name}_equal_length": scores[name] for name in ("f1", "r_value")}
+        return [Row(name, one.value, None, one.low, one.high) for name, one in found.items()]
 
-    def _scored(self, found: Sequence[np.ndarray]) -> tuple[SegmentationScores, ...]:
+    def _speakers(self) -> list[str] | None:
+        """Return the speaker of each utterance with phones."""
+        groups = self._test.groups()
+        return groups and [groups[i] for i in self._phones]
+
+    def _scored(self, found: Sequence[np.ndarray]) -> dict[str, Interval]:
         true = list(self._phones.values())
         scores = segmentation_scores(true, found, self.tolerance, self.matcher)
-        groups = self._test.groups()
-        speakers = groups and [groups[i] for i in self._phones]
         counts = []
         for starts, cuts in zip(true, found, strict=True):
             one = segmentation_scores([starts], [cuts], self.tolerance, self.matcher)
             numbers = len(cuts), len(starts)
             counts.append((one.precision * numbers[0], one.recall * numbers[1], *numbers))
-        return scores, *_interval(np.array(counts), speakers)
+        return _intervals(scores, np.array(counts), self._speakers())
 
     def details(self) -> dict[str, Any]:
         """Return of clean speech an example: waveform, phones, boundaries of the best layer."""
@@ -207,31 +209,35 @@ class SegmentationProbe(Probe):
         return [Drawing("Boundaries of phones and of units: an example", figure, caption)]
 
 
-def _interval(
-    counts: np.ndarray, groups: Sequence[str] | None
-) -> tuple[SegmentationScores, SegmentationScores]:
-    """Return both ends of 95 % bootstrap intervals over speakers, or utterances.
+def _intervals(
+    scores: SegmentationScores, counts: np.ndarray, groups: Sequence[str] | None
+) -> dict[str, Interval]:
+    """Return each score with a 95 % bootstrap interval over speakers, or utterances.
 
     Args:
+        scores: of all utterances together.
         counts: (utterances, 4): right, found, predicted and true boundaries.
         groups: the speaker of each.
     """
     if groups is not None:
         members = np.unique(groups, return_inverse=True)[1]
         counts = np.stack([np.bincount(members, column) for column in counts.T], axis=1)
-    nothing = SegmentationScores(*[math.nan] * 5)
     if len(counts) < 2:
-        return nothing, nothing
+        return {name: Interval(one, math.nan, math.nan) for name, one in vars(scores).items()}
     generator = np.random.default_rng(0)
     resamples = generator.integers(0, len(counts), (NUM_RESAMPLES, len(counts)))
     right, found, predicted, true = np.stack([column[resamples].sum(1) for column in counts.T])
     precision, recall = right / np.maximum(predicted, 1), found / np.maximum(true, 1)
     ratio = np.divide(predicted, true, out=np.full(len(true), np.nan), where=true > 0)
     over = np.divide(recall, precision, out=ratio, where=precision > 0) - 1
-    draws = zip(precision, recall, over, strict=True)
-    values = [list(vars(SegmentationScores.from_rates(*draw)).values()) for draw in draws]
-    low, high = np.nanpercentile(values, (2.5, 97.5), axis=0)
-    return SegmentationScores(*low.tolist()), SegmentationScores(*high.tolist())
+    rates = zip(precision, recall, over, strict=True)
+    draws = [list(vars(SegmentationScores.from_rates(*one)).values()) for one in rates]
+    limits = np.nanpercentile(draws, (2.5, 97.5), axis=0).T.tolist()
+    columns = zip(vars(scores).items(), limits, np.array(draws).T, strict=True)
+    return {
+        name: Interval(value, low, high, drawn, len(counts))
+        for (name, value), (low, high), drawn in columns
+    }
 
 
 def _outline(waveform: np.ndarray) -> list[float]:

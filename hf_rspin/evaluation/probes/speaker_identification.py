@@ -63,7 +63,7 @@ class SpeakerIdentification(Probe):
             "How often a linear probe on the mean of an utterance names its speaker; it was "
             "trained on clean speech of the same speakers. Lower: less of the speaker is left in "
             "that layer. Under distortions the probe also fails because the features moved.",
-            percent=True, digits=1, conditions="clean",
+            percent=True, digits=1, conditions="clean", layer_of="pnmi",
         ),
         Metric(
             "sid_layer_weight", "Layers that the speaker probe reads", "weight",
@@ -203,7 +203,7 @@ class SpeakerIdentification(Probe):
     def _accuracy(self, metric: str, right: np.ndarray, layer: int | None = None) -> Row:
         counts = ErrorCounts(right.astype(int), np.ones(len(right), int))
         found = bootstrap_interval(counts, self._truth)
-        return Row(metric, found.value, layer, found.low, found.high)
+        return Row.of_interval(metric, found, layer, self._truth)
 
 
 def _hold_out_utterances(speakers: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from hf_rspin.data.corpus import load_corpus
 from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_stream import stream_features
+from hf_rspin.evaluation.measures.bootstrap import Interval
 from hf_rspin.evaluation.measures.spoken_sts import pair_similarities, spoken_sts
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 
@@ -95,8 +96,8 @@ class SpokenSts(Probe):
                 continue
             sides = [[layer[i] for i in side] for side in (pairs.first, pairs.second)]
             value = spoken_sts(*sides, pairs.scores)
-            interval = rank_interval(pair_similarities(*sides), np.array(pairs.scores))
-            rows.append(Row("sts", value, place, *interval))
+            found = rank_interval(pair_similarities(*sides), np.array(pairs.scores), value)
+            rows.append(Row.of_interval("sts", found, place))
         return rows
 
     def details(self) -> dict[str, Any]:
@@ -163,8 +164,10 @@ class SentencePairs:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def rank_interval(first: np.ndarray, second: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """Return a 95 % bootstrap interval of Spearman's correlation of (pairs,) with (pairs,)."""
+def rank_interval(
+    first: np.ndarray, second: np.ndarray, value: float, seed: int = 0
+) -> Interval:
+    """Lay a 95 % bootstrap interval around Spearman's correlation of (pairs,) with (pairs,)."""
     from scipy.stats import rankdata
 
     draws = np.random.default_rng(seed).integers(0, len(first), (RESAMPLES, len(first)))
@@ -172,9 +175,12 @@ def rank_interval(first: np.ndarray, second: np.ndarray, seed: int = 0) -> tuple
     ranks = [values - values.mean(1, keepdims=True) for values in ranks]
     norms = [np.linalg.norm(values, axis=1) for values in ranks]
     varies = norms[0] * norms[1] > 0  # two pairs or more were drawn
-    found = (ranks[0] * ranks[1]).sum(1)[varies] / (norms[0] * norms[1])[varies]
-    low, high = np.percentile(found, (2.5, 97.5)) if len(found) else (np.nan, np.nan)
-    return float(low), float(high)
+    found = np.full(RESAMPLES, np.nan)
+    np.divide((ranks[0] * ranks[1]).sum(1), norms[0] * norms[1], out=found, where=varies)
+    if not varies.any():
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.nanpercentile(found, (2.5, 97.5))
+    return Interval(value, float(low), float(high), found, len(first))
 
 
 def _sides(

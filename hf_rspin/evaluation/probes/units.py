@@ -13,8 +13,10 @@ from torch import Tensor
 from hf_rspin.data.phone_times import SILENCE
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.measures.pnmi_interval import pnmi_interval
-from hf_rspin.evaluation.measures.unit_quality import perplexity, unit_quality
+from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval
+from hf_rspin.evaluation.measures.error_rates import ErrorCounts
+from hf_rspin.evaluation.measures.unit_intervals import unit_intervals
+from hf_rspin.evaluation.measures.unit_quality import perplexity
 from hf_rspin.evaluation.probes.base import CleanFeatures, Drawing, Metric, Probe, Row
 from hf_rspin.units import KMeans
 
@@ -53,14 +55,14 @@ class UnitProbe(Probe):
             "unit_agreement", "Units that a distortion leaves as they are", "equal units",
             "Share of frames whose unit is that of the same frame of clean speech. Higher is more "
             "robust, but only if the units still tell phones apart.",
-            in_summary=False,
+            in_summary=False, layer_of="pnmi",
         ),
         Metric("phone_purity", "Phone purity of the units", "phone purity",
                "Accuracy of naming each frame by its unit's most frequent phone.",
-               plotted=False, in_summary=False),
+               plotted=False, in_summary=False, layer_of="pnmi"),
         Metric("cluster_purity", "Cluster purity", "cluster purity",
                "Share of each phone's frames in its most frequent unit.",
-               plotted=False, in_summary=False),
+               plotted=False, in_summary=False, layer_of="pnmi"),
         Metric("unit_perplexity", "Perplexity of the units", "perplexity of units",
                "Exponential of the entropy of the units; at most the number of clusters.",
                digits=1, plotted=False, in_summary=False),
@@ -134,17 +136,22 @@ class UnitProbe(Probe):
                 "units_used": len(np.unique(everything)),
             }
             if not self._is_clean:
-                clean = np.concatenate([found[layer] for found in self._clean])
-                values["unit_agreement"] = (everything == clean).mean()
+                rows.append(self._agreement(layer))
             if self._phones is not None:
-                quality = unit_quality(self._phones, units)
-                self._pnmi.append(quality.pnmi)
-                found = pnmi_interval(self._phones, units, self._speakers)
-                rows.append(Row("pnmi", quality.pnmi, layer, found.low, found.high))
-                values["phone_purity"] = quality.phone_purity
-                values["cluster_purity"] = quality.cluster_purity
+                found = unit_intervals(self._phones, units, self._speakers)
+                self._pnmi.append(found["pnmi"].value)
+                rows += [Row.of_interval(name, one, layer, self._speakers)
+                         for name, one in found.items()]  # fmt: skip
             rows += [Row(name, float(value), layer) for name, value in values.items()]
         return rows
+
+    def _agreement(self, layer: int) -> Row:
+        """Return the share of frames with the unit of clean speech, with its interval."""
+        pairs = zip(self._found, self._clean, strict=True)
+        equal = np.array([(found[layer] == clean[layer]).sum() for found, clean in pairs])
+        lengths = np.array([found.shape[1] for found in self._found])
+        found = bootstrap_interval(ErrorCounts(equal, lengths), self._speakers)
+        return Row.of_interval("unit_agreement", found, layer, self._speakers)
 
     def details(self) -> dict[str, Any]:
         """Return, of clean speech, the units of the layer that tells most of phones.

@@ -53,24 +53,24 @@ class VoiceProbe(Probe):
             "Pearson's correlation of log F0 and of what a linear regression on a single frame of "
             "a layer makes of it, over the voiced frames of all test speakers. Lower: less of the "
             "voice is left.",
-            in_summary=False,
+            in_summary=False, layer_of="pnmi",
         ),
         Metric(
             "intonation_correlation", "Intonation, read from frames", "intonation correlation",
             "The same with the mean of each utterance taken away: the melody, whoever speaks.",
-            plotted=False, in_summary=False,
+            plotted=False, in_summary=False, layer_of="pnmi",
         ),
         Metric(
             "unit_f0_correlation", "Pitch of the voice, read from units", "F0 correlation (units)",
             "Pearson's correlation of log F0 and of the mean log F0 of the frame's k-means unit.",
-            in_summary=False,
+            in_summary=False, layer_of="pnmi",
         ),
         Metric(
             "unit_speaker_accuracy", "Speakers: who speaks, read from units",
             "speaker accuracy (units), %",
             "How often a linear probe on how often each unit occurs in an utterance names its "
             "speaker; it was trained on clean speech of the same speakers.",
-            percent=True, digits=1, in_summary=False,
+            percent=True, digits=1, in_summary=False, layer_of="pnmi",
         ),
     )  # fmt: skip
 
@@ -162,7 +162,7 @@ class VoiceProbe(Probe):
                 ("unit_f0_correlation", units, False),
             ):
                 one = correlation_interval(truth, found, self._speakers, within)
-                rows.append(Row(metric, one.value, layer, one.low, one.high))
+                rows.append(Row.of_interval(metric, one, layer, self._speakers))
         return rows + (self._speaker_rows() if len(self._tested) else [])
 
     def _speaker_rows(self) -> list[Row]:
@@ -172,7 +172,7 @@ class VoiceProbe(Probe):
         for layer, right in enumerate(self._probe.correct(counts, names)):
             errors = ErrorCounts(right.astype(int), np.ones(len(right), int))
             one = bootstrap_interval(errors, names)
-            rows.append(Row("unit_speaker_accuracy", one.value, layer, one.low, one.high))
+            rows.append(Row.of_interval("unit_speaker_accuracy", one, layer, names))
         return rows
 
     def _units(self, features: Tensor) -> np.ndarray:

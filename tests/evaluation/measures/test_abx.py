@@ -121,12 +121,15 @@ def test_an_interval_says_how_much_speakers_differ():
     speakers = [(cell.by,) for cell in cells]
     assert len(cells) == 8
     errors = np.linspace(0, 0.7, 8)
-    low, high = abx_interval(cells, errors, speakers)
-    assert low < average_cells(cells, errors) == pytest.approx(0.35) and high < 0.7
+    found = abx_interval(cells, errors, speakers)
+    assert found.value == average_cells(cells, errors) == pytest.approx(0.35)
+    assert found.low < 0.35 < found.high < 0.7 and found.units == 8
     # a mean of 8 numbers with deviation 0.229 (ddof 0): 1.96 x 0.229 / sqrt(8) = 0.159
-    assert (high - low) / 2 == pytest.approx(0.159, abs=0.02)
-    assert abx_interval(cells, np.full(8, 0.3), speakers) == pytest.approx((0.3, 0.3))
-    assert np.isnan(abx_interval(cells[:1], errors[:1], speakers[:1])).all()
+    assert (found.high - found.low) / 2 == pytest.approx(0.159, abs=0.02)
+    equal = abx_interval(cells, np.full(8, 0.3), speakers)
+    assert (equal.low, equal.high) == pytest.approx((0.3, 0.3))
+    alone = abx_interval(cells[:1], errors[:1], speakers[:1])
+    assert np.isnan([alone.low, alone.high]).all() and alone.draws is None
 
 
 def test_an_interval_of_pairs_of_speakers_weighs_both():
@@ -134,9 +137,9 @@ def test_an_interval_of_pairs_of_speakers_weighs_both():
     cells = abx_cells(speakers, phones, max_items=None)
     pairs = sorted({cell.pair for cell in cells})
     errors = np.array([pairs.index(cell.pair) / 10 for cell in cells])
-    low, high = abx_interval(cells, errors, [cell.pair for cell in cells])
+    found = abx_interval(cells, errors, [cell.pair for cell in cells])
     # resamples of three speakers without a pair are dropped; s,t alone give (0.0 + 0.2) / 2
-    assert (low, high) == pytest.approx((0.1, 0.4)) and average_cells(cells, errors) == 0.25
+    assert (found.low, found.high) == pytest.approx((0.1, 0.4)) and found.value == 0.25
 
 
 def test_bad_input_is_refused():

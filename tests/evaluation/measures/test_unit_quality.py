@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import mutual_info_score
 
 from hf_rspin.evaluation import unit_quality
-from hf_rspin.evaluation.measures.pnmi_interval import pnmi_interval
+from hf_rspin.evaluation.measures.unit_intervals import unit_intervals
 from hf_rspin.evaluation.measures.unit_quality import (
     cluster_purity,
     perplexity,
@@ -113,7 +113,7 @@ def made_up(num_groups=30, num_frames=400):
 def test_the_interval_of_information_is_that_of_resampled_groups():
     phones, units = made_up()
     groups = [place // 3 for place in range(30)]
-    found = pnmi_interval(phones, units, groups, num_resamples=400)
+    found = unit_intervals(phones, units, groups, num_resamples=400)["pnmi"]
     assert found.value == pytest.approx(unit_quality(phones, units).pnmi)
     assert found.low < found.value < found.high
     rng = np.random.default_rng(5)
@@ -125,11 +125,28 @@ def test_the_interval_of_information_is_that_of_resampled_groups():
     assert found.high - found.low == pytest.approx(width, rel=0.25)
 
 
+def test_purities_of_resampled_groups():
+    phones, units = made_up()
+    found, whole = unit_intervals(phones, units), unit_quality(phones, units)
+    for name in ("phone_purity", "cluster_purity"):
+        assert found[name].value == pytest.approx(getattr(whole, name))
+        assert found[name].low < found[name].value < found[name].high
+    # drawn once each, two groups give what they give by hand, but for the mean of the draws
+    draws = unit_intervals(phones[:2], units[:2], num_resamples=500)
+    by_hand = [
+        unit_quality([phones[i] for i in pair], [units[i] for i in pair]).phone_purity
+        for pair in ((0, 0), (0, 1), (1, 1))
+    ]
+    drawn = np.unique(np.round(draws["phone_purity"].draws, 9))
+    np.testing.assert_allclose(np.diff(drawn), np.diff(np.sort(by_hand)), atol=1e-8)
+
+
 def test_one_speaker_has_no_interval_and_units_that_tell_all_have_one_of_no_width():
     phones, units = made_up(4)
-    found = pnmi_interval(phones, units, ["a"] * 4)
+    found = unit_intervals(phones, units, ["a"] * 4)["pnmi"]
     assert np.isnan([found.low, found.high]).all() and found.value > 0
-    perfect = pnmi_interval(phones, phones, num_resamples=20)
+    perfect = unit_intervals(phones, phones, num_resamples=20)["pnmi"]
     assert (perfect.low, perfect.value, perfect.high) == pytest.approx((1, 1, 1))
-    constant = pnmi_interval(phones, [np.zeros_like(row) for row in phones], num_resamples=20)
+    same = [np.zeros_like(row) for row in phones]
+    constant = unit_intervals(phones, same, num_resamples=20)["pnmi"]
     assert constant.value == pytest.approx(0, abs=1e-12)

@@ -11,7 +11,7 @@ from hf_rspin.evaluation.measures.bootstrap import bootstrap_interval
 from hf_rspin.evaluation.measures.error_rates import ErrorCounts
 from hf_rspin.evaluation.measures.segmentation import SegmentationScores
 from hf_rspin.evaluation.probes.base import CleanFeatures
-from hf_rspin.evaluation.probes.segmentation import SegmentationProbe, _interval
+from hf_rspin.evaluation.probes.segmentation import SegmentationProbe, _intervals
 
 LEVELS = {"SIL": 0.1, "AA": 0.3, "B": 0.5, "CH": 0.7}
 
@@ -87,14 +87,15 @@ def test_intervals_are_those_of_rates(groups):
     predicted, true = rng.integers(10, 60, (2, 12))
     hits = rng.binomial(np.minimum(predicted, true), 0.6)
     counts = np.stack([hits, hits, predicted, true], axis=1)
-    low, high = _interval(counts, groups)
+    rates = hits.sum() / predicted.sum(), hits.sum() / true.sum()
+    whole = SegmentationScores.from_rates(*rates)
+    scores = _intervals(whole, counts, groups)
     for name, lengths in (("precision", predicted), ("recall", true)):
         found = bootstrap_interval(ErrorCounts(hits, lengths), groups)
-        limits = [getattr(low, name), getattr(high, name)]
+        limits = [scores[name].low, scores[name].high]
         np.testing.assert_allclose(limits, [found.low, found.high], atol=0.02)
-    whole = SegmentationScores.from_rates(hits.sum() / predicted.sum(), hits.sum() / true.sum())
-    assert low.r_value < whole.r_value < high.r_value
-    assert low.over_segmentation < whole.over_segmentation < high.over_segmentation
+    for name in ("r_value", "over_segmentation"):
+        assert scores[name].low < getattr(whole, name) < scores[name].high
 
 
 @pytest.mark.parametrize("factor", [1, 2])

@@ -78,10 +78,12 @@ def test_the_interval_is_that_of_pairs_drawn_again():
     cosines = scores + rng.normal(size=60)
     found = bootstrap((cosines, scores), lambda x, y: spearmanr(x, y).statistic, paired=True,
                       vectorized=False, n_resamples=500, method="percentile", rng=rng)
-    low, high = rank_interval(cosines, scores)
-    assert low == pytest.approx(found.confidence_interval.low, abs=0.04)
-    assert high == pytest.approx(found.confidence_interval.high, abs=0.04)
-    assert all(map(np.isfinite, rank_interval(np.arange(2.0), np.arange(2.0))))
+    interval = rank_interval(cosines, scores, 0.7)
+    assert interval.value == 0.7 and interval.units == 60
+    assert interval.low == pytest.approx(found.confidence_interval.low, abs=0.04)
+    assert interval.high == pytest.approx(found.confidence_interval.high, abs=0.04)
+    two = rank_interval(np.arange(2.0), np.arange(2.0), 1.0)
+    assert np.isfinite([two.low, two.high]).all()
 
 
 def test_pairs_of_one_sentence_are_left_out_and_the_content_decides_the_key(tmp_path):
