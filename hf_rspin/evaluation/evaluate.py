@@ -19,12 +19,15 @@ from hf_rspin.device import release_memory
 from hf_rspin.evaluation.cells import Cell, digest, read_cells
 from hf_rspin.evaluation.conditions import CLEAN, Clean, Described, Distortion, fingerprints
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
+from hf_rspin.evaluation.failures import read_failures, sentences
 from hf_rspin.evaluation.features import EncoderFeatures, device_of, gflops_per_second
 from hf_rspin.evaluation.hearing import Hearing
 from hf_rspin.evaluation.probes import CleanFeatures, Probe
 from hf_rspin.evaluation.shards import label
 
 logger = logging.getLogger(__name__)
+
+FAILED = "failed"  # folder beside the cells
 
 
 class Evaluation:
@@ -89,6 +92,7 @@ class Evaluation:
             logger.info(reason)
         self._keys = self._make_keys()
         self._order: list[str] = list(encoders)
+        self._failed: list[str] = []  # sentences of `left_out` on what failed
 
     def _choose(self, probes: Sequence[Probe]) -> list[str]:
         """Keep the probes that the utterances have labels for; return what is to be said."""
@@ -162,6 +166,7 @@ class Evaluation:
         missing = self._missing(encoder_features.name, fingerprint, probes, conditions)
         if not missing:
             logger.info("%s: everything is measured already.", encoder_features.name)
+            self._say_failures()
             return
         folder = self.folder / "features" / (fingerprint + (f"-{part}" if part else ""))
         encoded = sum(self.conditions[place].name != CLEAN for place in missing)
@@ -187,7 +192,7 @@ class Evaluation:
                 cost = asdict(meter.cost(features.take_hours(), gflops, updates))
                 known = {**self.about, **(about or {}), "cost": cost}
                 self._write(hearing, fingerprint, place, wanted, known)
-        self.left_out += hearing.left_out
+        self._say_failures()
         del features
         if not self.keep_features:
             shutil.rmtree(folder, ignore_errors=True)
@@ -257,10 +262,25 @@ class Evaluation:
         about |= {"num_train": len(self.train) if self.train else 0}
         for probe in probes:
             rows, details = (hearing.do(probe, step) for step in (probe.rows, probe.details))
-            if not hearing.has_failed(probe):
-                key = {"encoder": fingerprint, **self._keys[probe, place]}
-                name = (hearing.encoder, probe.name, condition.name, condition.snr_db)
-                Cell(*name, key, rows, details, about).write(self.folder / "cells")
+            key = {"encoder": fingerprint, **self._keys[probe, place]}
+            failure = hearing.failure(probe)
+            failed = self.folder / FAILED / f"{digest(key)}.json"
+            if failure is not None:
+                replace(failure, of=digest(self._keys[probe, place])).write(failed)
+                continue
+            name = (hearing.encoder, probe.name, condition.name, condition.snr_db)
+            Cell(*name, key, rows, details, about).write(self.folder / "cells")
+            failed.unlink(missing_ok=True)
+
+    def _say_failures(self) -> None:
+        """Put into `left_out` what failed here, in other processes, or in an earlier run."""
+        wanted = {digest(key): place for place, key in enumerate(self._keys.values())}
+        found = [one for one in read_failures(self.folder / FAILED)
+                 if one.of in wanted and one.encoder in self._order]  # fmt: skip
+        found.sort(key=lambda one: (self._order.index(one.encoder), wanted[one.of]))
+        self.left_out = [one for one in self.left_out if one not in self._failed]
+        self._failed = sentences(found)
+        self.left_out += self._failed
 
 
 def _check_different(what: str, names: Sequence) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from hf_rspin.audio import AudioError
 from hf_rspin.device import release_memory
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
+from hf_rspin.evaluation.failures import Failure
 from hf_rspin.evaluation.feature_store import (
     FeatureError,
     FeatureStore,
@@ -37,22 +38,12 @@ class Hearing:
     def __init__(self, encoder: str) -> None:
         self.encoder = encoder
         self._condition = ""  # that is heard; none yet while probes learn
-        self._failed: set[tuple[Probe, str]] = set()
-        # probe and reason -> conditions, as an ordered set: seeds of a probe have one name
-        self._reasons: dict[tuple[str, str], dict[str, None]] = {}
+        self._failed: dict[tuple[Probe, str], Failure] = {}
 
-    @property
-    def left_out(self) -> list[str]:
-        """A sentence for each probe and reason."""
-        found = []
-        for (name, why), conditions in self._reasons.items():
-            where = "" if "" in conditions else f" under {', '.join(conditions)}"
-            found.append(f"{name} of {self.encoder}{where} is left out: {why}")
-        return found
-
-    def has_failed(self, probe: Probe) -> bool:
-        """Say whether a probe is left out: for good, or under the condition that is heard."""
-        return not self._failed.isdisjoint({(probe, ""), (probe, self._condition)})
+    def failure(self, probe: Probe) -> Failure | None:
+        """Return why a probe is left out: for good, or under the condition that is heard."""
+        for_good = self._failed.get((probe, ""))
+        return for_good or self._failed.get((probe, self._condition))
 
     def do(self, probe: Probe, step: Callable, *given: Any) -> Any:
         """Let a probe do a step; one that cannot measure this is left out, and said to be.
@@ -61,22 +52,22 @@ class Hearing:
             ValueError: what ends the run for all probes: audio that cannot be read, features that
                 cannot be kept, a full disk.
         """
-        if self.has_failed(probe):
+        if self.failure(probe):
             return None
         try:
             return step(*given)
         except (AudioError, FeatureError, NoSpaceError):
             raise  # of all probes
         except ValueError as error:
-            self._failed.add((probe, self._condition))
-            where = self._reasons.setdefault((probe.name, str(error)), {})
-            if not where:
+            found = Failure(self.encoder, probe.name, self._condition, str(error))
+            said = {(one.probe, one.why) for one in self._failed.values()}
+            self._failed[probe, self._condition] = found
+            if (found.probe, found.why) not in said:
                 logger.warning(
                     "%s of %s%s is left out: %s", probe.name, self.encoder,
                     self._condition and f" under {self._condition}", error,
                     exc_info=logger.isEnabledFor(logging.DEBUG),
                 )  # fmt: skip
-            where[self._condition] = None
             return None
 
     def measure(

@@ -257,3 +257,29 @@ def test_tables_keep_the_order_that_was_asked_for(corpora, tmp_path):
 def test_other_precision_of_kept_features_is_another_cell(corpora, tmp_path):
     evaluate(tmp_path, corpora, [PairsOfUtterances()]).run(Counted())
     assert evaluate(tmp_path, corpora, [PairsOfUtterances()], dtype=torch.float32).cells() == []
+
+
+def test_what_failed_in_another_process_is_said_until_it_is_measured(corpora, tmp_path):
+    train, test = corpora
+    conditions = make_conditions(["gaussian", "lowpass"])
+
+    def process(*failing):
+        probe = Failing("gaussian", "lowpass")  # as in its settings, whatever fails this time
+        probe.conditions = failing
+        probe.settings = lambda: {"seed": 0}
+        return Evaluation(tmp_path, test, conditions, [probe], train, progress=False,
+                          encoders=["log-mel"])  # fmt: skip
+
+    process("gaussian", "lowpass").run(Counted(), conditions=["gaussian"])
+    second = process("gaussian", "lowpass")
+    second.run(Counted(), conditions=["lowpass"])
+    (sentence,) = second.left_out
+    assert "under gaussian at 0 dB, lowpass is left out" in sentence
+    third = process("lowpass")
+    third.run(Counted(), conditions=["gaussian"])
+    (sentence,) = third.left_out
+    assert "of log-mel under lowpass is left out" in sentence
+    fourth = process()
+    fourth.run(Counted())
+    assert fourth.left_out == [] and len(fourth.cells()) == 3
+    assert list((tmp_path / "failed").iterdir()) == []

@@ -5,10 +5,10 @@
         --results runs/evaluation/results.csv
 
 Rows of base size have random weights. A folder is a row too; its phone error rate and PNMI come
-from the results of `evaluate.py`. A folder may come twice under two names: what trains in it (all of
-it, the top two layers, LoRA or READ) is given by `--trains`. The training step is that of Spin: two views, forward, backward,
-Adam. Every number is measured in a process of its own; peak memory is what comes on top of the
-libraries.
+from the results of `evaluate.py`. A folder may come twice under two names, and `--trains` says
+what trains in each: all of it, the top two layers, LoRA or READ. The training step is that of
+Spin: two views, forward, backward, Adam. Every number is measured in a process of its own; peak
+memory is what comes on top of the libraries.
 """
 
 from __future__ import annotations
