@@ -30,6 +30,8 @@ def check_device(name: str) -> str:
         reason = str(error).split("\n")[0].rstrip(".")
         if reason.startswith("Expected one of"):  # a list of twenty types, none of use here
             reason = "torch knows none of this name"
+        if reason.startswith("Could not run"):  # mps, xla: a list of all backends
+            reason = "this torch is built without it"
         raise ValueError(
             f"the device {name!r} cannot be used ({reason}); expected auto, cpu, or cuda on a "
             "machine with a GPU."

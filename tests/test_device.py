@@ -54,6 +54,9 @@ def test_devices_are_checked():
     assert check_device("cpu") == "cpu"
     with pytest.raises(ValueError, match="'cpuu' cannot be used"):
         check_device("cpuu")
+    if not torch.backends.mps.is_built():  # torch lists all of its backends
+        with pytest.raises(ValueError, match="'mps' cannot be used .this torch is built without"):
+            check_device("mps")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")

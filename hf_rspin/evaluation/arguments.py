@@ -73,6 +73,13 @@ class EvaluationScriptArguments:
     asr_normalization: str = option(
         "whisper", "form in which texts are compared: whisper (of English), or none", rare=True
     )
+    abx_context: str = option(
+        "any", "neighbours of the phones that ABX compares: any, or within: the same", rare=True
+    )
+    min_letters: int = option(
+        5, "of words sought by qbe and retrieval; fewer where a script writes more with each",
+        rare=True,
+    )
     speakers_from: str = option(
         "test", "train: the test speakers are those of the train split", rare=True
     )

@@ -57,7 +57,9 @@ class Metric:
     counts: Literal["errors", "correct"] = "errors"
 
     def text(self, value: float) -> str:
-        """Return the value as tables show it, without a unit."""
+        """Return the value as tables show it, without a unit; a dash where there is none."""
+        if math.isnan(value):
+            return "–"
         return f"{100 * value if self.percent else value:.{self.digits}f}"
 
     def change(self, value: float) -> str:

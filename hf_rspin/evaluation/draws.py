@@ -42,7 +42,6 @@ class Draws:
             found: the figure.
             names: of what was drawn from, repeated or not; default: the utterances.
         """
-        from hf_rspin.evaluation.cells import digest
 
         if found.draws is None or not np.isfinite(found.value):
             return None

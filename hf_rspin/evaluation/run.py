@@ -214,6 +214,9 @@ def _probes(
         "units": {"num_units": arguments.num_units, "standardize": arguments.standardize_units},
         "voice": {"num_units": arguments.num_units, "standardize": arguments.standardize_units},
         "segmentation": {"num_units": arguments.num_units},
+        "abx": {"context": arguments.abx_context},
+        "qbe": {"min_letters": arguments.min_letters},
+        "retrieval": {"min_letters": arguments.min_letters},
     }
     merged = {name: {**shared.get(name, {}), **special.get(name, {})}
               for name in {*shared, *special}}  # fmt: skip
