@@ -42,6 +42,7 @@ ENCODERS = {
     "hubert-large": plain("hubert", **STABLE),
     "rspin-hubert": RSpinHubertModel(RSpinHubertConfig(**SIZES, codebook_size=8)),
     "rspin-wavlm": RSpinWavLMModel(RSpinWavLMConfig(**SIZES, codebook_size=8)),
+    "sew": plain("sew", **SEWD),
     "sew-d": plain("sew-d", **SEWD),
     "mr-hubert": plain("mr-hubert"),
     "wav2vec2-conformer": plain("wav2vec2-conformer"),

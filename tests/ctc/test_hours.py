@@ -29,9 +29,11 @@ def test_a_part_of_the_training_utterances_is_learned(encoder, tones, tmp_path):
 def test_other_selections_ask_labels_of_their_own(encoder, tones, tmp_path):
     labels = tmp_path / "labels"
     rows = load_corpus(tones)
+    train = [key for key, split in zip(rows["id"], rows["split"], strict=True) if split == "train"]
+    rich = set(train[5:9])  # of five units at random; all others are of one unit
     generator = np.random.default_rng(0)
     pairs = {
-        key: generator.integers(0, 5, num_frames(round(seconds * 16_000)))
+        key: generator.integers(0, 5 if key in rich else 1, num_frames(round(seconds * 16_000)))
         for key, seconds in zip(rows["id"], rows["duration"], strict=True)
     }
     FrameLabels.from_sequences(pairs, 5).save(labels)
@@ -46,3 +48,7 @@ def test_other_selections_ask_labels_of_their_own(encoder, tones, tmp_path):
         call_main(*chosen, "--selection_labels", labels)
         record = json.loads((folder / "selection.json").read_text())
         assert record["select"] == select and record["utterances"] < record["of_utterances"]
+        assert rich <= set(record["ids"])  # most n-grams, and the hardest to tell
+        call_main(*chosen, "--selection_labels", labels, "--max_steps", 2)  # goes on
+        again = json.loads((folder / "selection.json").read_text())
+        assert again["ids"] == record["ids"]
