@@ -22,6 +22,7 @@ from hf_rspin.evaluation.table import Section, sections
 from hf_rspin.evaluation.trained_probes import learned_nothing, search_section
 from hf_rspin.utils import write_json, write_text
 
+DRAW_OTHERS = ("qbe", "sts")  # words and pairs of sentences, and not speakers
 ENOUGH_SPEAKERS = 6  # of n, no p is below 2^(1-n), see `PairedDifference`
 TITLE = "Frozen speech encoders, clean and distorted"
 SUMMARY = """Each encoder is frozen. What is trained on its features is trained on clean speech,
@@ -133,6 +134,10 @@ def about_cells(cells: Sequence[Cell]) -> dict[str, Any]:
 def few_speakers(cells: Sequence[Cell]) -> list[str]:
     """Say where so few speakers were heard that intervals or tests say little."""
     counts = {c.probe: len(set(c.details["groups"])) for c in cells if c.details.get("groups")}
+    for cell in cells:
+        units = [row.draws.units for row in cell.rows if row.draws]
+        if units and cell.probe not in DRAW_OTHERS:
+            counts.setdefault(cell.probe, max(units))
     alone = [name for name, count in counts.items() if count == 1]
     few = [f"{name}: {n}" for name, n in counts.items() if 1 < n < ENOUGH_SPEAKERS]
     said = []

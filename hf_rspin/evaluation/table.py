@@ -61,6 +61,8 @@ def _difference_sections(part: pd.DataFrame, metric: Metric) -> list[Section]:
     of_layers = part["layer"].notna().any()
     caption = _compared_in(metric) if of_layers else ""
     first = part[part["reference"] == part["reference"].iloc[0]]
+    if of_layers and len(part) > len(first):
+        caption += " Every other pair of encoders is in results.csv."
     unit = ", points" if metric.percent else ""
     title = f"{metric.title}: difference to {first['reference'].iloc[0]}{unit}{_PAIRED}"
     found = [_wide_section(first, title, _difference_cell(metric), caption)]
@@ -79,10 +81,7 @@ def _compared_in(metric: Metric) -> str:
     labels = {one.name: one.label.removesuffix(", %") for one in METRICS}
     by = f" by {labels[metric.layer_of]}" if metric.layer_of else ""
     last = "; its last layer where that was not measured" if metric.layer_of else ""
-    return (
-        f"Each encoder in the layer that is its best{by} on the clean test utterances{last}. "
-        "Every pair of encoders is in results.csv."
-    )
+    return f"Each encoder in the layer that is its best{by} on the clean test utterances{last}."
 
 
 def _title(part: pd.DataFrame, metric: Metric) -> str:

@@ -15,6 +15,8 @@ from hf_rspin.evaluation.measures.bootstrap import (
 )
 from hf_rspin.evaluation.measures.error_rates import ErrorCounts
 from hf_rspin.evaluation.measures.unit_intervals import unit_intervals
+from hf_rspin.evaluation.results import few_speakers
+from hf_rspin.evaluation.table import sections
 
 SPEAKERS = [f"s{place // 4}" for place in range(48)]
 
@@ -136,6 +138,18 @@ def test_a_figure_without_a_direction_is_compared_where_another_is_best():
     assert line["layer"] == 0 and line["value"] == pytest.approx(0.2)
     (line,) = to_table(cells[2:]).query("metric == 'unit_agreement_difference'").to_dict("records")
     assert line["layer"] == 1  # no PNMI: the last
+
+
+def test_few_speakers_of_draws_are_told_and_the_caption_speaks_of_pairs_that_are_there():
+    few = [cell(name, [Row.of_interval("pnmi", Interval(0.3, 0, 1, np.full(9, 0.3), 4), 0, "abcd")])
+           for name in "abc"]  # fmt: skip
+    (said,) = few_speakers(few)
+    assert "Speakers were too few for p < 0.05 (units: 4)" in said
+    for reference, is_there in ((None, True), ("a", False)):
+        found = sections(to_table(few, reference))
+        (section,) = [one for one in found if "difference" in one.title]
+        assert ("Every other pair of encoders is in results.csv" in section.caption) is is_there
+        assert "points" not in section.title and section.rows[0][1].startswith("+0.000")
 
 
 def test_seeds_that_disagree_show_no_difference():
