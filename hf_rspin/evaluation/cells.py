@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -88,22 +88,15 @@ class Row:
     draws: Draws | None = None
 
     @classmethod
-    def of_interval(
-        cls,
-        metric: str,
-        found: Interval,
-        layer: int | None = None,
-        names: Iterable[Hashable] | None = None,
-    ) -> Row:
+    def of_interval(cls, metric: str, found: Interval, layer: int | None = None) -> Row:
         """Return a number with its interval and draws.
 
         Args:
             metric: its name.
             found: the number.
             layer: of which it is.
-            names: of the speakers, or what else was drawn; default: the utterances.
         """
-        draws = Draws.of_interval(found, names)
+        draws = Draws.of_interval(found)
         return cls(metric, found.value, layer, found.low, found.high, draws)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +40,12 @@ def common(cell: Cell) -> dict:
 def _of_errors(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]]) -> list[dict]:
     """Compare the errors per utterance of each pair of encoders (before, after).
 
-    Errors per layer only where an earlier version left no draws.
+    Errors per layer only where an earlier version left no draws of one of them.
     """
     layers = _best_layers(cells)
     counted: dict[tuple, dict[str, dict]] = {}  # place -> encoder -> seed -> cell
     for cell in cells:
-        of_layers = (cell.encoder, cell.probe) in layers and cell.rows[0].draws is None
-        if "errors" in cell.details or of_layers:
+        if "errors" in cell.details or (cell.encoder, cell.probe) in layers:
             place = _place(cell)
             counted.setdefault(place, {}).setdefault(cell.encoder, {})[cell.seed] = cell
     lines = []
@@ -53,7 +54,7 @@ def _of_errors(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]]) -> list[
             seeds = [seed for seed in found.get(after, {}) if seed in found.get(before, {})]
             places = [layers.get((name, probe)) for name in (before, after)]
             some = [[found[name][seed] for seed in seeds] for name in (before, after)]
-            if seeds and _comparable(some):
+            if seeds and _comparable(some) and not _have_draws(some):
                 line = _difference(some, places)
                 lines.append(line | {"reference": before, "layer": places[1]})
     return lines
@@ -139,7 +140,19 @@ def _difference(some: Sequence[Sequence[Cell]], layers: Sequence[int | None]) ->
 
 def _place(cell: Cell) -> tuple:
     """Return what cells of two encoders must share to be compared."""
-    return cell.probe, cell.condition, cell.snr_db, cell.key.get("test")
+    settings = json.dumps(_without_seeds(cell.key["settings"]), sort_keys=True)
+    return cell.probe, cell.condition, cell.snr_db, cell.key.get("test"), settings
+
+
+def _without_seeds(settings: Any) -> Any:
+    if isinstance(settings, dict):
+        return {k: _without_seeds(value) for k, value in settings.items() if k != "seed"}
+    return settings
+
+
+def _have_draws(some: Sequence[Sequence[Cell]]) -> bool:
+    """Say whether errors per layer are compared by draws."""
+    return all(LAYER_ERRORS in cell.details and cell.rows[0].draws for one in some for cell in one)
 
 
 def _comparable(some: Sequence[Sequence[Cell]]) -> bool:

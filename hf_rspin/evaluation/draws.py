@@ -8,8 +8,7 @@ whatever the figure is: a rate, an information, a correlation.
 from __future__ import annotations
 
 import base64
-import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +16,8 @@ import numpy as np
 
 from hf_rspin.evaluation.measures.bootstrap import Interval, PairedDifference, two_sided_p
 
-_TYPE = np.dtype("<f2")  # of deviations: three digits of them are more than 1,000 draws tell
+# Draws that are equal for two encoders must stay so: they are kept as they are.
+_TYPE, _TIE, _MOST = np.dtype("<f4"), 1e-6, 1000
 
 
 @dataclass(frozen=True)
@@ -25,35 +25,27 @@ class Draws:
     """A figure on each draw, as it lies in the file of a cell.
 
     Args:
-        deviations: of the draws from the figure, base64 of little-endian float16.
+        values: of the figure, base64 of little-endian float32; the first 1,000.
         units: how many speakers (words, pairs) were drawn from.
-        of: which these are: draws of equal `of` and `units` belong together, one by one.
+        of: which these are, see `sample_key`: draws of equal `of` belong together, one by one.
     """
 
-    deviations: str
+    values: str
     units: int
     of: str
 
     @classmethod
-    def of_interval(cls, found: Interval, names: Iterable[Hashable] | None = None) -> Draws | None:
-        """Return the draws of an interval; None where there are none.
-
-        Args:
-            found: the figure.
-            names: of what was drawn from, repeated or not; default: the utterances.
-        """
-
+    def of_interval(cls, found: Interval) -> Draws | None:
+        """Return the draws of an interval; None where there are none, or no figure."""
         if found.draws is None or not np.isfinite(found.value):
             return None
-        packed = (np.asarray(found.draws) - found.value).astype(_TYPE).tobytes()
-        of = repr(None if names is None else sorted({str(name) for name in names}))
-        of = hashlib.sha256(of.encode()).hexdigest()[:16]
-        return cls(base64.b64encode(packed).decode(), found.units, of)
+        packed = np.asarray(found.draws[:_MOST]).astype(_TYPE).tobytes()
+        return cls(base64.b64encode(packed).decode(), found.units, found.of)
 
     @cached_property
     def array(self) -> np.ndarray:
-        """Return the deviations, (draws,) float64; nan where a draw has no figure."""
-        return np.frombuffer(base64.b64decode(self.deviations), _TYPE).astype(np.float64)
+        """Return the figures, (draws,) float64; nan where a draw has none."""
+        return np.frombuffer(base64.b64decode(self.values), _TYPE).astype(np.float64)
 
     def pairs_with(self, other: Draws) -> bool:
         """Say whether the same were drawn for both."""
@@ -86,10 +78,10 @@ def difference_of_draws(
     start = first[0][1]
     if not all(draws.pairs_with(start) for _, draws in (*first, *second)):
         return None
-    sides = [np.mean([value + draws.array for value, draws in side], axis=0)
-             for side in (first, second)]  # fmt: skip
+    sides = [np.mean([draws.array for _, draws in side], axis=0) for side in (first, second)]
     found = sides[1] - sides[0]
     found = found[np.isfinite(found)]
+    found[np.abs(found) < _TIE] = 0.0  # a mean of seeds rounds
     if not len(found):
         return None
     by_seed = [late - early for (early, _), (late, _) in zip(first, second, strict=True)]

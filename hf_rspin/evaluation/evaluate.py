@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -205,9 +206,9 @@ class Evaluation:
         wanted = {digest(key): place for place, key in enumerate(self._keys.values())}
         found = []
         for cell in read_cells(self.folder / "cells"):
-            rest = {name: value for name, value in cell.key.items() if name != "encoder"}
-            if digest(rest) in wanted:
-                found.append((self._place(cell.encoder), wanted[digest(rest)], cell))
+            of = digest(_without_encoder(cell.key))
+            if of in wanted:
+                found.append((self._place(cell.encoder), wanted[of], cell))
         return [cell for *_, cell in sorted(found, key=lambda entry: entry[:2])]
 
     def _place(self, name: str) -> tuple[int, str]:
@@ -264,9 +265,10 @@ class Evaluation:
             rows, details = (hearing.do(probe, step) for step in (probe.rows, probe.details))
             key = {"encoder": fingerprint, **self._keys[probe, place]}
             failure = hearing.failure(probe)
-            failed = self.folder / FAILED / f"{digest(key)}.json"
+            failed = self.folder / FAILED / f"{digest([hearing.encoder, key])}.json"
             if failure is not None:
-                replace(failure, of=digest(self._keys[probe, place])).write(failed)
+                of, seed = digest(self._keys[probe, place]), probe.settings().get("seed")
+                replace(failure, condition=label(condition), seed=seed, of=of).write(failed)
                 continue
             name = (hearing.encoder, probe.name, condition.name, condition.snr_db)
             Cell(*name, key, rows, details, about).write(self.folder / "cells")
@@ -275,12 +277,25 @@ class Evaluation:
     def _say_failures(self) -> None:
         """Put into `left_out` what failed here, in other processes, or in an earlier run."""
         wanted = {digest(key): place for place, key in enumerate(self._keys.values())}
-        found = [one for one in read_failures(self.folder / FAILED)
-                 if one.of in wanted and one.encoder in self._order]  # fmt: skip
-        found.sort(key=lambda one: (self._order.index(one.encoder), wanted[one.of]))
+        measured = {(c.encoder, digest(_without_encoder(c.key))) for c in self.cells()}
+        names = {*self._order, *(encoder for encoder, _ in measured)}
+        found = [
+            one for one in read_failures(self.folder / FAILED)
+            if one.of in wanted and one.encoder in names
+            and (one.encoder, one.of) not in measured  # with other weights, of this name
+        ]  # fmt: skip
+        found.sort(key=lambda one: (self._place(one.encoder), wanted[one.of]))
         self.left_out = [one for one in self.left_out if one not in self._failed]
-        self._failed = sentences(found)
+        labels: dict[str, set[str]] = {}
+        for probe, place in self._keys:
+            labels.setdefault(probe.name, set()).add(label(self.conditions[place]))
+        conditions = {name: len(some) for name, some in labels.items()}
+        self._failed = sentences(found, conditions, Counter(probe.name for probe in self.probes))
         self.left_out += self._failed
+
+
+def _without_encoder(key: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in key.items() if name != "encoder"}
 
 
 def _check_different(what: str, names: Sequence) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,8 +17,9 @@ class Failure:
     Args:
         encoder: its name.
         probe: its name.
-        condition: with its SNR; "": the probe could not learn.
+        condition: with its SNR.
         why: the sentence of the error.
+        seed: of the probe.
         of: what was to be measured, see `Evaluation`: settings, condition and utterances.
     """
 
@@ -26,6 +27,7 @@ class Failure:
     probe: str
     condition: str
     why: str
+    seed: int | None = None
     of: str = ""
 
     def write(self, file: Path) -> None:
@@ -42,18 +44,29 @@ def read_failures(folder: Path) -> Iterator[Failure]:
             continue  # measured meanwhile, or damaged: it is tried again
 
 
-def sentences(failures: Iterable[Failure]) -> list[str]:
-    """Return a sentence per encoder, probe and reason; seeds of a probe have one name.
+def sentences(
+    failures: Iterable[Failure], conditions: Mapping[str, int], seeds: Mapping[str, int]
+) -> list[str]:
+    """Return a sentence per encoder, probe and reason: under which conditions, with which seeds.
+
+    Args:
+        failures: of cells that are not there.
+        conditions: how many each probe measures; where all failed, none is named.
+        seeds: how many of each probe; likewise.
 
     Example:
-        >>> sentences([Failure("a", "sid", "gaussian at 0 dB", "one speaker.")])
+        >>> failed = Failure("a", "sid", "gaussian at 0 dB", "one speaker.")
+        >>> sentences([failed], {"sid": 2}, {"sid": 1})
         ['sid of a under gaussian at 0 dB is left out: one speaker.']
     """
-    found: dict[tuple[str, str, str], dict[str, None]] = {}  # conditions as an ordered set
+    found: dict[tuple[str, str, str], list[Failure]] = {}
     for one in failures:
-        found.setdefault((one.encoder, one.probe, one.why), {})[one.condition] = None
+        found.setdefault((one.encoder, one.probe, one.why), []).append(one)
     said = []
-    for (encoder, probe, why), conditions in found.items():
-        where = "" if "" in conditions else f" under {', '.join(conditions)}"
-        said.append(f"{probe} of {encoder}{where} is left out: {why}")
+    for (encoder, probe, why), some in found.items():
+        names = dict.fromkeys(one.condition for one in some)  # an ordered set
+        where = f" under {', '.join(names)}" if len(names) < conditions[probe] else ""
+        of = dict.fromkeys(str(one.seed) for one in some)
+        which = f" (seed {', '.join(of)})" if len(of) < seeds[probe] else ""
+        said.append(f"{probe} of {encoder}{which}{where} is left out: {why}")
     return said

@@ -15,6 +15,7 @@ from hf_rspin.evaluation.cell_costs import cost_section
 from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.long_table import METRICS, over_seeds, to_table
 from hf_rspin.evaluation.overview import overview
+from hf_rspin.evaluation.probes import PROBES
 from hf_rspin.evaluation.probes.base import Drawing
 from hf_rspin.evaluation.report import evaluation_report
 from hf_rspin.evaluation.summary import FOUND, SIGNIFICANT, WARNINGS, context, found_out
@@ -66,11 +67,15 @@ def write_results(
         extra: beside the cells.
     """
     extra = extra or Extra()
+    not_there = []
+    if reference is not None and cells and reference not in {cell.encoder for cell in cells}:
+        not_there = [f"{reference} has no result yet: every pair of encoders is compared."]
+        reference = None
     table, about = to_table(cells, reference), about_cells(cells)
     left_out = list(
         dict.fromkeys(
-            [*learned_nothing(cells), *few_speakers(cells), *_views(cells), *left_out,
-             *extra.left_out]
+            [*learned_nothing(cells), *few_speakers(cells), *uneven_seeds(cells), *_views(cells),
+             *not_there, *left_out, *extra.left_out]
         )
     )
     first = overview(table, adaptation_hours(cells))
@@ -78,7 +83,7 @@ def write_results(
     found = found_out(table, METRICS, reference)
     text = _markdown(
         extra.title,
-        context(about, table) if cells else "",
+        " ".join([context(about, table), *unusual_settings(cells)]) if cells else "",
         {FOUND: found, WARNINGS: left_out},
         [*([first] if first else []), *sections(table), *more, *extra.sections],
     )
@@ -89,8 +94,9 @@ def write_results(
     write_json(output / "results.json", to_json(table, about) | said, indent=1)
     write_text(output / "results.csv", table.to_csv(index=False))
     write_text(output / "results.md", text + "\n")
+    summary = " ".join([extra.summary, *unusual_settings(cells)])
     report = evaluation_report(
-        table, extra.title, extra.summary, left_out, about=about, cells=cells,
+        table, extra.title, summary, left_out, about=about, cells=cells,
         first=first, reference=reference,
     )  # fmt: skip
     for drawing in extra.drawings:
@@ -141,10 +147,10 @@ def few_speakers(cells: Sequence[Cell]) -> list[str]:
     alone = [name for name, count in counts.items() if count == 1]
     few = [f"{name}: {n}" for name, n in counts.items() if 1 < n < ENOUGH_SPEAKERS]
     said = []
-    if alone:
+    if alone or {cell.about.get("num_speakers") for cell in cells} == {1}:
+        where = f" ({', '.join(alone)})" if alone else ""
         said.append(
-            f"One speaker was heard ({', '.join(alone)}): intervals and tests need several, and "
-            "are missing."
+            f"One speaker was heard{where}: intervals and tests need several, and are missing."
         )
     if few and len({cell.encoder for cell in cells}) > 1:
         said.append(
@@ -154,12 +160,41 @@ def few_speakers(cells: Sequence[Cell]) -> list[str]:
     return said
 
 
+def uneven_seeds(cells: Sequence[Cell]) -> list[str]:
+    """Say where encoders were measured with different seeds, and are compared in shared ones."""
+    found: dict[str, dict[str, set]] = {}
+    for cell in cells:
+        found.setdefault(cell.probe, {}).setdefault(cell.encoder, set()).add(cell.seed)
+    uneven = [probe for probe, of in found.items() if len(set(map(frozenset, of.values()))) > 1]
+    if not uneven:
+        return []
+    return [
+        f"Encoders were measured with different seeds ({', '.join(uneven)}): tables have the mean "
+        "of all, differences are of the seeds that both have."
+    ]
+
+
 def _views(cells: Sequence[Cell]) -> list[str]:
     """Say which parts of a probe (views of PWCCA, for instance) an encoder could not be given."""
     return [
         f"{cell.probe} with {view} of {cell.encoder} is left out: {why}"
         for cell in cells for view, why in cell.details.get("left_out", {}).items()
     ]  # fmt: skip
+
+
+def unusual_settings(cells: Sequence[Cell]) -> list[str]:
+    """Return a sentence with the settings of probes that are not their defaults; none: nothing."""
+    found = []
+    for name, given in _settings(cells).items():
+        if name not in PROBES:
+            continue
+        usual = json.loads(json.dumps(PROBES[name]().settings()))
+        changed = [
+            f"{key.replace('_', ' ')} {value}" for key, value in given.items()
+            if key in usual and value != usual[key] and isinstance(value, str | int | float)
+        ]  # fmt: skip
+        found += [f"{name}: {', '.join(changed)}"] if changed else []
+    return [f"Settings of probes: {'; '.join(found)}."] if found else []
 
 
 def _settings(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:

@@ -45,13 +45,22 @@ def what_changed(
     for name in names:
         if name == before:
             continue
+        pair = table[table["encoder"].isin((before, name))]
+        known = set(pair["metric"])
+        said = [
+            (outcome, how, text)
+            for metric in metrics if metric.name in known
+            for how, texts in (
+                ("", _tested(pair, metric, before, name)),
+                (NOT_TESTED, _untested(pair, metric, before, name)),
+            )
+            for outcome, text in texts
+        ]  # fmt: skip
         for outcome in (BETTER, WORSE, EQUAL):
-            found: dict[str, list[str]] = {"": [], NOT_TESTED: []}
-            for metric in metrics:
-                tested = _tested(table, metric, before, name)
-                texts = tested or _untested(table, metric, before, name)
-                found["" if tested else NOT_TESTED] += [text for one, text in texts
-                                                        if one == outcome]  # fmt: skip
+            found = {
+                how: [text for one, by, text in said if (one, by) == (outcome, how)]
+                for how in ("", NOT_TESTED)
+            }
             parts = [how + "; ".join(texts) for how, texts in found.items() if texts]
             if parts:
                 sentences.append(f"{name} against {before}, {outcome}: {'; '.join(parts)}.")
@@ -101,10 +110,7 @@ def _tested(
     """Return a text per outcome: the metric, and its differences in the conditions."""
     if metric.better is None:
         return []
-    paired = table[
-        (table["metric"] == metric.name + DIFFERENCE) & (table["encoder"] == after)
-        & (table["reference"] == before)
-    ]  # fmt: skip
+    paired = _paired(table, metric, before, after)
     found: dict[str, list[str]] = {}
     for _, line in paired.iterrows():
         less_is_better = metric.better != "higher"
@@ -118,11 +124,23 @@ def _tested(
     return [(outcome, f"{short}: {', '.join(texts)}") for outcome, texts in found.items()]
 
 
+def _paired(table: pd.DataFrame, metric: Metric, before: str, after: str) -> pd.DataFrame:
+    """Return the rows of a paired test."""
+    return table[
+        (table["metric"] == metric.name + DIFFERENCE) & (table["encoder"] == after)
+        & (table["reference"] == before)
+    ]  # fmt: skip
+
+
 def _untested(
     table: pd.DataFrame, metric: Metric, before: str, after: str
 ) -> list[tuple[str, str]]:
-    """Return the change from best layer to best layer, on clean speech and in distortions."""
+    """Return the change from best layer to best layer, on clean speech and in distortions.
+
+    Of conditions that have no test only.
+    """
     part = table[(table["metric"] == metric.name) & table["layer"].notna()]
+    part = part[~part["label"].isin(_paired(table, metric, before, after)["label"])]
     if metric.better is None or part.empty:
         return []
     short, found = metric.label.removesuffix(", %"), []

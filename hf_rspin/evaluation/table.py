@@ -112,6 +112,8 @@ def _layer_section(part: pd.DataFrame, metric: Metric) -> Section:
         for (encoder, label), lines in part.groupby(["encoder", "label"], sort=False)
     ]
     title = f"{metric.title}, per layer" + (", %" if metric.percent else "")
+    several = part["num_seeds"].max()
+    title += f", mean of {several} seeds" if several > 1 else ""
     return Section(title, ["encoder", "condition", *map(str, layers)], rows, metric.caption)
 
 

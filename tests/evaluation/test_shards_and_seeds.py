@@ -1,6 +1,7 @@
 """Seeds side by side, work divided among processes, features kept for the next call."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -283,3 +284,25 @@ def test_what_failed_in_another_process_is_said_until_it_is_measured(corpora, tm
     fourth.run(Counted())
     assert fourth.left_out == [] and len(fourth.cells()) == 3
     assert list((tmp_path / "failed").iterdir()) == []
+
+
+def test_a_failure_is_said_of_what_has_no_result(corpora, tmp_path):
+    """Not of another seed, not after other weights of that name were measured."""
+    train, test = corpora
+    probes = [Failing(seed=0), Failing("clean", "gaussian", seed=1)]
+    conditions = make_conditions(["gaussian"])
+    first = Evaluation(tmp_path, test, conditions, probes, train, progress=False)
+    first.run(Counted())
+    assert first.left_out == [
+        "failing of log-mel (seed 1) is left out: got 3 utterances; expected more: give more "
+        "speech."
+    ]
+    alone = Evaluation(tmp_path / "b", test, conditions, [Failing("clean", "gaussian")], train,
+                       progress=False)  # fmt: skip
+    alone.run(Counted())
+    assert alone.cells() == [] and len(alone.left_out) == 1
+    (tmp_path / "b" / "cells").mkdir()
+    for cell in first.cells():  # of other weights
+        replace(cell, key=cell.key | {"encoder": "other"}).write(tmp_path / "b" / "cells")
+    alone._say_failures()
+    assert alone.left_out == []

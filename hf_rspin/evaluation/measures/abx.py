@@ -14,7 +14,7 @@ import numba
 import numpy as np
 
 from hf_rspin.evaluation.measures.abx_cells import AbxCell, tokens_of
-from hf_rspin.evaluation.measures.bootstrap import Interval
+from hf_rspin.evaluation.measures.bootstrap import Interval, sample_key
 
 Tokens = Sequence[np.ndarray] | Mapping[int, np.ndarray]
 
@@ -111,6 +111,8 @@ def abx_interval(
     value = average_cells(cells, errors)
     if len(names) < 2:
         return Interval(value, float("nan"), float("nan"))
+    if min(map(len, speakers)) == 2 and len(names) == 2:
+        return Interval(value, float("nan"), float("nan"))  # a draw has both, or nothing
     index = {name: k for k, name in enumerate(names)}
     owners = np.array([[index[name] for name in speakers[place]] for place in places])
     of_pairs = set(speakers[places[0]]) == set(cells[places[0]].pair)  # pairs are drawn too
@@ -127,7 +129,8 @@ def abx_interval(
         counts = totals[kept] / np.bincount(pairs)[kept] if of_pairs else None
         found.append(np.average(values, weights=counts))
     low, high = np.nanpercentile(found, [2.5, 97.5])
-    return Interval(value, float(low), float(high), np.array(found), len(names))
+    of = sample_key(names, seed)
+    return Interval(value, float(low), float(high), np.array(found), len(names), of)
 
 
 def _over_contexts(

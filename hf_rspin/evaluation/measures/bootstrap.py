@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,8 +17,9 @@ NUM_RESAMPLES = 2000
 class Interval:
     """A figure and its bootstrap interval (percentiles); nan where one unit cannot tell.
 
-    `draws` are the figures of the resamples, (resamples,), and `units` is the number of speakers or
-    utterances drawn from: two encoders are compared draw by draw, see `evaluation.draws`.
+    `draws` are the figures of the resamples, (resamples,), `units` is the number of speakers or
+    utterances drawn from, and `of` tells these from others, see `sample_key`: two encoders are
+    compared draw by draw, see `evaluation.draws`.
     """
 
     value: float
@@ -25,6 +27,7 @@ class Interval:
     high: float
     draws: np.ndarray | None = field(default=None, repr=False, compare=False)
     units: int = field(default=0, repr=False, compare=False)
+    of: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,21 @@ def bootstrap_interval(
 
     columns = _grouped(groups, counts.errors, counts.lengths)
     low, high, found = _bootstrap(columns, rate, confidence, num_resamples, seed)
-    units = int(_rated(columns).sum())
-    return Interval(counts.rate, low, high, found if len(found) else None, units)
+    if not len(found):
+        return Interval(counts.rate, low, high)
+    names = np.unique(np.asarray(groups)) if groups is not None else np.arange(len(columns[0]))
+    drawn = names[_rated(columns)]
+    return Interval(counts.rate, low, high, found, len(drawn), sample_key(drawn, seed))
+
+
+def sample_key(names: Iterable, *more: object) -> str:
+    """Return what tells draws from those of others: resamples of equal keys belong together.
+
+    Args:
+        names: of the speakers, or what else was drawn from, in their order.
+        more: what else decides the draws, such as their seed.
+    """
+    return hashlib.sha256(repr(([str(name) for name in names], more)).encode()).hexdigest()[:16]
 
 
 def paired_difference(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hf_rspin.evaluation.measures.bootstrap import Interval
+from hf_rspin.evaluation.measures.bootstrap import Interval, sample_key
 
 NUM_RESAMPLES = 1000
 
@@ -40,9 +40,9 @@ def correlation_interval(
     """
     sums = np.array([_sums(*pair, within) for pair in zip(truth, found, strict=True)])
     names = range(len(sums)) if groups is None else groups
-    members = np.unique(np.asarray(names), return_inverse=True)[1]
+    known, members = np.unique(np.asarray(names), return_inverse=True)
     grouped = np.stack([np.bincount(members, column) for column in sums.T], axis=1)
-    grouped = grouped[grouped[:, 0] > 0]
+    known, grouped = known[grouped[:, 0] > 0], grouped[grouped[:, 0] > 0]
     if len(grouped) == 0:
         return Interval(float("nan"), float("nan"), float("nan"))
     value = float(_correlation(grouped.sum(axis=0, keepdims=True))[0])
@@ -52,7 +52,7 @@ def correlation_interval(
     weights = generator.multinomial(number, np.full(number, 1 / number), num_resamples)
     draws = _correlation(weights @ grouped)
     low, high = np.percentile(draws, (2.5, 97.5))
-    return Interval(value, float(low), float(high), draws, number)
+    return Interval(value, float(low), float(high), draws, number, sample_key(known, seed))
 
 
 def _sums(truth: np.ndarray, found: np.ndarray, within: bool) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from operator import add
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_rspin.evaluation.measures.bootstrap import Interval
+from hf_rspin.evaluation.measures.bootstrap import Interval, sample_key
 from hf_rspin.evaluation.measures.pwcca import PWCCA, Covariances, Moments, paired_samples
 
 NUM_FOLDS = 10
@@ -51,6 +51,7 @@ class CrossValidatedPWCCA:
         high: of it.
         draws: scores on the groups drawn again, see `Interval`.
         units: groups that were drawn from.
+        of: which, see `sample_key`.
     """
 
     score: float
@@ -59,11 +60,12 @@ class CrossValidatedPWCCA:
     high: float = math.nan
     draws: np.ndarray | None = field(default=None, repr=False, compare=False)
     units: int = field(default=0, repr=False, compare=False)
+    of: str = field(default="", repr=False, compare=False)
 
     @property
     def interval(self) -> Interval:
         """Return the score with its interval and draws."""
-        return Interval(self.score, self.low, self.high, self.draws, self.units)
+        return Interval(self.score, self.low, self.high, self.draws, self.units, self.of)
 
 
 def cross_validated_pwcca(
@@ -116,9 +118,10 @@ def cross_validated_pwcca(
     score = float(np.mean([split.score for split in splits]))
     if groups is None:
         return CrossValidatedPWCCA(score, splits)
-    members = np.unique(np.asarray(groups), return_inverse=True)[1]
+    names, members = np.unique(np.asarray(groups), return_inverse=True)
+    of = sample_key(names)
     fitted = [(pwcca, folds == test) for (_, pwcca), test in zip(found, tests, strict=True)]
-    return CrossValidatedPWCCA(score, splits, *_interval(x, y, members, fitted, score))
+    return CrossValidatedPWCCA(score, splits, *_interval(x, y, members, fitted, score), of)
 
 
 def _interval(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hf_rspin.evaluation.measures.bootstrap import Interval
+from hf_rspin.evaluation.measures.bootstrap import Interval, sample_key
 from hf_rspin.evaluation.measures.unit_quality import IGNORED
 
 NUM_RESAMPLES, BATCH = 1000, 50
@@ -43,7 +43,7 @@ def unit_intervals(
         >>> unit_intervals(phones, [5 + one for one in phones], ["a", "b"])["pnmi"].value
         1.0
     """
-    counts, pairs = _counts_of_groups(phones, units, groups)
+    counts, pairs, heard = _counts_of_groups(phones, units, groups)
     whole = np.asarray(counts.sum(axis=0)).reshape(1, -1)
     values = {name: float(measure(whole, *pairs)[0]) for name, measure in _MEASURES.items()}
     if counts.shape[0] < 2:
@@ -56,37 +56,40 @@ def unit_intervals(
         drawn = (counts.T @ weights.T).T
         for name, measure in _MEASURES.items():
             found[name].append(measure(drawn, *pairs))
+    # all grow where frames are few: only figures of as many frames are compared
+    of = sample_key(heard, seed, int(whole.sum()))
     return {
-        name: _around(value, np.concatenate(found[name]), number) for name, value in values.items()
+        name: _around(value, np.concatenate(found[name]), number, of)
+        for name, value in values.items()
     }
 
 
-def _around(value: float, draws: np.ndarray, units: int) -> Interval:
+def _around(value: float, draws: np.ndarray, units: int, of: str) -> Interval:
     """Lay the deviations of draws from their mean around the value, within 0 and 1."""
     centred = value + draws - draws.mean()
     low, high = np.percentile(centred, (2.5, 97.5))
-    return Interval(value, float(max(low, 0.0)), float(min(high, 1.0)), centred, units)
+    return Interval(value, float(max(low, 0.0)), float(min(high, 1.0)), centred, units, of)
 
 
 def _counts_of_groups(phones: Sequence, units: Sequence, groups: Sequence | None) -> tuple:
-    """Return frames as a sparse matrix (groups, pairs), and phone and unit of each pair.
+    """Return frames as a sparse matrix (groups, pairs), phone and unit of each pair, and groups.
 
-    Pairs are in the order of their phones.
+    Pairs are in the order of their phones; groups without a frame that counts are gone.
     """
     from scipy.sparse import coo_matrix
 
     names = range(len(phones)) if groups is None else groups
-    members = np.unique(np.asarray(names), return_inverse=True)[1]
+    known, members = np.unique(np.asarray(names), return_inverse=True)
     owner = np.repeat(members, [len(row) for row in phones])
     phone, unit = np.concatenate(phones), np.concatenate(units)
     kept = (phone != IGNORED) & (unit != IGNORED)
     if not kept.any():
         raise ValueError("no frame has both a phone and a unit: there is nothing to count.")
-    rows = np.unique(owner[kept], return_inverse=True)[1]  # who has no frame that counts: gone
+    heard, rows = np.unique(owner[kept], return_inverse=True)
     pairs, places = np.unique(np.stack([phone[kept], unit[kept]]), axis=1, return_inverse=True)
     size = int(rows.max()) + 1, pairs.shape[1]
     counts = coo_matrix((np.ones(len(rows)), (rows, places.ravel())), shape=size).tocsr()
-    return counts, tuple(pairs)
+    return counts, tuple(pairs), known[heard]
 
 
 def _over(counts: np.ndarray, labels: np.ndarray, how: np.ufunc) -> np.ndarray:

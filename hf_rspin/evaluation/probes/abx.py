@@ -92,7 +92,10 @@ class AbxProbe(Probe):
         if not any(self._plan(test).cells.values()):
             return (
                 "The ABX test is left out: no three phones can be compared"
-                + (" in one context; AbxProbe takes any." if self.context == "within" else ".")
+                + (
+                    " in one context; --abx_context any takes all neighbours."
+                    if self.context == "within" else "."
+                )
             )
         return None
 
@@ -127,8 +130,7 @@ class AbxProbe(Probe):
                     errors = cell_errors(tokens, cells)
                     speakers = [_speakers(name, cell) for cell in cells]
                     found = abx_interval(cells, errors, speakers, seed=self.seed)
-                    names = [one for pair in speakers for one in pair]
-                    self._rows.append(Row.of_interval(name, found, layer, names))
+                    self._rows.append(Row.of_interval(name, found, layer))
 
     def rows(self) -> list[Row]:
         """Return the errors of each layer, with bootstrap intervals over speakers."""

@@ -45,8 +45,8 @@ class LinearPhones(Probe):
         Metric(
             "phone_accuracy", "Linear phone accuracy", "linear phone accuracy, %",
             "How often a linear classifier on a single frame of a layer names its phone, silence "
-            "left out; it was trained on clean speech. Higher is better. 95 % bootstrap intervals "
-            "over speakers.",
+            "left out; it was trained on clean speech. Higher is better. "
+            "results.csv has 95 % bootstrap intervals over speakers.",
             percent=True, digits=1, better="higher", counts="correct",
         ),
     )  # fmt: skip
@@ -128,7 +128,7 @@ class LinearPhones(Probe):
         for layer, errors in enumerate(np.array(self._errors)[heard].T):
             right = ErrorCounts(frames[heard] - errors, frames[heard])
             found = bootstrap_interval(right, groups)
-            rows.append(Row.of_interval("phone_accuracy", found, layer, groups))
+            rows.append(Row.of_interval("phone_accuracy", found, layer))
         return rows
 
     def details(self) -> dict[str, Any]:

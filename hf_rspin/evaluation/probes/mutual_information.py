@@ -163,7 +163,7 @@ class LayerInformation(Probe):
     def rows(self) -> list[Row]:
         """Return the shares of each layer, with intervals over speakers."""
         return [
-            Row.of_interval(f"mi_{name}", one, layer, self._names)
+            Row.of_interval(f"mi_{name}", one, layer)
             for name, values in self._found.items() for layer, one in enumerate(values)
         ]  # fmt: skip
 

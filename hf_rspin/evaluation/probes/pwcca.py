@@ -175,7 +175,7 @@ class PwccaProbe(Probe):
     def rows(self) -> list[Row]:
         """Return the score of each layer with each view, with its interval over speakers."""
         return [
-            Row.of_interval(f"pwcca_{name}", found, layer, self._speakers)
+            Row.of_interval(f"pwcca_{name}", found, layer)
             for name, scores in self._scores.items()
             for layer, found in enumerate(scores)
         ]

@@ -12,7 +12,7 @@ import numpy as np
 from hf_rspin.evaluation.conditions import Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
-from hf_rspin.evaluation.measures.bootstrap import Interval
+from hf_rspin.evaluation.measures.bootstrap import Interval, sample_key
 from hf_rspin.evaluation.measures.query_by_example import detection_scores
 from hf_rspin.evaluation.measures.term_detection import maximum_term_weighted_value
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Row
@@ -104,7 +104,7 @@ class QueryByExample(SpokenWordProbe):
         found = self._interval(scores[best], ~dev)
         layers = [Row("qbe_mtwv_layer", self._value(x, ~dev), i) for i, x in enumerate(scores)]
         words = list(dict.fromkeys(spelling(query) for query in search.queries))
-        self._rows = [Row.of_interval("qbe_mtwv", found, names=words[1::2]), *layers]
+        self._rows = [Row.of_interval("qbe_mtwv", found), *layers]
         self._details = {
             "layer": best, "words_to_choose_layer": words[::2], "words": words[1::2],
             "documents": len(search.documents),
@@ -155,4 +155,5 @@ class QueryByExample(SpokenWordProbe):
         if np.isnan(found).all():
             return Interval(value, math.nan, math.nan)
         low, high = np.nanpercentile(found, [2.5, 97.5])
-        return Interval(value, float(low), float(high), np.array(found), len(words))
+        of = sample_key([spelling(q) for q in self._search.queries], self.seed)
+        return Interval(value, float(low), float(high), np.array(found), len(words), of)

@@ -97,4 +97,4 @@ def _row(metric: str, values: Sequence[float], layer: int, speakers: Sequence[st
     """Return the mean over queries with its interval over their speakers."""
     counts = ErrorCounts(np.array(values, dtype=np.float64), np.ones(len(values), dtype=np.int64))
     found = bootstrap_interval(counts, speakers)
-    return Row.of_interval(metric, found, layer, speakers)
+    return Row.of_interval(metric, found, layer)

@@ -16,7 +16,7 @@ from hf_rspin.evaluation.boundaries import boundary_times, phone_starts
 from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.measures.bootstrap import NUM_RESAMPLES, Interval
+from hf_rspin.evaluation.measures.bootstrap import NUM_RESAMPLES, Interval, sample_key
 from hf_rspin.evaluation.measures.segmentation import (
     MATCHERS,
     SegmentationScores,
@@ -137,7 +137,7 @@ class SegmentationProbe(Probe):
             scores = self._scored([self._found[i][layer] for i in self._phones])
             self._r_values.append(scores["r_value"].value)
             for name, found in scores.items():
-                rows.append(Row.of_interval(f"boundary_{name}", found, layer, self._speakers()))
+                rows.append(Row.of_interval(f"boundary_{name}", found, layer))
         return rows + (self._baseline() if self._is_clean else [])
 
     def _baseline(self) -> list[Row]:
@@ -219,8 +219,9 @@ def _intervals(
         counts: (utterances, 4): right, found, predicted and true boundaries.
         groups: the speaker of each.
     """
+    names = np.arange(len(counts))
     if groups is not None:
-        members = np.unique(groups, return_inverse=True)[1]
+        names, members = np.unique(groups, return_inverse=True)
         counts = np.stack([np.bincount(members, column) for column in counts.T], axis=1)
     if len(counts) < 2:
         return {name: Interval(one, math.nan, math.nan) for name, one in vars(scores).items()}
@@ -233,9 +234,10 @@ def _intervals(
     rates = zip(precision, recall, over, strict=True)
     draws = [list(vars(SegmentationScores.from_rates(*one)).values()) for one in rates]
     limits = np.nanpercentile(draws, (2.5, 97.5), axis=0).T.tolist()
+    of = sample_key(names)
     columns = zip(vars(scores).items(), limits, np.array(draws).T, strict=True)
     return {
-        name: Interval(value, low, high, drawn, len(counts))
+        name: Interval(value, low, high, drawn, len(counts), of)
         for (name, value), (low, high), drawn in columns
     }
 

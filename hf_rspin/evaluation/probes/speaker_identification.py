@@ -203,7 +203,7 @@ class SpeakerIdentification(Probe):
     def _accuracy(self, metric: str, right: np.ndarray, layer: int | None = None) -> Row:
         counts = ErrorCounts(right.astype(int), np.ones(len(right), int))
         found = bootstrap_interval(counts, self._truth)
-        return Row.of_interval(metric, found, layer, self._truth)
+        return Row.of_interval(metric, found, layer)
 
 
 def _hold_out_utterances(speakers: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from hf_rspin.data.corpus import load_corpus
 from hf_rspin.evaluation.conditions import CLEAN
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_stream import stream_features
-from hf_rspin.evaluation.measures.bootstrap import Interval
+from hf_rspin.evaluation.measures.bootstrap import Interval, sample_key
 from hf_rspin.evaluation.measures.spoken_sts import pair_similarities, spoken_sts
 from hf_rspin.evaluation.probes.base import CleanFeatures, Metric, Probe, Row
 
@@ -180,7 +180,8 @@ def rank_interval(
     if not varies.any():
         return Interval(value, float("nan"), float("nan"))
     low, high = np.nanpercentile(found, (2.5, 97.5))
-    return Interval(value, float(low), float(high), found, len(first))
+    of = sample_key(range(len(first)), seed)
+    return Interval(value, float(low), float(high), found, len(first), of)
 
 
 def _sides(

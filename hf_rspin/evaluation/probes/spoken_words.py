@@ -62,8 +62,9 @@ class SpokenWordProbe(Probe):
         count = len(self.takes_of_words(self.words(test)))
         if count < self.least_words:
             return (
-                f"Left out: {title}; {count} words of {self.min_letters} letters are spoken by "
-                f"{self.min_speakers} speakers, it needs {self.least_words}: give more speech."
+                f"Left out: {title}; {count} words of {self.min_letters} letters or more are "
+                f"spoken by {self.min_speakers} speakers, it needs {self.least_words}: give more "
+                "speech, or a lower --min_letters."
             )
         return None
 

@@ -140,8 +140,7 @@ class UnitProbe(Probe):
             if self._phones is not None:
                 found = unit_intervals(self._phones, units, self._speakers)
                 self._pnmi.append(found["pnmi"].value)
-                rows += [Row.of_interval(name, one, layer, self._speakers)
-                         for name, one in found.items()]  # fmt: skip
+                rows += [Row.of_interval(name, one, layer) for name, one in found.items()]
             rows += [Row(name, float(value), layer) for name, value in values.items()]
         return rows
 
@@ -151,7 +150,7 @@ class UnitProbe(Probe):
         equal = np.array([(found[layer] == clean[layer]).sum() for found, clean in pairs])
         lengths = np.array([found.shape[1] for found in self._found])
         found = bootstrap_interval(ErrorCounts(equal, lengths), self._speakers)
-        return Row.of_interval("unit_agreement", found, layer, self._speakers)
+        return Row.of_interval("unit_agreement", found, layer)
 
     def details(self) -> dict[str, Any]:
         """Return, of clean speech, the units of the layer that tells most of phones.

@@ -162,7 +162,7 @@ class VoiceProbe(Probe):
                 ("unit_f0_correlation", units, False),
             ):
                 one = correlation_interval(truth, found, self._speakers, within)
-                rows.append(Row.of_interval(metric, one, layer, self._speakers))
+                rows.append(Row.of_interval(metric, one, layer))
         return rows + (self._speaker_rows() if len(self._tested) else [])
 
     def _speaker_rows(self) -> list[Row]:
@@ -172,7 +172,7 @@ class VoiceProbe(Probe):
         for layer, right in enumerate(self._probe.correct(counts, names)):
             errors = ErrorCounts(right.astype(int), np.ones(len(right), int))
             one = bootstrap_interval(errors, names)
-            rows.append(Row.of_interval("unit_speaker_accuracy", one, layer, names))
+            rows.append(Row.of_interval("unit_speaker_accuracy", one, layer))
         return rows
 
     def _units(self, features: Tensor) -> np.ndarray:

@@ -53,7 +53,7 @@ def test_what_is_missing_is_said():
     assert AbxProbe().reason_to_skip(few, None) == (
         "The ABX test is left out: no three phones can be compared."
     )
-    assert "AbxProbe takes any" in AbxProbe("within").reason_to_skip(few, None)
+    assert "--abx_context any takes all" in AbxProbe("within").reason_to_skip(few, None)
     with pytest.raises(ValueError, match="got context 'all'; expected within or any"):
         AbxProbe("all")
     with pytest.raises(ValueError, match="got max_items 1; expected 2 or more"):

@@ -183,7 +183,7 @@ class RecognitionProbe(Probe):
     def rate(self, metric: str, counts: ErrorCounts) -> Row:
         """Return an error rate with its interval over speakers."""
         found = bootstrap_interval(counts, self.groups)
-        return Row.of_interval(metric, found, None, self.groups)
+        return Row.of_interval(metric, found)
 
     def details(self) -> dict[str, Any]:
         """Return errors, lengths and speakers of utterances; of clean speech the training too."""
