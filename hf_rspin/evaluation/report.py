@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hf_rspin.evaluation.cells import Cell
 
 TEMPLATE = "report.html.jinja"
+MOST_COLUMNS, MOST_LETTERS = 3, 34  # of a row that a phone shows whole
 CLEAN_SPEECH = re.compile(r"\b(the same )?clean speech\b")
 
 
@@ -76,7 +77,11 @@ class Report:
         for row in rows:
             if len(row) != len(headers):
                 raise ValueError(f"the row {row} has {len(row)} cells; expected {len(headers)}.")
-        self._parts.append({"kind": "table", "headers": headers, "rows": rows, "caption": caption})
+        longest = max((sum(map(len, map(str, row))) for row in [headers, *rows]), default=0)
+        self._parts.append({
+            "kind": "table", "headers": headers, "rows": rows, "caption": caption,
+            "wide": len(headers) > MOST_COLUMNS or longest > MOST_LETTERS,
+        })  # fmt: skip
 
     def add_figure(self, figure: Figure, caption: str) -> None:
         """Add a figure as inlined SVG.

@@ -74,6 +74,11 @@ def run_evaluation(
     with exit_on_user_error():
         plan = prepare(arguments, settings, special)
     evaluation, text = plan.evaluation, ""
+    if not plan.conditions:
+        return (
+            f"Shard {arguments.shard} of {arguments.num_shards} has nothing to measure: there are "
+            "fewer pairs of encoder and condition than shards."
+        )
     part = f"{arguments.shard}_of_{arguments.num_shards}" if arguments.num_shards > 1 else ""
     for name, conditions in plan.conditions.items():
         with exit_on_user_error((*WHILE_RUNNING, "FeatureError", "NoSpaceError", "OSError")):
