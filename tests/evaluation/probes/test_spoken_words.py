@@ -67,7 +67,7 @@ def test_what_is_missing_is_said(kind):
     without = EvaluationSet(test.ids, test.audio, test.speakers)
     assert "needs word times and speakers" in kind().reason_to_skip(without, None)
     long = kind(min_letters=6).reason_to_skip(test, None)
-    assert "0 words of 6 letters are spoken by 3 speakers" in long
+    assert "0 words of 6 letters or more are spoken by 3 speakers" in long
     wrong = EvaluationSet(["u"], [{}], ["s"], word_alignments=["0.0:SIL HELLO"])
     with pytest.raises(ValueError, match="column word_alignment of u: alignment entry 'HELLO'"):
         kind().reason_to_skip(wrong, None)
