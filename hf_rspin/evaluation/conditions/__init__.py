@@ -12,6 +12,7 @@ from hf_rspin.evaluation.conditions.base import (
 )
 from hf_rspin.evaluation.conditions.clipping import Clipping
 from hf_rspin.evaluation.conditions.codecs import Compression, Telephone
+from hf_rspin.evaluation.conditions.echo import Echo
 from hf_rspin.evaluation.conditions.graded import DEFAULT_SEVERITY, SEVERITIES, GradedDistortion
 from hf_rspin.evaluation.conditions.noise import (
     Babble,
@@ -20,6 +21,7 @@ from hf_rspin.evaluation.conditions.noise import (
     SpeechPool,
 )
 from hf_rspin.evaluation.conditions.packet_loss import PacketLoss
+from hf_rspin.evaluation.conditions.pitch import PitchShift
 from hf_rspin.evaluation.conditions.possible import make_possible_conditions
 from hf_rspin.evaluation.conditions.registry import (
     ALIASES,
@@ -45,11 +47,13 @@ __all__ = [
     "Compression",
     "Described",
     "Distortion",
+    "Echo",
     "GaussianNoise",
     "GradedDistortion",
     "HighPass",
     "LowPass",
     "PacketLoss",
+    "PitchShift",
     "Resampling",
     "Reverberation",
     "SpeechPool",

@@ -36,10 +36,10 @@ class Distortion(Protocol):
 
 @runtime_checkable
 class MadeOfRecordings(Protocol):
-    """A condition whose recordings are more than what a few sounds would draw."""
+    """A condition that is more than what a few short sounds would tell: recordings, delays."""
 
     def material_key(self) -> str:
-        """Return a hash of all recordings."""
+        """Return a hash of all recordings, or what else decides."""
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ from hf_rspin.evaluation.conditions.bands import HighPass, LowPass, Resampling
 from hf_rspin.evaluation.conditions.base import CLEAN, Clean, Distortion
 from hf_rspin.evaluation.conditions.clipping import Clipping
 from hf_rspin.evaluation.conditions.codecs import Compression, Telephone
+from hf_rspin.evaluation.conditions.echo import Echo
 from hf_rspin.evaluation.conditions.graded import DEFAULT_SEVERITY, SEVERITIES
 from hf_rspin.evaluation.conditions.noise import (
     Babble,
@@ -26,6 +27,7 @@ from hf_rspin.evaluation.conditions.noise import (
     SpeechPool,
 )
 from hf_rspin.evaluation.conditions.packet_loss import PacketLoss
+from hf_rspin.evaluation.conditions.pitch import PitchShift
 from hf_rspin.evaluation.conditions.rooms import Reverberation, synthesize_rirs
 from hf_rspin.nearby import did_you_mean
 from hf_rspin.resources import sample_noises
@@ -91,6 +93,8 @@ GRADED: dict[str, Callable[[int, int], Distortion]] = {
     "highpass": lambda severity, seed: HighPass(severity),
     "resample": lambda severity, seed: Resampling(severity),
     "clipping": lambda severity, seed: Clipping(severity),
+    "echo": lambda severity, seed: Echo(severity),
+    "pitch": lambda severity, seed: PitchShift(severity, seed),
     "packet_loss": lambda severity, seed: PacketLoss(severity, seed=seed),
     "packet_loss_repeat": lambda severity, seed: PacketLoss(severity, fill="repeat", seed=seed),
     "packet_loss_burst1": lambda severity, seed: PacketLoss(severity, 1.0, seed=seed),
@@ -164,7 +168,10 @@ def make_conditions(
 
 def severities_in_words() -> str:
     """Return what the severities 1 to 4 of each kind stand for, with units, for a help text."""
-    kinds = ("lowpass", "highpass", "resample", "clipping", "packet_loss", "codec", "telephone")
+    kinds = (
+        "lowpass", "highpass", "resample", "clipping", "echo", "pitch", "packet_loss", "codec",
+        "telephone",
+    )  # fmt: skip
     return "; ".join(
         f"{kind}: {_in_one([GRADED[kind](severity, 0).describe() for severity in SEVERITIES])}"
         for kind in kinds
