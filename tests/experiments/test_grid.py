@@ -203,3 +203,15 @@ def test_without_a_value_the_cells_that_speak_of_it_are_left_out_and_named(grid,
 def test_wrong_grids_are_refused(grid, run, change, expected):
     grid.write_text(grid.read_text().replace(*change))
     assert expected in run(grid, "--dry_run", "true")[0]
+
+
+@pytest.mark.parametrize("name", ["small.yaml", "efficiency.yaml"])
+def test_the_grids_of_the_cards_can_be_filled_in(name):
+    grid = read_grid(SCRIPTS / "experiments" / name)
+    cells = expand(grid, Path("g"), {"corpus": "c", "noise": "n", "rooms": "r", "twin": "t"})
+    assert len({cell.folder for cell in cells}) == len(cells) > 10
+    assert all((SCRIPTS / cell.command[0]).is_file() for cell in cells)
+    ready = set()
+    for cell in cells:
+        assert set(cell.needs) <= ready, cell.name
+        ready.add(cell.folder)
