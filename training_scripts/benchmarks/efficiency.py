@@ -36,6 +36,7 @@ from hf_rspin.training.cli import exit_on_user_error, parse_arguments
 from hf_rspin.utils import option, write_json, write_text
 
 NOTHING = "–"
+FOLDER = "folder: "  # begins the keys of folders
 WAYS = ("full", "top2", "lora", "read")
 LIBRARIES = peak_memory() or 0  # bytes, before there is a model
 FLOP_SECONDS = 10.0
@@ -82,6 +83,8 @@ class EfficiencyArguments:
             raise ValueError("expected utterances and repeats above 0, and 0.1 to 600 seconds.")
         if self.names and len(self.names) != len(self.folders):
             raise ValueError(f"got {len(self.names)} names for {len(self.folders)} folders.")
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"the names are {self.names}; expected each once.")
         if self.trains and len(self.trains) != len(self.folders):
             raise ValueError(f"got {len(self.trains)} trains for {len(self.folders)} folders.")
         if unknown := set(self.trains) - set(WAYS):
@@ -104,15 +107,14 @@ def main() -> None:
     names = arguments.names or [Path(folder).name for folder in arguments.folders]
     with exit_on_user_error():
         places = [resolve_encoder(folder) for folder in arguments.folders]
-    wanted = [(name, ["--rows", name]) for name in arguments.rows]
+    wanted = [(name, ROWS[name].title, ["--rows", name]) for name in arguments.rows]
     ways = arguments.trains or ["full"] * len(places)
-    wanted += [
-        (name, ["--rows", "none", "--folders", folder, "--trains", way])
-        for name, folder, way in zip(names, places, ways, strict=True)
-    ]
+    for name, folder, way in zip(names, places, ways, strict=True):
+        chosen = ["--rows", "none", "--folders", folder, "--trains", way]
+        wanted.append((f"{FOLDER}{name}", name, chosen))  # which a row of base size may be called
     found = {}
-    for name, chosen in tqdm(wanted, desc="rows"):
-        found[name] = {"title": ROWS[name].title if name in ROWS else name}
+    for name, title, chosen in tqdm(wanted, desc="rows"):
+        found[name] = {"title": title}
         for part in ("forward", "training"):
             found[name] |= _in_a_process(chosen, part, arguments)
     text = describe(found, arguments)
@@ -169,7 +171,7 @@ def describe(found: dict[str, dict], arguments: EfficiencyArguments) -> str:
     quality = _quality(arguments.results)
     rows = []
     for name, one in found.items():
-        known = quality.get(name, {})
+        known = quality.get(one["title"], {}) if name.startswith(FOLDER) else {}
         rows.append([one["title"], *(_text(key, one) for key in COLUMNS),
                      *(known.get(key, NOTHING) for key in QUALITY)])  # fmt: skip
     where = (
