@@ -191,7 +191,7 @@ def unusual_settings(cells: Sequence[Cell]) -> list[str]:
         usual = json.loads(json.dumps(PROBES[name]().settings()))
         changed = [
             f"{key.replace('_', ' ')} {value}" for key, value in given.items()
-            if key in usual and value != usual[key] and isinstance(value, str | int | float)
+            if value != usual.get(key) and isinstance(value, str | int | float)
         ]  # fmt: skip
         found += [f"{name}: {', '.join(changed)}"] if changed else []
     return [f"Settings of probes: {'; '.join(found)}."] if found else []
