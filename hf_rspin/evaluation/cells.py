@@ -65,7 +65,7 @@ class Metric:
     def change(self, value: float) -> str:
         """Return a difference as tables show it: with its sign, without a unit."""
         shown = f"{100 * value if self.percent else value:+.{self.digits}f}"
-        return shown if float(shown) else shown[1:]  # no -0.0
+        return shown if float(shown) else shown.replace("-", "+")  # no -0.0
 
 
 @dataclass(frozen=True)

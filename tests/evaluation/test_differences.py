@@ -194,7 +194,7 @@ def test_few_speakers_of_draws_are_told_and_the_caption_speaks_of_pairs_that_are
         found = sections(to_table(few, reference))
         (section,) = [one for one in found if "difference" in one.title]
         assert ("Every other pair of encoders is in results.csv" in section.caption) is is_there
-        assert "points" not in section.title and section.rows[0][1].startswith("0.000 [")
+        assert "points" not in section.title and section.rows[0][1].startswith("+0.000 [")
 
 
 def test_seeds_that_disagree_show_no_difference():
