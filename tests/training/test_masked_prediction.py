@@ -88,9 +88,8 @@ def equal_weights(first, second):
     "encoder",
     [{"model_type": "wavlm", "num_hidden_layers": 2},
      {"model_type": "sew-d", "num_hidden_layers": 1, "layerdrop": None},
-     {"model_type": "sew", "num_hidden_layers": 1},
      {"num_hidden_layers": 1, "feat_extract_norm": "layer", "conv_bias": True}],
-    ids=["wavlm", "sew-d", "sew", "hubert"],
+    ids=["wavlm", "sew-d", "hubert"],
 )  # fmt: skip
 def test_a_run_leaves_a_plain_encoder_of_its_family(encoder, main, speech, labelled, tmp_path):
     main("train", *options(speech, tmp_path, encoder, labels=labelled, filterbank="true",

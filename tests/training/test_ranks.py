@@ -36,7 +36,8 @@ def test_laser_is_the_mean_over_the_pairs_of_all_ranks(tmp_path):
         torch.load(tmp_path / f"{name}.pt") for name in ("one.rank0", "two.rank0", "two.rank1")
     )
     for whole, share in zip(one["gradients"], first["gradients"], strict=True):
-        torch.testing.assert_close(share, whole, rtol=1e-4, atol=1e-6)
+        atol = 1e-5 * float(whole.abs().max())  # sums of other orders
+        torch.testing.assert_close(share, whole, rtol=1e-4, atol=max(atol, 1e-6))
     for name in ("loss", "soft_dtw_divergence", "idm_clean", "frame_cosine"):
         assert first["log"][name] == pytest.approx(one["log"][name], rel=1e-4)
     # SCORE's coin is a draw of torch, as dropout is: each rank has its own
