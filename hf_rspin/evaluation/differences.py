@@ -26,7 +26,15 @@ def differences(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]]) -> list
 
     See `to_table`. Encoders are compared where both were measured on the same utterances.
     """
-    return _of_errors(cells, pairs) + _of_draws(cells, pairs)
+    found = _of_errors(cells, pairs)
+    known = {_compared(line) for line in found}  # of an earlier version's seeds beside new ones
+    return found + [line for line in _of_draws(cells, pairs) if _compared(line) not in known]
+
+
+def _compared(line: dict) -> tuple:
+    """Return what a line compares."""
+    names = ("metric", "encoder", "reference", "probe", "condition", "snr_db")
+    return tuple(line[name] for name in names)
 
 
 def common(cell: Cell) -> dict:

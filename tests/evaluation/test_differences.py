@@ -256,6 +256,18 @@ def test_cells_of_an_earlier_version_are_compared_in_errors(draws):
     assert line["value"] == pytest.approx(wanted) and line["p_value"] < 0.01
 
 
+def test_seeds_of_an_earlier_version_beside_new_ones_give_one_line():
+    rng = np.random.default_rng(0)
+    errors = {name: [rng.integers(0, 3, 48), rng.integers(2, 6, 48)] for name in "ab"}
+    cells = [
+        replace(cell, key=cell.key | {"settings": {"seed": seed}})
+        for seed, draws in ((0, False), (1, True))
+        for cell in (frames(name, errors[name], draws) for name in "ab")
+    ]
+    table = to_table(cells)
+    assert (table["metric"] == "phone_accuracy_difference").sum() == 1
+
+
 def test_what_was_measured_without_a_test_is_still_said():
     old = [replace(row, draws=None) for row in information([0.3])]
     cells = [cell("a", old), cell("a", information([0.3]), "gaussian"),
