@@ -79,6 +79,8 @@ def test_a_folder_is_measured_and_written(tmp_path, monkeypatch, capsys):
 def test_unknown_rows_are_refused():
     with pytest.raises(ValueError, match="rows are .'hubart'.; expected some of hubert"):
         EfficiencyArguments(rows=["hubart"])
+    with pytest.raises(ValueError, match="nowhere.csv is no file; expected results.csv"):
+        EfficiencyArguments(results="nowhere.csv")
     with pytest.raises(ValueError, match="got 1 trains for 2 folders"):
         EfficiencyArguments(folders=["a", "b"], trains=["lora"])
     with pytest.raises(ValueError, match="trains are .'adapter'.; expected some of full, top2"):

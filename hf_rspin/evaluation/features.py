@@ -32,6 +32,8 @@ LOG_MEL, MFCC = "log-mel", "mfcc"
 # every corpus and condition, so that the front end stays a function of the waveform alone.
 _LOG_MEL_MEAN, _LOG_MEL_SCALE = -5.0, 4.0
 
+UNUSED = ".original_module."  # in names of weights
+
 
 class EncoderFeatures(Protocol):
     """What the probes need: `encoder_features(waveform)` gives (layers, frames, dim), float32."""
@@ -113,7 +115,9 @@ class PretrainedEncoderFeatures:
     def fingerprint(self) -> str:
         """Hash the weights, the precision and the normalisation."""
         form = f"normalize {self.normalize} bf16 {self.bf16} {_shape_of(self.model)}"
-        return tensor_hash([(form, torch.empty(0)), *self.model.state_dict().items()])
+        # heads that peft keeps beside the trained ones are drawn anew at every load, and not used
+        used = [item for item in self.model.state_dict().items() if UNUSED not in item[0]]
+        return tensor_hash([(form, torch.empty(0)), *used])
 
 
 class WhisperFeatures:

@@ -15,6 +15,7 @@ from peft import PeftModel
 from transformers import MODEL_MAPPING, AutoModel, AutoModelForCTC
 
 from hf_rspin.adapters import AdapterArguments, adapted_model, load_adapted, merge_lora
+from hf_rspin.evaluation.features import PretrainedEncoderFeatures
 from hf_rspin.models.encoder import FAMILIES
 
 from .objectives import OBJECTIVES, load, trainer_of
@@ -43,6 +44,8 @@ def test_two_updates_saved_and_loaded(
         loaded = load_adapted(tmp_path)
         assert type(adapted_model(loaded)) is type(adapted_model(model))
         check_frozen(model, before)
+        names = {PretrainedEncoderFeatures(load_adapted(tmp_path), "a").fingerprint() for _ in "ab"}
+        assert len(names) == 1  # so that an evaluation that was stopped finds its results
     torch.testing.assert_close(loaded(waveforms).last_hidden_state, wanted)
     check_heads(loaded, model)
 

@@ -83,6 +83,8 @@ class EfficiencyArguments:
             raise ValueError("expected utterances and repeats above 0, and 0.1 to 600 seconds.")
         if self.names and len(self.names) != len(self.folders):
             raise ValueError(f"got {len(self.names)} names for {len(self.folders)} folders.")
+        if self.results is not None and not Path(self.results).is_file():
+            raise ValueError(f"{self.results} is no file; expected results.csv of evaluate.py.")
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"the names are {self.names}; expected each once.")
         if self.trains and len(self.trains) != len(self.folders):
