@@ -59,7 +59,7 @@ class DistillationArguments(NoiseArguments, SelectionArguments):
     teacher_cache: str | None = option(
         None, "folder of the teachers' features; default: teachers in the output folder"
     )
-    teacher_bf16: bool = option(True, "bfloat16 autocast in the teachers")
+    teacher_bf16: bool = option(True, "bfloat16 in the teachers; off where a CPU emulates it")
     noise_probability: float = option(0.5, "share of the inputs that get noise, where it is given")
     speaker_probability: float = option(
         0.0, "share of the inputs without noise that get a second speaker"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from hf_rspin.device import has_fast_bfloat16
 from hf_rspin.models.encoder import check_frame_rate, num_hidden_states, states_of_frames
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
@@ -44,17 +45,18 @@ class EncoderTeacher:
     Args:
         model: plain, on the device to use.
         normalize: feed waveforms of mean 0 and variance 1.
-        bf16: run under bfloat16 autocast.
+        bf16: run under bfloat16 autocast; None where that is faster than float32.
     """
 
-    def __init__(self, model: PreTrainedModel, normalize: bool = False, bf16: bool = True):
+    def __init__(self, model: PreTrainedModel, normalize: bool = False, bf16: bool | None = None):
         check_frame_rate(model.config)
-        self.model, self.normalize, self.bf16 = model.eval().requires_grad_(False), normalize, bf16
+        self.model, self.normalize = model.eval().requires_grad_(False), normalize
+        self.bf16 = has_fast_bfloat16(model.device.type) if bf16 is None else bf16
         self.num_layers = num_hidden_states(model.config)
         self.dim = model.config.hidden_size
         self.provenance = {
             "teacher": model.config.model_type, "teacher_weights": _weights(model),
-            "normalize": normalize, "bf16": bf16,
+            "normalize": normalize, "bf16": self.bf16,
         }  # fmt: skip
 
     def features(self, waveforms: Sequence[np.ndarray], layers: Sequence[int]) -> list[Tensor]:
@@ -98,7 +100,7 @@ class WhisperTeacher:
         return [one.transpose(0, 1) for one in states]
 
 
-def load_teacher(name: str | Path, bf16: bool = True, device: str = "cpu") -> Teacher:
+def load_teacher(name: str | Path, bf16: bool | None = None, device: str = "cpu") -> Teacher:
     """Load a teacher from a folder or Hub id: Whisper, or any encoder of the house.
 
     Raises:

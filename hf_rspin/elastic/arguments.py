@@ -56,7 +56,7 @@ class ElasticArguments(SelectionArguments):
     teacher_cache: str | None = option(
         None, "folder of the teacher's targets; default: teacher in the output folder"
     )
-    teacher_bf16: bool = option(True, "bfloat16 autocast in the teacher")
+    teacher_bf16: bool = option(True, "bfloat16 in the teacher; off where a CPU emulates it")
     saved_dtype: str = option("float32", "of the saved weights: float32 or bfloat16")
     strict: bool = option(False, "stop at the first bad file")
 

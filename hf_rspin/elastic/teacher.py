@@ -93,7 +93,7 @@ def added_by_layers(model: PreTrainedModel, count: int) -> Iterator[list[Tensor]
 
 
 def load_mean_of_layers(
-    name: str | Path, count: int = 0, bf16: bool = True, device: str = "cpu"
+    name: str | Path, count: int = 0, bf16: bool | None = None, device: str = "cpu"
 ) -> MeanOfLayers:
     """Load the teacher of an elastic encoder from a folder or Hub id.
 

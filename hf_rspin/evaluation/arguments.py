@@ -95,5 +95,5 @@ class EvaluationScriptArguments:
     )
     output_dir: str = option("runs/evaluation", "for results and report")
     num_workers: int = option(default_workers(), "threads")
-    bf16: bool = option(True, "autocast the encoders to bfloat16")
+    bf16: bool = option(True, "autocast the encoders to bfloat16; off where a CPU emulates it")
     device: str = option("auto", "cpu, cuda, or auto: cuda where there is one")

@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
 from hf_rspin.cost import forward_flops
+from hf_rspin.device import has_fast_bfloat16
 from hf_rspin.models.encoder import check_frame_rate, num_hidden_states, states_of_frames
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
@@ -62,22 +63,27 @@ class PretrainedEncoderFeatures:
         model: any HuBERT- or WavLM-like model, with or without heads.
         name: how tables call it.
         normalize: feed waveforms with mean 0 and variance 1 (large models), or as they are.
-        bf16: autocast the forward pass to bfloat16.
+        bf16: autocast the forward pass to bfloat16; None where that is faster than float32.
     """
 
     def __init__(
-        self, model: PreTrainedModel, name: str, normalize: bool = False, bf16: bool = True
+        self, model: PreTrainedModel, name: str, normalize: bool = False, bf16: bool | None = None
     ) -> None:
         self.model = model.base_model.eval().requires_grad_(False)
         self.name = name
         self.normalize = normalize
-        self.bf16 = bf16
+        device = next(model.parameters()).device.type
+        self.bf16 = has_fast_bfloat16(device) if bf16 is None else bf16
         self.num_layers = num_hidden_states(model.config)
         self.dim = model.config.hidden_size
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, name: str | None = None, bf16: bool = True, device: str = "cpu"
+        cls,
+        path: str | Path,
+        name: str | None = None,
+        bf16: bool | None = None,
+        device: str = "cpu",
     ) -> PretrainedEncoderFeatures:
         """Load a model folder or Hub id as a plain encoder, in float32 however it is stored.
 
@@ -206,7 +212,7 @@ class MfccFeatures:
 
 
 def load_features(
-    path: str | Path, name: str | None = None, bf16: bool = True, device: str = "cpu"
+    path: str | Path, name: str | None = None, bf16: bool | None = None, device: str = "cpu"
 ) -> EncoderFeatures:
     """Return what gives the features of `path`.
 
@@ -214,7 +220,7 @@ def load_features(
         path: a model folder or Hub id, of Whisper too, whose encoder is used; "bundled"; "log-mel"
             (or "log-mel:3": frames stacked either side), or "mfcc".
         name: how tables call it; default the folder.
-        bf16: autocast the encoder to bfloat16.
+        bf16: autocast the encoder to bfloat16; None where that is faster than float32.
         device: of the encoder.
 
     Raises:

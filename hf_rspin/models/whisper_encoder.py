@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from hf_rspin.device import has_fast_bfloat16
 from hf_rspin.models.frame_grid import ENCODER_FRAMES, WHISPER_FRAMES, between_frames
 from hf_rspin.models.loading import check_weights, quiet_loading
 
@@ -51,7 +52,7 @@ class WhisperFrames:
     Args:
         model: a `WhisperEncoder`, on the device to use.
         extractor: makes its log-mel spectrograms.
-        bf16: run under bfloat16 autocast.
+        bf16: run under bfloat16 autocast; None where that is faster than float32.
 
     Attributes:
         num_layers: hidden states: the encoder's input and every layer.
@@ -59,14 +60,18 @@ class WhisperFrames:
     """
 
     def __init__(
-        self, model: WhisperEncoder, extractor: WhisperFeatureExtractor, bf16: bool = True
+        self,
+        model: WhisperEncoder,
+        extractor: WhisperFeatureExtractor,
+        bf16: bool | None = None,
     ):
-        self.model, self.extractor, self.bf16 = model.eval().requires_grad_(False), extractor, bf16
+        self.model, self.extractor = model.eval().requires_grad_(False), extractor
+        self.bf16 = has_fast_bfloat16(model.device.type) if bf16 is None else bf16
         self.num_layers, self.dim = model.config.encoder_layers + 1, model.config.d_model
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, bf16: bool = True, device: str = "cpu"
+        cls, folder: str | Path, bf16: bool | None = None, device: str = "cpu"
     ) -> WhisperFrames:
         """Load the encoder of a folder or Hub id of Whisper, with or without its decoder.
 

@@ -26,6 +26,7 @@ import yaml
 
 from hf_rspin.configs import config_file, config_names
 from hf_rspin.training.help_text import HELP_OPTIONS, STOCK, help_text
+from hf_rspin.training.precision import without_slow_bfloat16
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def parse_arguments(
     """Parse `[config.yaml ...] [--option value ...]` into one dataclass instance per class.
 
     Of several files, the later ones win; those that ship with the package are found by their name.
+    bfloat16 of a file or by default is off where a processor would emulate it, see `precision`.
 
     Args:
         argument_classes: dataclasses such as `TwoViewTrainingArguments`.
@@ -112,17 +114,20 @@ def parse_arguments(
     refuse_unknown(given, *argument_classes)
     options: list[str] = []
     files: dict[str, str] = {}  # where a key stands
+    said: dict[str, Any] = {}
     while given and given[0].endswith((".yaml", ".yml")):
         file = given.pop(0)
         content = _read_yaml(config_file(file))
         values = {FORMER_OPTIONS.get(name, name): value for name, value in content.items()}
         options += _as_options(values)
         files |= dict.fromkeys(values, file)
+        said |= values
     for index, option in enumerate(given):
         name, equals, value = option.removeprefix("--").partition("=")
         if option.startswith("--") and name in FORMER_OPTIONS:
             given[index] = f"--{FORMER_OPTIONS[name]}{equals}{value}"
     given = _joined(given)
+    options += without_slow_bfloat16(argument_classes, said, given)
     with exit_on_user_error():  # `__post_init__` of the classes checks values
         *parsed, unknown = _parser(argument_classes).parse_args_into_dataclasses(
             args=options + given, return_remaining_strings=True
