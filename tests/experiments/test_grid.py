@@ -96,6 +96,20 @@ def test_cells_come_after_what_they_need_and_fill_in_folders(grid):
     assert by_name["varied-0.5-seed1"].command[-2:] == ("--rate", "0.5")
 
 
+def test_one_seed_is_a_first_look(grid, run):
+    assert run(grid, "--seeds", "7")[0] == ""
+    found = outputs(grid)
+    assert set(found) == {
+        "first-seed7", "second-seed7", "varied-0.5-seed7", "varied-1-seed7", "table",
+    }  # fmt: skip
+    assert found["second-seed7"]["seed"] == ["7"] and found["table"]["seed"] is None
+    assert [Path(word).name for word in found["table"]["read"]] == ["second-seed7", "speech"]
+    # all seeds of a trained cell go on beside it; the table of one seed is not that of three
+    assert run(grid, "--only", "second", "--seeds", 7, 8)[0] == ""
+    assert "holds what another command made" in run(grid, "--seeds", 7, 8)[0]
+    assert "[7, 7]; expected different whole numbers" in run(grid, "--seeds", 7, 7)[0]
+
+
 def test_everything_runs_once(grid, run):
     assert run(grid)[0] == ""
     found = outputs(grid)

@@ -36,7 +36,7 @@ from typing import Any
 
 import yaml
 
-from experiments.grid_checks import check_grid
+from experiments.grid_checks import check_grid, check_seeds
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,25 @@ def expand(grid: Mapping[str, Any], folder: Path, given: Mapping[str, str]) -> l
                 for seed in _seeds(merged, grid)
             ]
     return [cell for some in cells.values() for cell in some]
+
+
+def with_seeds(grid: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
+    """Return a grid whose cells have these seeds; those without a seed stay without.
+
+    Args:
+        grid: of `read_grid`.
+        seeds: one for a first look at a table, or more than the grid has.
+
+    Raises:
+        ValueError: a seed is there twice.
+    """
+    check_seeds(list(seeds), "the command line")
+    cells = {
+        name: {**cell, "seeds": list(seeds)} if cell.get("seeds", "none") not in (None, "none")
+        else cell for name, cell in grid["cells"].items()
+    }  # fmt: skip
+    changed = {"seeds": list(seeds)} if grid.get("seeds", [0]) not in (None, "none") else {}
+    return {**grid, "cells": cells, **changed}
 
 
 def needed_for(cells: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def check_grid(content: Any, path: object) -> None:
         raise ValueError(f"{path} is no grid; expected a mapping `cells`, see grid.py.")
     if not content["cells"]:
         raise ValueError(f"{path} has no cells; expected one or more.")
-    _check_seeds(content.get("seeds", [0]), f"{path}")
+    check_seeds(content.get("seeds", [0]), f"{path}")
     for name, cell in content["cells"].items():
         where = f"cell {name} of {path}"
         if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -52,7 +52,7 @@ def check_cell(cell: Mapping[str, Any], where: str) -> None:
     if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
         raise ValueError(f"{where} has needs {needs!r}; expected a list of names of cells.")
     if "seeds" in cell:
-        _check_seeds(cell["seeds"], where)
+        check_seeds(cell["seeds"], where)
     vary = cell.get("vary")
     if vary is not None and not (
         isinstance(vary, dict) and isinstance(vary.get("option"), str)
@@ -66,7 +66,8 @@ def check_cell(cell: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _check_seeds(seeds: Any, where: str) -> None:
+def check_seeds(seeds: Any, where: str) -> None:
+    """Raise ValueError where seeds are neither none nor different whole numbers."""
     if seeds in (None, "none"):
         return
     good = isinstance(seeds, list) and seeds and all(type(seed) is int for seed in seeds)

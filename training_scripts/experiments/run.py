@@ -6,7 +6,8 @@
 Killed and repeated, the cell that was running goes on from its newest checkpoint, and finished ones
 are skipped. `--shard 0 --num_shards 2` divides the cells between processes or machines that share
 the folder. Every finished cell leaves `cell.json`: command, seed, revision of this code, device,
-seconds. `--dry_run true` prints the commands.
+seconds. `--seeds 0` is a first look at a table: one training of each kind, in a folder of its own.
+`--dry_run true` prints the commands.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from experiments.grid import (  # noqa: E402
     expand,
     needed_for,
     read_grid,
+    with_seeds,
     without_values,
 )
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments  # noqa: E402
@@ -51,6 +53,7 @@ class GridArguments:
     set: list[str] = option([], "what {corpus} and the like stand for, as corpus=FOLDER")
     folder: str = option("runs/grid", "in which every cell has a folder")
     only: list[str] = option([], "cells, as lambda, lambda-0.5 or rspin-seed1; default all")
+    seeds: list[int] = option([], "of every cell that has some, instead of the grid's")
     shard: int = option(0, "which part of the cells this process runs, from 0")
     num_shards: int = option(1, "processes that divide the cells")
     dry_run: bool = option(False, "print the commands of unfinished cells and stop")
@@ -92,6 +95,8 @@ def chosen_cells(arguments: GridArguments) -> list[GridCell]:
         raise ValueError(f"got shard {arguments.shard} of {arguments.num_shards}; count from 0.")
     given = {name: value for name, _, value in pairs}
     grid = read_grid(arguments.grid)
+    if arguments.seeds:
+        grid = with_seeds(grid, arguments.seeds)
     _check_names(arguments.only, grid["cells"])
     _warn_of_missing(given)
     chosen = {**grid, "cells": needed_for(grid["cells"], arguments.only) or grid["cells"]}
