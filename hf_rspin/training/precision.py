@@ -35,18 +35,20 @@ def without_slow_bfloat16(
     known = [name for name in OPTIONS if name in defaults]
     said = {name: _value_of(name, typed) for name in known}
     wanted = [name for name in known if _is_true(said[name], file_values, defaults, name)]
-    if not wanted or _is_fast(file_values, typed):
+    device = _device(file_values, typed) if wanted else ""
+    if not wanted or _is_fast(device):
         return []
+    place = "processor" if device == "cpu" else "GPU"
     if kept := [name for name in wanted if said[name] is not None]:
         sys.stderr.write(
-            f"--{kept[0]} true: this processor has no instructions for bfloat16, and takes about "
-            "ten times as long with it as with float32.\n"
+            f"--{kept[0]} true: this {place} has no instructions for bfloat16 and is slower with "
+            "it than in float32 (processors about ten times).\n"
         )
     changed = [name for name in wanted if said[name] is None]
     if changed:
         names = " and ".join(changed)
         sys.stderr.write(
-            f"{names} false: this processor has no instructions for bfloat16 and is faster in "
+            f"{names} false: this {place} has no instructions for bfloat16 and is faster in "
             f"float32; --{changed[0]} true asks for it all the same.\n"
         )
     return [f"--{name}=false" for name in changed]
@@ -73,18 +75,25 @@ def _is_true(
     return str(value).lower() in _TRUE
 
 
-def _is_fast(file_values: Mapping[str, object], typed: Sequence[str]) -> bool:
-    """Say whether the device that the run is told to use is fast with bfloat16."""
+def _device(file_values: Mapping[str, object], typed: Sequence[str]) -> str:
+    """Return the device that the run is told to use, or would take."""
     import torch  # takes a second: not for --help
+
+    use_cpu = _value_of("use_cpu", typed) or str(file_values.get("use_cpu", False))
+    if use_cpu.lower() in _TRUE:
+        return "cpu"
+    device = _value_of("device", typed) or str(file_values.get("device", "auto"))
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def _is_fast(device: str) -> bool:
+    """Say whether a device is fast with bfloat16; one that is not there is refused later."""
+    import torch
 
     from hf_rspin.device import has_fast_bfloat16
 
-    device = _value_of("device", typed) or str(file_values.get("device", "auto"))
-    use_cpu = _value_of("use_cpu", typed) or str(file_values.get("use_cpu", False))
-    if use_cpu.lower() in _TRUE:
-        device = "cpu"
-    if device == "auto":
-        return has_fast_bfloat16()
     if device.startswith("cuda") and not torch.cuda.is_available():
-        return True  # it is refused later, by its name
+        return True
     return has_fast_bfloat16(device)
