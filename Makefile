@@ -33,8 +33,10 @@ quickstart: $(VENV)/.package
 	$(OFFLINE) $(BIN)/python training_scripts/quickstart.py --output_dir "$(OUTPUT)" \
 		$(if $(AUDIO),--audio "$(AUDIO)")
 
+# Bytecode is kept even where the environment says not to: the scripts that the tests start would each
+# compile the package again.
 test: $(VENV)/.tools
-	$(OFFLINE) $(BIN)/python -m pytest -n auto
+	$(OFFLINE) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto
 
 # The notebooks run first, each a minute or so: a page of the site is one with its results.
 docs: $(VENV)/.docs
