@@ -39,6 +39,7 @@ def without_slow_bfloat16(
     if not wanted or _is_fast(device):
         return []
     place = "processor" if device == "cpu" else "GPU"
+    has_half = device.startswith("cuda") and "fp16" in defaults
     if kept := [name for name in wanted if said[name] is not None]:
         sys.stderr.write(
             f"--{kept[0]} true: this {place} has no instructions for bfloat16 and is slower with "
@@ -47,9 +48,10 @@ def without_slow_bfloat16(
     changed = [name for name in wanted if said[name] is None]
     if changed:
         names = " and ".join(changed)
+        half = " --fp16 true is its own half precision." if has_half else ""
         sys.stderr.write(
             f"{names} false: this {place} has no instructions for bfloat16 and is faster in "
-            f"float32; --{changed[0]} true asks for it all the same.\n"
+            f"float32; --{changed[0]} true asks for it all the same.{half}\n"
         )
     return [f"--{name}=false" for name in changed]
 

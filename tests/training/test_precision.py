@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from hf_rspin.device import has_fast_bfloat16
 from hf_rspin.evaluation.arguments import EvaluationScriptArguments
 from hf_rspin.evaluation.features import load_features
 from hf_rspin.training.cli import parse_arguments
+from hf_rspin.training.precision import without_slow_bfloat16
 from hf_rspin.training.training_arguments import TwoViewTrainingArguments
 from hf_rspin.utils import option
 
@@ -60,6 +62,19 @@ def test_a_gpu_decides_for_itself(monkeypatch, tmp_path):
     assert parse_arguments(Two, arguments=[])[0].teacher_bf16
     (found,) = parse_arguments(Two, arguments=["--device", "cpu"])
     assert not found.teacher_bf16, "the CPU beside the GPU emulates"
+
+
+def test_a_gpu_without_bfloat16_is_told_of_its_own_half_precision(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert without_slow_bfloat16([TwoViewTrainingArguments], {"bf16": True}, []) == ["--bf16=false"]
+    said = capsys.readouterr().err
+    assert said.startswith("bf16 false: this GPU has no instructions") and "--fp16 true" in said
+    assert without_slow_bfloat16([TwoViewTrainingArguments], {"bf16": True}, ["--use_cpu"]) == (
+        [] if has_fast_bfloat16("cpu") else ["--bf16=false"]
+    )
+    assert not without_slow_bfloat16([TwoViewTrainingArguments], {}, ["--bf16"])
+    assert "GPU" in capsys.readouterr().err
 
 
 def test_training_arguments_never_hear_of_what_is_off(fast, tmp_path):
