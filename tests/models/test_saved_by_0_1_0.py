@@ -20,7 +20,7 @@ def test_rspin(model_class, tmp_path):
     views = {"perturbed_input_values": given["other"], "labels": given["labels"]}
     output = model(given["audio"], **views)
     for name in ("loss", "spin_loss", "last_hidden_state", "code_logits"):
-        torch.testing.assert_close(getattr(output, name), given[name], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(getattr(output, name), given[name], rtol=1e-4, atol=1e-5)
     assert torch.equal(model(given["audio"]).units, given["code_logits"].argmax(-1))
     model.save_pretrained(tmp_path)
     again = AutoModel.from_pretrained(tmp_path, trust_remote_code=True).eval()
@@ -37,4 +37,4 @@ def test_laser(model_class):
     assert model.config.projection_layers == 2
     output = model(given["audio"], perturbed_input_values=given["other"])
     for name in ("loss", "last_hidden_state", "projections"):
-        torch.testing.assert_close(getattr(output, name), given[name], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(getattr(output, name), given[name], rtol=1e-4, atol=1e-5)
