@@ -11,10 +11,9 @@ from praatio import textgrid
 from praatio.utilities.errors import PraatioException
 
 from hf_rspin.audio_files import file_length
-from hf_rspin.data.phone_times import Segment
+from hf_rspin.data.phone_times import SILENT_PHONES, Segment
 
-# What aligners call silence; of words only what nobody says.
-SILENT_PHONES = frozenset(["", "sil", "sp", "silence", "<sil>", "<eps>", "h#", "#h", "pau", "epi"])
+# of words only what nobody says
 SILENT_WORDS = frozenset(["", "<sil>", "<eps>"])
 TEXT_GRID, PHONE_FILE, WORD_FILE = ".textgrid", ".phn", ".wrd"  # in any case
 SUFFIXES = (TEXT_GRID, PHONE_FILE, WORD_FILE)

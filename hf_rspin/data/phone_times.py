@@ -11,6 +11,8 @@ from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE, num_frames
 from hf_rspin.data.phone_labels import is_unknown
 
 SILENCE = "SIL"
+# what aligners call silence, in any case
+SILENT_PHONES = frozenset(["", "sil", "sp", "silence", "<sil>", "<eps>", "h#", "#h", "pau", "epi"])
 ROUNDING = 0.001  # seconds; times are written with three digits
 
 
@@ -100,8 +102,8 @@ def frame_phones(alignment: str, num_samples: int) -> list[str]:
     """Return the phone at the centre of each encoder frame, a list of (frames,).
 
     Frame i covers samples 320 i to 320 i + 400 at 16 kHz; its centre is 12.5 ms after its start.
-    A frame before the first start counts as silence, and so does what the aligner did not know
-    (spn, <unk>).
+    A frame before the first start counts as silence, and so does what aligners call so (sil, sp,
+    in any case) or did not know (spn, <unk>).
 
     Raises:
         ValueError: the alignment cannot be parsed.
@@ -112,8 +114,13 @@ def frame_phones(alignment: str, num_samples: int) -> list[str]:
     for frame in range(num_frames(num_samples)):
         centre = (frame * FRAME_SHIFT + FRAME_WINDOW / 2) / SAMPLING_RATE
         index = bisect_right(starts, centre) - 1
-        labels.append(known_label(segments[index].phone) if index >= 0 else SILENCE)
+        labels.append(known_phone(segments[index].phone) if index >= 0 else SILENCE)
     return labels
+
+
+def known_phone(label: str) -> str:
+    """Return a phone; silence by whatever name an aligner has for it, or for what it knows not."""
+    return SILENCE if label.lower() in SILENT_PHONES else known_label(label)
 
 
 def known_label(label: str) -> str:

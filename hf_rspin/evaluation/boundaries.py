@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE
-from hf_rspin.data.phone_times import SILENCE, known_label, parse_alignment
+from hf_rspin.data.phone_times import SILENCE, known_phone, parse_alignment
 
 
 def phone_starts(alignment: str) -> list[float]:
@@ -17,7 +17,7 @@ def phone_starts(alignment: str) -> list[float]:
     Silence beside what the aligner did not know (spn, <unk>) is one silence.
     """
     segments = [part for part in parse_alignment(alignment, math.inf) if part.end > part.start]
-    labels = [None, *(known_label(part.phone) for part in segments)]
+    labels = [None, *(known_phone(part.phone) for part in segments)]
     return [
         part.start
         for part, label, before in zip(segments, labels[1:], labels, strict=False)

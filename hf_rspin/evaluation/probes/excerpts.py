@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hf_rspin.audio import FRAME_SHIFT, FRAME_WINDOW, SAMPLING_RATE
-from hf_rspin.data.phone_times import SILENCE, known_label, parse_alignment
+from hf_rspin.data.phone_times import SILENCE, known_label, known_phone, parse_alignment
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.feature_store import FeatureStore
 
@@ -48,6 +48,7 @@ def find_excerpts(test: EvaluationSet, column: str, alignments: Sequence[str]) -
     Raises:
         ValueError: an alignment cannot be read.
     """
+    named = known_label if "word" in column else known_phone  # somebody may say "silence"
     found = []
     for index, (speaker, text) in enumerate(zip(test.speakers, alignments, strict=True)):
         try:
@@ -55,7 +56,7 @@ def find_excerpts(test: EvaluationSet, column: str, alignments: Sequence[str]) -
         except ValueError as error:
             raise ValueError(f"column {column} of {test.ids[index]}: {error}") from error
         segments = [
-            segment._replace(phone=known_label(segment.phone))
+            segment._replace(phone=named(segment.phone))
             for segment in segments
             if segment.end > segment.start
         ]

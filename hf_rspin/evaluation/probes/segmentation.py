@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hf_rspin.data.phone_times import Segment, known_label, parse_alignment
+from hf_rspin.data.phone_times import Segment, known_phone, parse_alignment
 from hf_rspin.evaluation.boundaries import boundary_times, phone_starts
 from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.conditions import CLEAN, Distortion
@@ -173,7 +173,7 @@ class SegmentationProbe(Probe):
         waveform, text = self._test.read(index), self._test.alignments[index]
         end = self._ends[index]
         phones = [
-            [start, min(stop, max(start, end)), known_label(phone)]
+            [start, min(stop, max(start, end)), known_phone(phone)]
             for start, stop, phone in parse_alignment(text, math.inf)
         ]
         return {
