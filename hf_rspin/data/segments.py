@@ -20,14 +20,12 @@ from hf_rspin.audio import (
 )
 from hf_rspin.data.identifiers import segment_id
 from hf_rspin.data.memory import add_cells
+from hf_rspin.data.part_labels import OF_WHOLES, SEQUENCES, TIMES, labels_of_parts
 from hf_rspin.data.skipped import SkippedFile, SkippedFiles
 
 logger = logging.getLogger(__name__)
 
 LONG_SECONDS = 60.0  # recordings up to this length are utterances and stay whole
-# What belongs to a whole recording says nothing about a part of it.
-WHOLE_COLUMNS = ("text", "phones", "alignment", "alignment_score", "word_alignment", "segments",
-                 "word_segments", "sentence", "transcript", "transcription", "words")  # fmt: skip
 USUAL_SHARE = 0.8  # of the longest part; the rest is how far from the even cut the pause may be
 PROGRESS_FROM = 20  # recordings
 QUIET_FRAMES = 10  # frames of 20 ms: the pause that is looked for
@@ -43,7 +41,8 @@ def cut_at_pauses(
 
     The parts stay in their files: `audio` gets "start" and "stop" in seconds (multiples of 20 ms),
     which `read_audio` seeks to. Of each recording only the surroundings of its cuts are read.
-    Transcripts and alignments are left empty in the parts.
+    Times of phones and words are cut with them; transcripts too, where times say which part has
+    which word, else the parts have none, see `labels_of_parts`.
 
     Args:
         corpus: see `load_corpus`.
@@ -144,20 +143,49 @@ def _as_rows(
 ) -> datasets.Dataset:
     columns = {name: corpus[name][:] for name in corpus.column_names if name != "audio"}
     rows: dict[str, list] = {
-        name: [None if name in WHOLE_COLUMNS and start is not None else values[row]
-               for row, start, _ in parts]
-        for name, values in columns.items()
-    }  # fmt: skip
+        name: [values[row] for row, *_ in parts] for name, values in columns.items()
+    }
     audio = corpus["audio"][:]
     cells = [dict(audio[row]) for row, *_ in parts]
+    numbers: dict[int, list[int]] = {}  # of the parts of each recording that is cut
     for number, (row, start, stop) in enumerate(parts):
         if start is None:
             continue
+        numbers.setdefault(row, []).append(number)
         cells[number].update(start=start, stop=stop)
         rows["id"][number] = segment_id(str(columns["id"][row]), start, stop)
         rows["duration"][number] = stop - start
         for name, place in (("start", start), ("stop", stop)):
             if name in rows:
                 rows[name][number] = place
+    _divide_labels(rows, columns, parts, numbers)
     features = datasets.Features({name: corpus.features[name] for name in rows})
     return add_cells(datasets.Dataset.from_dict(rows, features=features), cells)
+
+
+def _divide_labels(
+    rows: dict[str, list],
+    columns: dict[str, list],
+    parts: list[tuple[int, float | None, float | None]],
+    numbers: dict[int, list[int]],
+) -> None:
+    """Put into the parts of each recording what its labels say of them."""
+    names = [name for name in (*TIMES, *SEQUENCES, *OF_WHOLES) if name in columns]
+    without: dict[str, int] = {}
+    for row, of_row in numbers.items():
+        first = parts[of_row[0]][1]
+        places = [(parts[number][1] - first, parts[number][2] - first) for number in of_row]
+        whole = {name: columns[name][row] for name in names}
+        found = labels_of_parts(whole, places, places[-1][1])
+        for number, labels in zip(of_row, found, strict=True):
+            for name, value in labels.items():
+                rows[name][number] = value
+        for name in SEQUENCES:
+            if whole.get(name) and all(rows[name][number] is None for number in of_row):
+                without[name] = without.get(name, 0) + 1
+    for name, count in without.items():
+        logger.info(
+            "%d recordings are cut into parts that have no %s: no times of %s that agree with the "
+            "column `%s` say which part has which (with segment_seconds 0 recordings stay whole).",
+            count, name, "phones" if name == "phones" else "words", name,
+        )  # fmt: skip

@@ -105,7 +105,10 @@ def _add_cost(extra: Extra, runs: list[str]) -> None:
 
 def _add_labels(extra: Extra, arguments: AnalysisArguments) -> None:
     """Compare frame labels with the phones of whatever split they were made of."""
-    corpus = load_corpus(arguments.corpus, decode=False)
+    # cut as `hf-rspin labels` cuts, whose labels have the ids of parts
+    corpus = load_corpus(
+        arguments.corpus, decode=False, segment_seconds=arguments.segment_seconds or None
+    )
     utterances = EvaluationSet.from_corpus(
         corpus, arguments.strip_stress, least_score=arguments.least_alignment_score
     )
