@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 
-from hf_rspin.device import has_fast_bfloat16
 from hf_rspin.evaluation import Evaluation, EvaluationSet, UnitProbe, load_features, to_table
 from hf_rspin.evaluation.table import layer_summary, markdown_table
 from hf_rspin.models.folders import resolve_encoder
@@ -38,10 +37,7 @@ def main() -> None:
     (arguments,) = parse_arguments(UnitArguments)
     with exit_on_user_error():
         probe = UnitProbe(arguments.num_units, None, arguments.standardize_units)
-        feature_sets = [
-            load_features(resolve_encoder(name), name, has_fast_bfloat16())
-            for name in arguments.encoders
-        ]
+        feature_sets = [load_features(resolve_encoder(name), name) for name in arguments.encoders]
     train, test = (
         EvaluationSet.from_corpus(load_sample(split), keep_waveforms=True)
         for split in ("train", "test")

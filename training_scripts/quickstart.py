@@ -124,7 +124,7 @@ def make_labels(
     encoder = load_encoder(arguments.encoder)
     del layers_of(encoder)[arguments.layer + 1 :]  # one more: behind the last one may be a norm
     normalize = wants_normalized(arguments.encoder, encoder.config)
-    features = layer_features(encoder, arguments.layer, has_fast_bfloat16(), normalize)
+    features = layer_features(encoder, arguments.layer, has_fast_bfloat16("cpu"), normalize)
     sources = list(train["audio"])
     frames = int(50 * sum(train["duration"]))
     if arguments.num_units > frames // FRAMES_PER_UNIT:
@@ -216,8 +216,7 @@ def run(
     minutes = (sum(train["duration"]) / 60, sum(test["duration"]) / 60)
     print(f"[1/4] {minutes[0]:.1f} min to adapt to, {minutes[1]:.1f} min held out to measure on")
     evaluation = make_evaluation(output, train, test)
-    bf16 = has_fast_bfloat16()
-    evaluation.run(load_features(arguments.encoder, BEFORE, bf16))
+    evaluation.run(load_features(arguments.encoder, BEFORE))
     print("[2/4] units and acoustic pieces: the pseudo-labels")
     labels, pieces = make_labels(arguments, train, output)
     print(
@@ -227,7 +226,7 @@ def run(
     print(f"[3/4] R-Spin: {arguments.steps} updates")
     history = train_rspin(arguments, train, labels, output)
     print("[4/4] what changed")
-    evaluation.run(load_features(str(output / "model"), AFTER, bf16))
+    evaluation.run(load_features(str(output / "model"), AFTER))
     if evaluation.test.alignments is not None:
         evaluation.run(load_features("mfcc", "MFCC"), [LinearPhones.name, UnitProbe.name], [CLEAN])
     table = write_results(evaluation, history, output)

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from hf_rspin.audio import AudioError, read_audio
 from hf_rspin.audio_members import is_member, read_member
 
 SAMPLED, SAMPLED_BYTES = 16, 65_536  # recordings, and of each, that are looked at
+BLOCKS, BLOCK_BYTES = 4, 4_096  # of a recording that stands for its content in `audio_keys`
+PROGRESS_FROM = 5_000  # recordings
 
 
 def audio_key(recordings: Sequence[Any], sampled: int | None = SAMPLED) -> str:
@@ -33,14 +36,50 @@ def audio_key(recordings: Sequence[Any], sampled: int | None = SAMPLED) -> str:
     return digest.hexdigest()[:16]
 
 
-def _middle_of(recording: Any) -> bytes:
-    is_cell = isinstance(recording, Mapping)
-    held = recording.get("bytes") or recording.get("path") if is_cell else recording
-    if is_member(held):
+def audio_keys(recordings: Sequence[Any]) -> list[str]:
+    """Return a hash of each recording: of its size and of four blocks of 4 KiB, spread evenly.
+
+    A change of all of a recording (noise, a codec, another speaker) changes its hash, whatever it
+    is called; a part of a file has a hash of its own. What cannot be read has that of nothing.
+
+    Args:
+        recordings: paths, bytes, cells or arrays.
+    """
+    hidden = len(recordings) < PROGRESS_FROM
+    return [_key(one) for one in tqdm(recordings, "Reading audio", disable=hidden)]
+
+
+def _key(recording: Any) -> str:
+    digest = hashlib.sha256()
+    if isinstance(recording, Mapping):
+        place = [recording.get("start"), recording.get("stop")]
+        digest.update(repr(place).encode() if place != [None, None] else b"")
+    held = _held(recording)
+    if isinstance(held, str | Path):
         try:
-            held = read_member(held)
-        except OSError:
-            return b""
+            with open(held, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                digest.update(str(size).encode())
+                for first in _block_starts(size):
+                    file.seek(first)
+                    digest.update(file.read(BLOCK_BYTES))
+        except (OSError, ValueError):
+            pass  # those who read it say so
+    else:
+        digest.update(str(len(held)).encode())
+        for first in _block_starts(len(held)):
+            digest.update(held[first : first + BLOCK_BYTES])
+    return digest.hexdigest()[:16]
+
+
+def _block_starts(size: int) -> list[int]:
+    """Return where the blocks begin: the first at the start, the last at the end."""
+    last = max(0, size - BLOCK_BYTES)
+    return sorted({last * number // (BLOCKS - 1) for number in range(BLOCKS)})
+
+
+def _middle_of(recording: Any) -> bytes:
+    held = _held(recording)
     if isinstance(held, str | Path):
         try:
             with open(held, "rb") as file:
@@ -49,10 +88,24 @@ def _middle_of(recording: Any) -> bytes:
                 return file.read(SAMPLED_BYTES)
         except (OSError, ValueError):
             return b""  # training skips it and says so
-    if not isinstance(held, bytes | bytearray):
-        try:
-            held = read_audio(recording).tobytes()
-        except AudioError:
-            return b""
     first = max(0, len(held) - SAMPLED_BYTES) // 2
-    return bytes(held[first : first + SAMPLED_BYTES])
+    return held[first : first + SAMPLED_BYTES]
+
+
+def _held(recording: Any) -> str | Path | bytes:
+    """Return the path of a recording, or its bytes; none of what cannot be read."""
+    is_cell = isinstance(recording, Mapping)
+    held = recording.get("bytes") or recording.get("path") if is_cell else recording
+    if is_member(held):
+        try:
+            return bytes(read_member(held))
+        except OSError:
+            return b""
+    if isinstance(held, str | Path):
+        return held
+    if isinstance(held, bytes | bytearray):
+        return bytes(held)
+    try:
+        return read_audio(recording).tobytes()
+    except AudioError:
+        return b""

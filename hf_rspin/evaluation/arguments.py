@@ -59,7 +59,9 @@ class EvaluationScriptArguments:
     simulated_rooms: int = option(5, "room responses to simulate", rare=True)
     seeds: int = option(1, "of what learns, from --seed on; tables have their mean and spread")
     recipe: str | None = option(
-        None, "superb or rspin: pr, asr and sid are trained as in that paper, for a GPU"
+        None,
+        "superb or rspin: pr, asr and sid are trained as in that paper, for a GPU; options that "
+        "are given count all the same, such as --learning_rates for a search",
     )
     cka_utterances: int = option(600, "test utterances for CKA", rare=True)
     num_units: int = option(64, "k-means clusters of each layer")
@@ -93,7 +95,12 @@ class EvaluationScriptArguments:
     keep_features: bool = option(
         False, "leave the features of every condition on disk, for more probes later", rare=True
     )
+    feature_dtype: str = option(
+        "float16", "of features on disk: float16, or float32 for encoders of huge values", rare=True
+    )
     output_dir: str = option("runs/evaluation", "for results and report")
     num_workers: int = option(default_workers(), "threads")
-    bf16: bool = option(True, "autocast the encoders to bfloat16; off where a CPU emulates it")
+    bf16: bool | None = option(
+        None, "autocast the encoders to bfloat16; default: as before in this folder, or if faster"
+    )
     device: str = option("auto", "cpu, cuda, or auto: cuda where there is one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from hf_rspin.evaluation.cells import Cell, read_cells
@@ -14,7 +15,8 @@ from hf_rspin.evaluation.table import layer_summary, markdown_table
 def results_for_card(evaluation: str | Path, folder: str | Path) -> str:
     """Return tables of what was measured with the very weights in a folder, and beside what.
 
-    The first other encoder of the evaluation stands beside it: usually the one before training.
+    Only what the newest table of the evaluation holds counts. Its reference stands beside the
+    model, or else its first other encoder: usually the one before training.
 
     Args:
         evaluation: folder of `hf-rspin evaluate`.
@@ -23,11 +25,7 @@ def results_for_card(evaluation: str | Path, folder: str | Path) -> str:
     Raises:
         ValueError: nothing was measured, or with other weights only.
     """
-    cells = list(read_cells(Path(evaluation) / "cells"))
-    if not cells:
-        raise ValueError(
-            f"{evaluation} holds no results; expected a folder of `hf-rspin evaluate`."
-        )
+    cells, reference = _of_last_table(Path(evaluation))
     features = PretrainedEncoderFeatures.from_pretrained(folder)
     own = set()
     for features.bf16 in (True, False):
@@ -39,8 +37,37 @@ def results_for_card(evaluation: str | Path, folder: str | Path) -> str:
             f"{evaluation} measured {', '.join(others)}, none with the weights of {folder}: "
             "measure it with `hf-rspin evaluate`, this folder among --encoders."
         )
-    shown = [*others[:1], names[0]]
-    return _text([cell for cell in cells if cell.encoder in shown], names[0], others[:1])
+    beside = [reference] if reference in others else others[:1]
+    shown = [*beside, names[0]]
+    return _text([cell for cell in cells if cell.encoder in shown], names[0], beside)
+
+
+def _of_last_table(evaluation: Path) -> tuple[list[Cell], str | None]:
+    """Return the cells of the newest table, in its order, and its reference.
+
+    The folder may hold others, of other utterances or settings: a table never mixes them.
+
+    Raises:
+        ValueError: there is no table.
+    """
+    file = evaluation / "results.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        names, reference = content["cells"], content["reference"]
+    except (OSError, ValueError, KeyError, TypeError):
+        names, reference = [], None
+    found = {cell.path(Path()).name: cell for cell in read_cells(evaluation / "cells")}
+    cells = [found[name] for name in names if name in found]
+    if found and (len(cells) < len(names) or not names):
+        raise ValueError(
+            f"{file} does not say which results it is made of: repeat `hf-rspin evaluate` on this "
+            "folder, which writes it anew."
+        )
+    if not cells:
+        raise ValueError(
+            f"{evaluation} holds no results; expected a folder of `hf-rspin evaluate`."
+        )
+    return cells, reference
 
 
 def _text(cells: list[Cell], name: str, reference: list[str]) -> str:

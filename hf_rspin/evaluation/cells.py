@@ -101,6 +101,10 @@ class Row:
         return cls(metric, found.value, layer, found.low, found.high, draws)
 
 
+class MixedResultsError(ValueError):
+    """Results that cannot stand in one table: of other weights or precision under one name."""
+
+
 def layer_rows(metric: str, values: Sequence[float]) -> list[Row]:
     """Return a row per layer."""
     return [Row(metric, float(value), layer) for layer, value in enumerate(values)]
@@ -170,6 +174,13 @@ def read_cells(folder: Path) -> Iterator[Cell]:
             continue  # another process gave it another name
         except (ValueError, KeyError, TypeError):
             logger.warning("%s is damaged and counts as not there.", file)
+
+
+def without_seed(settings: Any) -> Any:
+    """Return settings of a probe (JSON values) without its seed, wherever it stands."""
+    if not isinstance(settings, dict):
+        return settings
+    return {name: without_seed(value) for name, value in settings.items() if name != "seed"}
 
 
 def digest(content: Any) -> str:

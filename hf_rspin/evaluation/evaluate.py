@@ -17,11 +17,22 @@ from tqdm.auto import tqdm
 
 from hf_rspin.cost import CostMeter
 from hf_rspin.device import release_memory
-from hf_rspin.evaluation.cells import Cell, digest, read_cells
+from hf_rspin.evaluation.cells import (
+    Cell,
+    MixedResultsError,
+    digest,
+    read_cells,
+    without_seed,
+)
 from hf_rspin.evaluation.conditions import CLEAN, Clean, Described, Distortion, fingerprints
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.failures import read_failures, sentences
-from hf_rspin.evaluation.features import EncoderFeatures, device_of, gflops_per_second
+from hf_rspin.evaluation.features import (
+    EncoderFeatures,
+    device_of,
+    gflops_per_second,
+    precision_of,
+)
 from hf_rspin.evaluation.hearing import Hearing
 from hf_rspin.evaluation.probes import CleanFeatures, Probe
 from hf_rspin.evaluation.shards import label
@@ -53,8 +64,9 @@ class Evaluation:
         encoders: their names in the order of tables; others follow as they are run.
 
     Raises:
-        ValueError: a probe (with equal settings) or condition comes twice, labels are wrong, or
-            none of the conditions can be made; where one cannot, `left_out` says why.
+        ValueError: a condition comes twice, a probe comes twice with equal settings or with others
+            that differ in more than the seed, labels are wrong, or none of the conditions can be
+            made; where one cannot, `left_out` says why.
 
     Example:
         >>> from hf_rspin.evaluation import CkaProbe, GaussianNoise, load_features, to_table
@@ -85,6 +97,7 @@ class Evaluation:
         self.about, self.keep_features = dict(about or {}), keep_features
         self.dtype, self.num_workers, self.progress = dtype, num_workers, progress
         distortions = [c for c in conditions if c.name != CLEAN]
+        self._shared = len(train.shared_with(test)) if train else 0
         _check_different("condition", [(c.name, c.snr_db) for c in distortions])
         found, impossible = fingerprints([Clean(), *distortions])
         self.conditions, self._prints = ([pair[side] for pair in found] for side in (0, 1))
@@ -99,6 +112,7 @@ class Evaluation:
         """Keep the probes that the utterances have labels for; return what is to be said."""
         settings = [json.dumps(probe.settings(), sort_keys=True) for probe in probes]
         _check_different("probe", [(p.name, s) for p, s in zip(probes, settings, strict=True)])
+        _check_seeds_alone(probes)
         reasons = {probe: probe.reason_to_skip(self.test, self.train) for probe in probes}
         self.probes = [probe for probe, reason in reasons.items() if reason is None]
         said = [*reasons.values(), *(probe.remark(self.test) for probe in self.probes)]
@@ -108,6 +122,17 @@ class Evaluation:
             "only condition is clean; add others, such as gaussian."
             for probe in self.probes if not any(map(probe.measures, names))
         ]  # fmt: skip
+        learners = dict.fromkeys(p.name for p in self.probes if p.learns_unlabelled)
+        if learners and self.train is None:
+            said.append(
+                f"There is no training split: what learns without labels ({', '.join(learners)}) "
+                "learns on the test utterances that it is measured on."
+            )
+        if self._shared:
+            said.append(
+                f"{self._shared} of {len(self.train)} training utterances are measured too (the "
+                "same audio): what was learned on them looks better than it is."
+            )
         said += [part.remark() for part in (self.test, self.train) if part is not None]
         return [sentence for sentence in said if sentence is not None]
 
@@ -118,22 +143,35 @@ class Evaluation:
         data |= {"test": self.test.fingerprint(), "train": train}
         return {
             (probe, place): {
-                "probe": probe.name, "settings": json.loads(json.dumps(probe.settings())),
+                "probe": probe.name, "version": probe.version,
+                "settings": json.loads(json.dumps(probe.settings())),
                 "condition": self._prints[place], **data,
             }
             for probe in self.probes for place, condition in enumerate(self.conditions)
             if probe.measures(condition.name)
         }  # fmt: skip
 
-    def check_encoder(self, name: str, fingerprint: str) -> None:
+    def check_encoder(self, name: str, fingerprint: str, precision: str | None = None) -> None:
         """Refuse two encoders of one name.
 
+        Args:
+            name: of the encoder.
+            fingerprint: of its features.
+            precision: in which they are computed; None where that is not known.
+
         Raises:
-            ValueError: cells of other weights have this name.
+            MixedResultsError: cells of other weights, or of another precision, have this name.
         """
         for cell in self.cells():
             if cell.encoder == name and cell.key["encoder"] != fingerprint:
-                raise ValueError(
+                before = cell.about.get("precision")
+                if {before, precision} == {"bfloat16", "float32"}:
+                    raise MixedResultsError(
+                        f"{self.folder} holds results of {name!r} in {before}, and this is "
+                        f"{precision}: give --bf16 {str(before == 'bfloat16').lower()} to go on "
+                        "with them, or choose another output folder."
+                    )
+                raise MixedResultsError(
                     f"{self.folder} holds results of {name!r} with other weights, precision or "
                     "input; give this encoder another name, or choose another output folder."
                 )
@@ -157,11 +195,12 @@ class Evaluation:
             about: written into the cells of this encoder, beside `about` of the evaluation.
 
         Raises:
-            ValueError: see `check_encoder`; or the disk has no room for the features.
+            MixedResultsError: see `check_encoder`.
+            ValueError: the disk has no room for the features.
         """
         hearing = Hearing(encoder_features.name)
-        fingerprint = encoder_features.fingerprint()
-        self.check_encoder(encoder_features.name, fingerprint)
+        fingerprint, precision = encoder_features.fingerprint(), precision_of(encoder_features)
+        self.check_encoder(encoder_features.name, fingerprint, precision)
         self._order = [*dict.fromkeys([*self._order, encoder_features.name])]
         self._adopt(encoder_features.name, fingerprint)
         missing = self._missing(encoder_features.name, fingerprint, probes, conditions)
@@ -191,7 +230,9 @@ class Evaluation:
                     bar.set_postfix_str(condition.name)
                     hearing.measure(features, condition, name, wanted, self.keep_features)
                 cost = asdict(meter.cost(features.take_hours(), gflops, updates))
-                known = {**self.about, **(about or {}), "cost": cost}
+                known = {**self.about, **(about or {}), "precision": precision, "cost": cost}
+                # another process may have measured it meanwhile, in another precision
+                self.check_encoder(encoder_features.name, fingerprint, precision)
                 self._write(hearing, fingerprint, place, wanted, known)
         self._say_failures()
         del features
@@ -301,3 +342,16 @@ def _without_encoder(key: Mapping[str, Any]) -> dict[str, Any]:
 def _check_different(what: str, names: Sequence) -> None:
     if len(set(names)) < len(names):
         raise ValueError(f"got {what}s {names}; expected each once.")
+
+
+def _check_seeds_alone(probes: Sequence[Probe]) -> None:
+    """Refuse probes of one name that differ in more than the seed: tables average over seeds."""
+    found: dict[str, Any] = {}
+    for probe in probes:
+        settings = without_seed(json.loads(json.dumps(probe.settings())))
+        if found.setdefault(probe.name, settings) != settings:
+            raise ValueError(
+                f"got probes {probe.name!r} of different settings, {found[probe.name]} and "
+                f"{settings}; expected one that may come with several seeds: measure the other in "
+                "another folder."
+            )

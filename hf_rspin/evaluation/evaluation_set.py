@@ -20,7 +20,7 @@ from hf_rspin.audio import (
     num_samples,
     read_audio,
 )
-from hf_rspin.data.fingerprint import audio_key
+from hf_rspin.data.fingerprint import audio_keys
 from hf_rspin.data.phone_labels import parse_phones
 from hf_rspin.data.phone_times import SILENCE, frame_phones, parse_alignment
 from hf_rspin.data.tables import as_text
@@ -86,6 +86,7 @@ class EvaluationSet:
     texts: list[str] | None = None
     late: frozenset[str] = frozenset()
     _kept: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
+    _audio_keys: list[str] | None = field(default=None, repr=False)
 
     @classmethod
     def from_corpus(
@@ -176,7 +177,9 @@ class EvaluationSet:
         more = (pick(column) for column in (self.word_alignments, self.texts))
         ids = pick(self.ids)
         late = self.late.intersection(ids)
-        return EvaluationSet(ids, audio, *labels, self.keep_waveforms, *more, late)
+        found = EvaluationSet(ids, audio, *labels, self.keep_waveforms, *more, late)
+        found._audio_keys = pick(self._audio_keys)
+        return found
 
     def frame_labels(self) -> list[np.ndarray] | None:
         """Return a phone index per frame, (frames,) int64 each; None without alignments.
@@ -228,14 +231,31 @@ class EvaluationSet:
             raise ValueError(f"none of {len(self)} utterances, such as {self.ids[0]}, can be read.")
         return self if len(kept) == len(self) else self.select(kept)
 
+    def labelled(self) -> dict[str, int]:
+        """Return how many utterances have each kind of label, of the kinds that there are."""
+        kinds = {
+            "phones": self.phones, "times of phones": self.alignments,
+            "times of words": self.word_alignments, "texts": self.texts,
+        }  # fmt: skip
+        counts = {kind: sum(map(bool, labels or ())) for kind, labels in kinds.items()}
+        return {kind: count for kind, count in counts.items() if count}
+
     def remark(self) -> str | None:
-        """Say in a sentence whose alignments were dropped; None of none."""
-        if not self.late:
-            return None
-        return (
-            f"The alignments of {len(self.late)} of {len(self)} utterances, such as "
-            f"{min(self.late)}, are left out: they go on beyond the audio; check their times."
-        )
+        """Say whose alignments were dropped, and how many have labels; None where all have."""
+        said = []
+        if self.late:
+            said.append(
+                f"The alignments of {len(self.late)} of {len(self)} utterances, such as "
+                f"{min(self.late)}, are left out: they go on beyond the audio; check their times."
+            )
+        few = {kind: count for kind, count in self.labelled().items() if count < len(self)}
+        if few:
+            kinds = ", ".join(f"{kind} of {count}" for kind, count in few.items())
+            said.append(
+                f"Not all of {len(self)} utterances have labels, others are left out where labels "
+                f"are needed: {kinds}."
+            )
+        return " ".join(said) or None
 
     def check_alignments(self) -> None:
         """Refuse alignments that cannot be read.
@@ -251,14 +271,31 @@ class EvaluationSet:
                 except ValueError as error:
                     raise ValueError(f"column {column} of {key}: {error}") from error
 
+    def audio_keys(self) -> list[str]:
+        """Return a hash of the audio of each utterance, see `fingerprint.audio_keys`."""
+        if self._audio_keys is None:  # some thousand files: once
+            self._audio_keys = audio_keys(self.audio)
+        return self._audio_keys
+
     def fingerprint(self) -> str:
-        """Return a hash of names, labels and a sample of the audio, see `audio_key`."""
-        columns = [self.ids, self.speakers, self.phones, self.alignments, audio_key(self.audio)]
-        if self.texts is not None:  # as before where there are none
-            columns.append(self.texts)
-        if self.word_alignments is not None:  # other sets keep their hash
-            columns.append({"word_alignments": self.word_alignments})
+        """Return a hash of names, labels and of the audio of every utterance."""
+        columns = {
+            "ids": self.ids, "audio": self.audio_keys(), "speakers": self.speakers,
+            "phones": self.phones, "alignments": self.alignments, "texts": self.texts,
+            "word_alignments": self.word_alignments,
+        }  # fmt: skip
         return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
+
+    def shared_with(self, other: EvaluationSet) -> list[int]:
+        """Return the places of utterances whose very audio is in the other set too."""
+        theirs = set(other.audio_keys())
+        return [place for place, key in enumerate(self.audio_keys()) if key in theirs]
+
+    def without(self, other: EvaluationSet) -> EvaluationSet | None:
+        """Return the utterances whose audio is not in the other set; None where all of it is."""
+        shared = set(self.shared_with(other))
+        kept = [place for place in range(len(self)) if place not in shared]
+        return self.select(kept) if kept else None
 
     def subset(self, count: int | None, seed: int = 0) -> EvaluationSet:
         """Return `count` utterances spread evenly over the speakers; all for None.

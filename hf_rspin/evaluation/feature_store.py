@@ -111,6 +111,25 @@ class FeatureStore:
         )
 
 
+def _not_finite(values: Tensor, utterance: int, dtype: torch.dtype) -> str:
+    """Say which layer of (layers, frames, dim) cannot be kept in `dtype`, and what to do."""
+    layers = [layer for layer, one in enumerate(values) if not torch.isfinite(one).all()]
+    if layers:
+        return (
+            f"layer {layers[0]} of utterance {utterance} holds values that are no finite numbers: "
+            "its audio or the weights are damaged; remove the utterance, or compute in float32 "
+            "(--bf16 false)."
+        )
+    sizes = values.abs().amax(dim=(1, 2))
+    layer = int(sizes.argmax())
+    kept = f"{str(dtype).removeprefix('torch.')} holds ({torch.finfo(dtype).max:.0f})"
+    return (
+        f"layer {layer} of utterance {utterance} holds values up to {float(sizes[layer]):.3g}, "
+        f"more than {kept}: keep features in float32 (--feature_dtype float32), which takes twice "
+        "the space on disk."
+    )
+
+
 def open_store(folder: str | Path, key: str) -> FeatureStore | None:
     """Open the finished store in `folder` when it was made under the same `key`."""
     try:
@@ -182,10 +201,7 @@ class StoreWriter:
         """
         stored = values.transpose(0, 1).to(self.dtype).contiguous()  # (frames, layers, dim)
         if not torch.isfinite(stored).all():
-            raise FeatureError(
-                f"utterance {len(self._lengths)} has features that are not finite numbers of "
-                f"{str(self.dtype).removeprefix('torch.')}; clip its audio."
-            )
+            raise FeatureError(_not_finite(values, len(self._lengths), self.dtype))
         if self._shape is None:
             self._shape = tuple(stored.shape[1:])
             self._numpy_dtype = stored.numpy().dtype

@@ -15,6 +15,7 @@ from hf_rspin.adapters import is_adapter, load_adapted
 from hf_rspin.audio import FRAME_WINDOW, normalize_waveforms
 from hf_rspin.cost import forward_flops
 from hf_rspin.device import has_fast_bfloat16
+from hf_rspin.evaluation.precision import name_of
 from hf_rspin.models.encoder import check_frame_rate, num_hidden_states, states_of_frames
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
 from hf_rspin.models.loading import load_encoder
@@ -258,6 +259,13 @@ def model_of(encoder_features: EncoderFeatures) -> torch.nn.Module | None:
     if isinstance(encoder_features, WhisperFeatures):
         return encoder_features.encoder.model
     return None
+
+
+def precision_of(encoder_features: EncoderFeatures) -> str | None:
+    """Return "bfloat16" (autocast) or "float32"; None where no network computes the features."""
+    owner = getattr(encoder_features, "encoder", encoder_features)  # of Whisper
+    bf16 = getattr(owner, "bf16", None)
+    return None if bf16 is None else name_of(bf16)
 
 
 def device_of(encoder_features: EncoderFeatures) -> torch.device:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from hf_rspin.utils import option
@@ -95,6 +95,21 @@ class ProbeArguments:
             known = ", ".join(" ".join(pair) for pair in RECIPES)
             raise ValueError(f"got recipe {paper} {probe}; expected one of {known}.")
         return cls(**RECIPES[paper, probe], batch_size=32, schedule="constant")
+
+    def with_changes_of(self, given: ProbeArguments) -> ProbeArguments:
+        """Return these with what in `given` is not its default; rates to search replace the one.
+
+        Args:
+            given: what a user asked for beside a recipe.
+        """
+        usual = ProbeArguments()
+        changed = {
+            one.name: getattr(given, one.name) for one in fields(self)
+            if getattr(given, one.name) != getattr(usual, one.name)
+        }  # fmt: skip
+        if "learning_rates" in changed:
+            changed.setdefault("learning_rate", None)
+        return replace(self, **changed)
 
     def rates(self) -> list[float]:
         """Return the learning rates to choose from; a single one needs no search."""

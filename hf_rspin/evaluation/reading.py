@@ -47,6 +47,25 @@ def read_train(arguments: EvaluationScriptArguments) -> EvaluationSet | None:
         return None
 
 
+def without_measured(
+    train: EvaluationSet | None, test: EvaluationSet
+) -> tuple[EvaluationSet | None, list[str]]:
+    """Take what is measured out of what is learned from; return the rest and what is to be said.
+
+    A probe measured on recordings that it learned from tells how well it remembers them.
+    """
+    shared = 0 if train is None else len(train.shared_with(test))
+    if not shared:
+        return train, []
+    rest = train.without(test)
+    said = (
+        f"{shared} of {len(train)} training utterances are measured too (the same audio): "
+        + ("nothing is learned from them." if rest else "nothing is learned at all.")
+        + " --dev true measures held-out speakers of the training split."
+    )
+    return rest, [said]
+
+
 def read_dev(arguments: EvaluationScriptArguments) -> tuple[EvaluationSet, EvaluationSet]:
     """Return the utterances of a tenth of the training speakers, and those of the others.
 

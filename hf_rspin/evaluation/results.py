@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from hf_rspin.evaluation.cell_costs import cost_section
-from hf_rspin.evaluation.cells import Cell
+from hf_rspin.evaluation.cells import Cell, MixedResultsError
 from hf_rspin.evaluation.long_table import METRICS, over_seeds, to_table
 from hf_rspin.evaluation.overview import overview
 from hf_rspin.evaluation.probes import PROBES
@@ -65,7 +65,11 @@ def write_results(
         left_out: sentences on what was not measured.
         reference: see `to_table`.
         extra: beside the cells.
+
+    Raises:
+        MixedResultsError: cells of several weights, or precisions, have one encoder's name.
     """
+    check_one_encoder_per_name(cells)
     extra = extra or Extra()
     not_there = []
     if reference is not None and cells and reference not in {cell.encoder for cell in cells}:
@@ -74,7 +78,8 @@ def write_results(
     table, about = to_table(cells, reference), about_cells(cells)
     left_out = list(
         dict.fromkeys(
-            [*learned_nothing(cells), *few_speakers(cells), *uneven_seeds(cells), *_views(cells),
+            [*learned_nothing(cells), *few_speakers(cells), *uneven_seeds(cells),
+             *mixed_precision(cells), *_views(cells),
              *not_there, *left_out, *extra.left_out]
         )
     )
@@ -89,7 +94,9 @@ def write_results(
     )
     said = {
         "probes": _settings(cells), "found": found, "left_out": left_out,
-        "tables": _tables([*more, *extra.sections]),
+        "tables": _tables([*more, *extra.sections]), "reference": reference,
+        "encoders": list(dict.fromkeys(cell.encoder for cell in cells)),
+        "cells": [cell.path(Path()).name for cell in cells],
     }  # fmt: skip
     write_json(output / "results.json", to_json(table, about) | said, indent=1)
     write_text(output / "results.csv", table.to_csv(index=False))
@@ -125,7 +132,7 @@ def about_cells(cells: Sequence[Cell]) -> dict[str, Any]:
     """Return what cells say of themselves where they agree, days, and what conditions are of."""
     found: dict[str, Any] = {}
     for name in dict.fromkeys(name for cell in cells for name in cell.about):
-        if name == "condition":
+        if name in ("condition", "precision"):
             continue
         values = {json.dumps(cell.about.get(name)) for cell in cells}
         if len(values) == 1:
@@ -134,7 +141,47 @@ def about_cells(cells: Sequence[Cell]) -> dict[str, Any]:
     if days:
         found["date"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     made_of = {c.condition: c.about["condition"] for c in cells if c.about.get("condition")}
+    precisions = set(_precisions(cells).values())
+    if len(precisions) == 1:
+        found["precision"] = precisions.pop()
     return found | ({"conditions": made_of} if made_of else {})
+
+
+def check_one_encoder_per_name(cells: Sequence[Cell]) -> None:
+    """Refuse cells of several weights or precisions under one name.
+
+    Raises:
+        MixedResultsError: see above.
+    """
+    keys: dict[str, str] = {}
+    for cell in cells:
+        key = cell.key.get("encoder", "")
+        if keys.setdefault(cell.encoder, key) != key:
+            raise MixedResultsError(
+                f"the results of {cell.encoder!r} are of several weights, precisions or inputs, "
+                "as processes measured it at the same time: give each of them the same --bf16, "
+                "and measure it in another output folder."
+            )
+
+
+def mixed_precision(cells: Sequence[Cell]) -> list[str]:
+    """Say where encoders were computed in different precisions."""
+    of = _precisions(cells)
+    if len(set(of.values())) < 2:
+        return []
+    sides = [
+        f"{precision}: {', '.join(name for name, one in of.items() if one == precision)}"
+        for precision in dict.fromkeys(of.values())
+    ]
+    return [
+        f"Encoders were computed in different precisions ({'; '.join(sides)}): a difference of two "
+        "may be that of the precision."
+    ]
+
+
+def _precisions(cells: Sequence[Cell]) -> dict[str, str]:
+    """Return the precision of each encoder that has one recorded."""
+    return {c.encoder: c.about["precision"] for c in cells if c.about.get("precision")}
 
 
 def few_speakers(cells: Sequence[Cell]) -> list[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hf_rspin.adapters import is_adapter
 from hf_rspin.cost import RunCost
 from hf_rspin.data.corpus import load_corpus
@@ -25,9 +27,16 @@ from hf_rspin.evaluation.conditions import (
 from hf_rspin.evaluation.evaluate import Evaluation
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
 from hf_rspin.evaluation.features import load_features, needs_no_model
+from hf_rspin.evaluation.precision import folder_precision
 from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes import Probe, make_probes
-from hf_rspin.evaluation.reading import read_dev, read_test, read_train, with_phones_of
+from hf_rspin.evaluation.reading import (
+    read_dev,
+    read_test,
+    read_train,
+    with_phones_of,
+    without_measured,
+)
 from hf_rspin.evaluation.results import Extra, write_results
 from hf_rspin.evaluation.shards import shard_of, short_names
 from hf_rspin.models.folders import resolve_encoder
@@ -37,6 +46,7 @@ from hf_rspin.training.corpus_arguments import split_name
 
 logger = logging.getLogger(__name__)
 
+FEATURE_DTYPES = {"float16": torch.float16, "float32": torch.float32}
 SUPERB_HIDDEN_SIZE = 1024  # of the LSTMs of ASR, in R-Spin too
 
 
@@ -81,13 +91,15 @@ def run_evaluation(
         )
     part = f"{arguments.shard}_of_{arguments.num_shards}" if arguments.num_shards > 1 else ""
     for name, conditions in plan.conditions.items():
-        with exit_on_user_error((*WHILE_RUNNING, "FeatureError", "NoSpaceError", "OSError")):
+        while_measuring = (*WHILE_RUNNING, "FeatureError", "NoSpaceError", "OSError",
+                           "MixedResultsError")  # fmt: skip
+        with exit_on_user_error(while_measuring):
             encoder = load_features(
                 plan.encoders[name], name, arguments.bf16, arguments.device
             )
             about = _adaptation(plan.encoders[name])
             evaluation.run(encoder, conditions=conditions, part=part, about=about)
-        with exit_on_user_error(("OSError",)):
+        with exit_on_user_error(("OSError", "MixedResultsError")):
             text = write_results(
                 evaluation.cells(), Path(arguments.output_dir), evaluation.left_out,
                 arguments.reference, extra,
@@ -131,6 +143,7 @@ def prepare(
     else:
         test, has_splits = read_test(arguments)
         train = read_train(arguments) if has_splits else None
+    train, left_out = without_measured(train, test)
     if lexicon:
         test = with_phones_of(test, lexicon)
         train = train and with_phones_of(train, lexicon)
@@ -139,7 +152,7 @@ def prepare(
     name = Path(arguments.corpus).name + (" (held-out training speakers)" if arguments.dev else "")
     if lexicon:
         name += f" (phones of {Path(arguments.lexicon).name})"
-    about = {"corpus": name, "device": arguments.device}
+    about = {"corpus": name, "device": arguments.device, "labelled": test.labelled()}
     if not arguments.dev:
         about["test_split"] = arguments.test_split or ("test" if has_splits else "none")
     if arguments.least_alignment_score is not None:
@@ -149,11 +162,13 @@ def prepare(
     evaluation = Evaluation(
         arguments.output_dir, test, conditions, probes, train,
         num_workers=arguments.num_workers, about=about, keep_features=arguments.keep_features,
-        encoders=list(encoders),
+        encoders=list(encoders), dtype=FEATURE_DTYPES[arguments.feature_dtype],
     )  # fmt: skip
-    for sentence in impossible:
+    left_out += impossible
+    for sentence in left_out:
         logger.warning(sentence)
-    evaluation.left_out += impossible
+    evaluation.left_out += left_out
+    arguments.bf16 = folder_precision(arguments.output_dir, arguments.bf16, arguments.device)
     for name, path in encoders.items():
         features = load_features(path, name, arguments.bf16)
         evaluation.check_encoder(name, features.fingerprint())
@@ -206,6 +221,11 @@ def _probes(
             f"got --asr_normalization {arguments.asr_normalization!r}; expected whisper, for "
             "English, or none, for other languages."
         )
+    if arguments.feature_dtype not in FEATURE_DTYPES:
+        raise ValueError(
+            f"got --feature_dtype {arguments.feature_dtype}; expected one of "
+            f"{', '.join(FEATURE_DTYPES)}."
+        )
     if arguments.seeds < 1:
         raise ValueError(f"got --seeds {arguments.seeds}; expected how many, 1 or more.")
     shared: dict[str, dict[str, Any]] = {
@@ -227,7 +247,8 @@ def _probes(
               for name in {*shared, *special}}  # fmt: skip
     if arguments.recipe:
         for name in ("pr", "asr", "sid"):
-            merged[name]["arguments"] = ProbeArguments.recipe(arguments.recipe, name)
+            recipe = ProbeArguments.recipe(arguments.recipe, name)
+            merged[name]["arguments"] = recipe.with_changes_of(settings)
         merged["asr"]["hidden_size"] = SUPERB_HIDDEN_SIZE
     seeds = range(settings.seed, settings.seed + arguments.seeds)
     return make_probes(arguments.probes, settings, seeds, merged)

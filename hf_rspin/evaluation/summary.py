@@ -175,8 +175,8 @@ def context(about: Mapping[str, Any], table: pd.DataFrame) -> str:
     """Return what every caption says: corpus, utterances, SNR, seeds, encoders, date.
 
     Args:
-        about: of a cell: corpus, num_test, num_train, date, and `conditions`: what those of the
-            table are made of, by name; what is missing is not said.
+        about: of a cell: corpus, num_test, num_train, date, precision, and `conditions`: what
+            those of the table are made of, by name; what is missing is not said.
         table: of `to_table`.
     """
     ratios = sorted({f"{x:g}" for x in table["snr_db"].dropna()}, key=float)
@@ -187,7 +187,7 @@ def context(about: Mapping[str, Any], table: pd.DataFrame) -> str:
         f"SNR {', '.join(ratios)} dB" if ratios else "",
         f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed" if seeds else "",
         _conditions(about.get("conditions", {}), table),
-        _encoders(list(dict.fromkeys(table["encoder"]))),
+        _encoders(list(dict.fromkeys(table["encoder"])), about.get("precision")),
         str(about.get("date", "")),
     ]
     return "; ".join(part for part in parts if part) + "."
@@ -205,7 +205,8 @@ def _conditions(made_of: Mapping[str, str], table: pd.DataFrame) -> str:
     return ", ".join(f"{name.replace('_', ' ')} ({made_of[name]})" for name in names)
 
 
-def _encoders(names: Sequence[str]) -> str:
+def _encoders(names: Sequence[str], precision: str | None) -> str:
+    how = f" ({precision})" if precision else ""
     if len(names) > MOST_NAMES:
-        return f"{len(names)} encoders, from {names[0]} to {names[-1]}"
-    return f"encoder{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
+        return f"{len(names)} encoders{how}, from {names[0]} to {names[-1]}"
+    return f"encoder{'s' if len(names) > 1 else ''}{how} {', '.join(names)}" if names else ""

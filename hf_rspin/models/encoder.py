@@ -252,7 +252,7 @@ def num_valid_frames(samples: Any, config: PreTrainedConfig) -> Any:
     SEW and SEW-D see pairs of frames: of an odd number the last frame of its output is all zeros.
     """
     frames = num_output_frames(samples, config)
-    return frames - frames % _squeeze(config)
+    return frames - frames % squeeze_of(config)
 
 
 def frame_mask(
@@ -284,9 +284,9 @@ def spread_over_frames(states: Tensor, frames: int, config: PreTrainedConfig) ->
     The layers of SEW and SEW-D see half as many frames: each state is repeated, and a last odd
     frame is zero.
     """
-    if _squeeze(config) == 1:
+    if squeeze_of(config) == 1:
         return states
-    states = states.repeat_interleave(_squeeze(config), dim=1)
+    states = states.repeat_interleave(squeeze_of(config), dim=1)
     return nn.functional.pad(states, (0, 0, 0, frames - states.shape[1]))
 
 
@@ -330,7 +330,8 @@ def check_frame_rate(config: PreTrainedConfig) -> None:
         )
 
 
-def _squeeze(config: PreTrainedConfig) -> int:
+def squeeze_of(config: PreTrainedConfig) -> int:
+    """Return how many frames of 20 ms an encoder joins to one inside: 2 of SEW, else 1."""
     return config.squeeze_factor if family_of(config).squeezes else 1
 
 

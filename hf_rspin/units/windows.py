@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_rspin.audio import FRAME_SHIFT, num_frames, num_samples
+from hf_rspin.models.encoder import squeeze_of
 from hf_rspin.units.group_norm import whole_statistics
 
 WINDOW = 1500  # frames, 30 s; what is shorter is encoded whole
@@ -35,9 +36,14 @@ def chunked_inference(
             whole recording in every window.
 
     Returns:
-        As many frames as `function(values)` would give.
+        As many frames as `num_frames` says. What is too short for one output of an encoder that
+        joins frames (SEW: two) gets zeros behind it, whose frames are taken away.
     """
     frames = num_frames(values.shape[-1])
+    if encoder is not None and 0 < frames < (least := squeeze_of(encoder.config)):
+        longer = torch.nn.functional.pad(values, (0, num_samples(least) - values.shape[-1]))
+        with whole_statistics(encoder, values):
+            return function(longer).narrow(axis, 0, frames)
     if frames <= WINDOW:
         return function(values)
     if encoder is not None:

@@ -1,5 +1,6 @@
 """`hf-rspin push --dry_run`: what would go up, file by file, and nothing changes."""
 
+import json
 import shutil
 
 import pytest
@@ -92,6 +93,35 @@ def test_what_was_measured_of_these_weights_goes_into_the_card(folder, tmp_path,
         results_for_card(tmp_path / "measured", folder)
     with pytest.raises(SystemExit, match="holds no results; expected a folder of"):
         main([str(folder), "owner/name", "--dry_run", "--results", str(speech)])
+
+
+def test_the_card_holds_the_newest_table_and_no_other_cells_of_the_folder(folder, tmp_path):
+    speech, out = tmp_path / "speech", tmp_path / "measured"
+    speech.mkdir()
+    files = sorted((sample_folder() / "test").glob("*.flac"))
+
+    def measure(count, *more):
+        for file in files[:count]:
+            shutil.copy(file, speech)
+        evaluate.main([
+            "--encoders", "log-mel", "mfcc", str(folder), "--corpus", str(speech), "--probes",
+            "cka", "--conditions", "gaussian", "--output_dir", str(out), "--num_workers", "1",
+            *more,
+        ])  # fmt: skip
+
+    measure(3)
+    assert "log-mel stands beside it" in results_for_card(out, folder)
+    measure(6, "--reference", "mfcc")
+    results = results_for_card(out, folder)
+    assert "6 utterances; `model` is this model, mfcc stands beside it" in results
+    rows = json.loads((out / "results.json").read_text())["rows"]
+    values = [f"{row['value']:.3f}" for row in rows
+              if row["encoder"] == "model" and row["metric"] == "cka_debiased"]  # fmt: skip
+    assert any(value in results for value in values)
+    assert len(list((out / "cells").glob("*.json"))) == 2 * 3
+    (out / "results.json").write_text("{}")
+    with pytest.raises(ValueError, match="does not say which results it is made of: repeat"):
+        results_for_card(out, folder)
 
 
 def test_what_cannot_be_added_to_the_card_is_said_in_a_dry_run_too(folder):

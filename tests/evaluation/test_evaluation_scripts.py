@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 
 from hf_rspin.commands import align, analyse, evaluate
+from hf_rspin.data.phone_times import parse_alignment
 from hf_rspin.evaluation.arguments import EvaluationScriptArguments
 from hf_rspin.evaluation.reading import read_split
 from hf_rspin.resources import sample_folder
@@ -91,6 +93,71 @@ def test_labels_add_what_needs_them_and_a_second_call_measures_nothing(
     assert files == {f: f.stat().st_mtime_ns for f in (folder / "out" / "cells").iterdir()}
     pd.testing.assert_frame_equal(table, pd.read_csv(folder / "out" / "results.csv"))
     assert "Phones recognised from frozen features" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("split", ["train", "none"])
+def test_probes_do_not_learn_from_what_they_are_measured_on(main, folder, speech, capsys, split):
+    arguments = ["--probes", "linear_phones", "units", "--conditions", "clean"]
+    main("evaluate", *options(folder, speech, *arguments, "--test_split", split))
+    out = capsys.readouterr().out
+    assert "training utterances are measured too (the same audio): nothing is learned at all" in out
+    assert "what learns without labels (units) learns on the test utterances" in out
+    assert set(pd.read_csv(folder / "out" / "results.csv")["probe"]) == {"units"}
+
+
+def test_the_same_audio_under_two_names_is_not_learned_from(main, folder, speech, capsys):
+    table = pd.read_csv(speech / "metadata.csv")
+    row = table[table["split"] == "test"].iloc[0].copy()
+    shutil.copy(speech / row["file_name"], speech / "train" / "again.flac")
+    row["file_name"], row["split"] = "train/again.flac", "train"
+    table.loc[len(table)] = row
+    table.to_csv(speech / "metadata.csv", index=False)
+    count = (table["split"] == "train").sum()
+    main("evaluate", *options(folder, speech, "--probes", "units", "--conditions", "clean"))
+    said = f"1 of {count} training utterances are measured too (the same audio): nothing is learned"
+    assert said + " from them." in capsys.readouterr().out
+    cell = json.loads(next((folder / "out" / "cells").glob("*.json")).read_text())
+    assert cell["about"]["num_train"] == count - 1
+
+
+@pytest.mark.parametrize("kind", ["alignments", "phones"])
+def test_times_of_long_recordings_are_those_of_their_parts(main, folder, speech, caplog, kind):
+    """A recording made of utterances, and the same utterances one by one."""
+    table = pd.read_csv(speech / "metadata.csv")
+    long = folder / "joined"
+    long.mkdir()
+    audio, entries, position = [], [], 0.0
+    for row in [*table.itertuples()] * 3:
+        samples, _ = soundfile.read(speech / row.file_name, dtype="float32")
+        audio += [samples, np.zeros(4800, dtype=np.float32)]
+        entries += [
+            (one.phone, position + one.start, position + one.end)
+            for one in parse_alignment(row.alignment, len(samples) / 16000)
+            if one.phone != "SIL"
+        ]
+        position += (len(samples) + 4800) / 16000
+    soundfile.write(long / "a.flac", np.concatenate(audio), 16000)
+    labels, starts, ends = (list(column) for column in zip(*entries, strict=True))
+    said = {"file_name": "a.flac", "phones": labels, "phone_starts": starts, "phone_ends": ends}
+    (long / "alignments.jsonl").write_text(json.dumps(said) + "\n")
+    phones = " ".join(labels if kind == "alignments" else labels[:-1])
+    pd.DataFrame([{"file_name": "a.flac", "phones": phones}]).to_csv(
+        long / "metadata.csv", index=False
+    )
+    with caplog.at_level(logging.INFO):
+        main("evaluate", *options(folder, long, "--probes", "units", "--conditions", "clean"))
+    found = pd.read_csv(folder / "out" / "results.csv")
+    assert position > 60 and (found["metric"] == "pnmi").any()
+    arguments = EvaluationScriptArguments(corpus=str(long))
+    parts = read_split(arguments, None, None, keep=False)
+    arguments.segment_seconds = 0
+    whole = read_split(arguments, None, None, keep=False)
+    named = sum((labels.tolist() for labels in parts.frame_labels()), [])
+    spoken = sum(label >= 0 for label in named)
+    assert spoken == pytest.approx(int((whole.frame_labels()[0] >= 0).sum()), rel=0.02)
+    cell = json.loads(next((folder / "out" / "cells").glob("units*.json")).read_text())
+    assert cell["about"]["labelled"]["times of phones"] == len(parts) > 3
+    assert ("parts that have no phones" in caplog.text) is (kind == "phones")
 
 
 def test_tuning_hears_neither_test_speakers_nor_recorded_noise(main, folder, speech):

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -13,6 +14,8 @@ from transformers import (
     Wav2Vec2BertConfig,
 )
 
+from hf_rspin.audio import num_frames
+from hf_rspin.evaluation.features import PretrainedEncoderFeatures
 from hf_rspin.models import LaserModel, RSpinModel
 from hf_rspin.models.encoder import (
     FAMILIES,
@@ -247,3 +250,13 @@ def test_an_attention_from_the_hub_is_not_followed(tmp_path, caplog):
     for loader in (RSpinModel.from_pretrained, load_encoder):
         assert loader(tmp_path).config._attn_implementation != "user/kernel"
     assert "is 'user/kernel', which is not followed" in caplog.text
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("samples", [400, 700, 1040])
+def test_a_frame_or_two_of_audio_give_as_many_states(family, samples):
+    """Encoders of 25 Hz need two frames inside, and have one of their own for each."""
+    encoder = plain(family).eval()
+    features = PretrainedEncoderFeatures(encoder, family, bf16=False)
+    found = features(np.random.default_rng(0).normal(0, 0.1, samples).astype("f4"))
+    assert found.shape[1] == num_frames(samples) and torch.isfinite(found).all()

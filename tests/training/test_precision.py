@@ -8,6 +8,7 @@ import torch
 from hf_rspin.device import has_fast_bfloat16
 from hf_rspin.evaluation.arguments import EvaluationScriptArguments
 from hf_rspin.evaluation.features import load_features
+from hf_rspin.evaluation.precision import folder_precision
 from hf_rspin.training.cli import parse_arguments
 from hf_rspin.training.precision import without_slow_bfloat16
 from hf_rspin.training.training_arguments import TwoViewTrainingArguments
@@ -38,6 +39,8 @@ def test_a_config_and_a_default_ask_for_what_is_fast(fast, tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.startswith("bf16 and teacher_bf16 false: this processor") if not fast else not said
     (found,) = parse_arguments(EvaluationScriptArguments, arguments=["--encoders", "bundled"])
+    assert found.bf16 is None and folder_precision(tmp_path / "new", None, "cpu") is fast
+    (found,) = parse_arguments(EvaluationScriptArguments, arguments=[str(file)])
     assert found.bf16 is fast
 
 

@@ -153,6 +153,10 @@ class Probe(ABC):
         metrics: of the rows that it gives.
         on_clean: whether the clean condition is measured too.
         seeded: whether `seed` decides what is learned, so that several of them are worth a run.
+        version: raised when the same settings come to mean other numbers, so that no table holds
+            numbers of before and after.
+        learns_unlabelled: whether `fit` learns units without labels, on the test utterances where
+            there are no others.
         updates: that `fit` made, the search for a learning rate among them; 0 where it found what
             an earlier run had learned.
 
@@ -172,6 +176,8 @@ class Probe(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     on_clean: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
+    version: ClassVar[int] = 1
+    learns_unlabelled: ClassVar[bool] = False
     updates = 0  # not a field: no setting
 
     @property

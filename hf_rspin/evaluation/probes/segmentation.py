@@ -52,6 +52,7 @@ class SegmentationProbe(Probe):
 
     name = "segmentation"
     seeded = True
+    learns_unlabelled = True
     metrics = (
         Metric("boundary_f1", "Phone boundaries found by units: F1", "boundary F1, %",
                f"Harmonic mean of precision and recall. {_HOW} Higher is better.",

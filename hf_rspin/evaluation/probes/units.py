@@ -43,6 +43,7 @@ class UnitProbe(Probe):
 
     name = "units"
     seeded = True
+    learns_unlabelled = True
     metrics = (
         Metric(
             "pnmi", "Phones: what is said", "phone information (PNMI)",

@@ -103,6 +103,17 @@ def test_arguments_of_papers_files_and_command_lines(tmp_path):
     assert ProbeArguments(search_share=0.2).settings() != ProbeArguments().settings()
 
 
+def test_what_is_given_beside_a_recipe_counts():
+    recipe = ProbeArguments.recipe("superb", "sid")
+    assert recipe.with_changes_of(ProbeArguments()) == recipe and recipe.rates() == [1e-4]
+    searched = recipe.with_changes_of(ProbeArguments(learning_rates=[1e-1, 1e-2]))
+    assert searched.rates() == [1e-1, 1e-2] and searched.num_updates == 200_000
+    found = recipe.with_changes_of(ProbeArguments(learning_rate=1e-3, num_updates=7, seed=3))
+    assert (found.rates(), found.num_updates, found.seed) == ([1e-3], 7, 3)
+    assert found.schedule == "constant"
+
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
