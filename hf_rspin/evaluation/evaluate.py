@@ -183,8 +183,8 @@ class Evaluation:
         conditions: Sequence[str] | None = None,
         part: str = "",
         about: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Measure what has no cell yet.
+    ) -> bool:
+        """Measure what has no cell yet; return whether there was something.
 
         Args:
             encoder_features: the encoder.
@@ -207,7 +207,7 @@ class Evaluation:
         if not missing:
             logger.info("%s: everything is measured already.", encoder_features.name)
             self._say_failures()
-            return
+            return False
         folder = self.folder / "features" / (fingerprint + (f"-{part}" if part else ""))
         encoded = sum(self.conditions[place].name != CLEAN for place in missing)
         with tqdm(
@@ -238,6 +238,7 @@ class Evaluation:
         del features
         if not self.keep_features:
             shutil.rmtree(folder, ignore_errors=True)
+        return True
 
     def cells(self) -> list[Cell]:
         """Return the finished cells of these probes, conditions and utterances, in table order.
