@@ -133,7 +133,7 @@ class Evaluation:
                 f"{self._shared} of {len(self.train)} training utterances are measured too (the "
                 "same audio): what was learned on them looks better than it is."
             )
-        said += [part.remark() for part in (self.test, self.train) if part is not None]
+        said += [self.test.remark("test"), self.train and self.train.remark("training")]
         return [sentence for sentence in said if sentence is not None]
 
     def _make_keys(self) -> dict[tuple[Probe, int], dict[str, Any]]:

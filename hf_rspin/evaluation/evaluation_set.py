@@ -240,20 +240,25 @@ class EvaluationSet:
         counts = {kind: sum(map(bool, labels or ())) for kind, labels in kinds.items()}
         return {kind: count for kind, count in counts.items() if count}
 
-    def remark(self) -> str | None:
-        """Say whose alignments were dropped, and how many have labels; None where all have."""
+    def remark(self, which: str = "") -> str | None:
+        """Say whose alignments were dropped, and how many have labels; None where all have.
+
+        Args:
+            which: utterances these are: "test", "training".
+        """
+        utterances = f"{which} utterances".strip()
         said = []
         if self.late:
             said.append(
-                f"The alignments of {len(self.late)} of {len(self)} utterances, such as "
+                f"The alignments of {len(self.late)} of {len(self)} {utterances}, such as "
                 f"{min(self.late)}, are left out: they go on beyond the audio; check their times."
             )
         few = {kind: count for kind, count in self.labelled().items() if count < len(self)}
         if few:
             kinds = ", ".join(f"{kind} of {count}" for kind, count in few.items())
             said.append(
-                f"Not all of {len(self)} utterances have labels, others are left out where labels "
-                f"are needed: {kinds}."
+                f"Not all of {len(self)} {utterances} have labels, others are left out where "
+                f"labels are needed: {kinds}."
             )
         return " ".join(said) or None
 

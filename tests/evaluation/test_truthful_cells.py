@@ -122,7 +122,7 @@ def test_a_part_of_the_labels_is_said(tmp_path):
     few = replace(test, phones=[[], *test.phones[1:]], alignments=["0.0:AA", *[""] * 5])
     assert few.labelled() == {"phones": 5, "times of phones": 1}
     said = Evaluation(tmp_path / "out", few, [], [UnitProbe(4)], progress=False).left_out
-    assert any("Not all of 6 utterances have labels" in one and
+    assert any("Not all of 6 test utterances have labels" in one and
                "phones of 5, times of phones of 1" in one for one in said)  # fmt: skip
 
 
