@@ -120,13 +120,12 @@ def test_the_same_audio_under_two_names_is_not_learned_from(main, folder, speech
     assert cell["about"]["num_train"] == count - 1
 
 
-@pytest.mark.parametrize("kind", ["alignments", "phones"])
-def test_times_of_long_recordings_are_those_of_their_parts(main, folder, speech, caplog, kind):
-    """A recording made of utterances, and the same utterances one by one."""
-    table = pd.read_csv(speech / "metadata.csv")
+def joined(folder, speech):
+    """A recording of 71 s made of utterances three times, with the times of all phones."""
     long = folder / "joined"
     long.mkdir()
     audio, entries, position = [], [], 0.0
+    table = pd.read_csv(speech / "metadata.csv")
     for row in [*table.itertuples()] * 3:
         samples, _ = soundfile.read(speech / row.file_name, dtype="float32")
         audio += [samples, np.zeros(4800, dtype=np.float32)]
@@ -136,18 +135,25 @@ def test_times_of_long_recordings_are_those_of_their_parts(main, folder, speech,
             if one.phone != "SIL"
         ]
         position += (len(samples) + 4800) / 16000
+    assert position > 60
     soundfile.write(long / "a.flac", np.concatenate(audio), 16000)
-    labels, starts, ends = (list(column) for column in zip(*entries, strict=True))
-    said = {"file_name": "a.flac", "phones": labels, "phone_starts": starts, "phone_ends": ends}
+    phones, starts, ends = (list(column) for column in zip(*entries, strict=True))
+    said = {"file_name": "a.flac", "phones": phones, "phone_starts": starts, "phone_ends": ends}
     (long / "alignments.jsonl").write_text(json.dumps(said) + "\n")
-    phones = " ".join(labels if kind == "alignments" else labels[:-1])
+    return long, phones
+
+
+@pytest.mark.parametrize("kind", ["alignments", "phones"])
+def test_times_of_long_recordings_are_those_of_their_parts(main, folder, speech, caplog, kind):
+    long, phones = joined(folder, speech)
+    phones = " ".join(phones if kind == "alignments" else phones[:-1])
     pd.DataFrame([{"file_name": "a.flac", "phones": phones}]).to_csv(
         long / "metadata.csv", index=False
     )
     with caplog.at_level(logging.INFO):
         main("evaluate", *options(folder, long, "--probes", "units", "--conditions", "clean"))
     found = pd.read_csv(folder / "out" / "results.csv")
-    assert position > 60 and (found["metric"] == "pnmi").any()
+    assert (found["metric"] == "pnmi").any()
     arguments = EvaluationScriptArguments(corpus=str(long))
     parts = read_split(arguments, None, None, keep=False)
     arguments.segment_seconds = 0
@@ -158,6 +164,18 @@ def test_times_of_long_recordings_are_those_of_their_parts(main, folder, speech,
     cell = json.loads(next((folder / "out" / "cells").glob("units*.json")).read_text())
     assert cell["about"]["labelled"]["times of phones"] == len(parts) > 3
     assert ("parts that have no phones" in caplog.text) is (kind == "phones")
+
+
+def test_labels_of_parts_of_long_recordings_are_compared_with_their_phones(main, folder, speech):
+    long, phones = joined(folder, speech)
+    main("make_pseudo_labels", "--units", "mfcc", "--num_clusters", 8, "--vocab_size", 0,
+         "--corpus", long, "--output_dir", folder / "labels")  # fmt: skip
+    labels = next(path.parent for path in (folder / "labels").rglob("frame_labels.json"))
+    main("analyse", "--labels", labels, "--corpus", long, "--what", "segmentation",
+         "--output_dir", folder / "out")  # fmt: skip
+    tables = json.loads((folder / "out" / "results.json").read_text())["tables"]
+    (rows,) = tables.values()
+    assert int(rows[0]["utterances"]) > 3 and float(rows[0]["PNMI"]) > 0.05
 
 
 def test_tuning_hears_neither_test_speakers_nor_recorded_noise(main, folder, speech):
