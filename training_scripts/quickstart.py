@@ -33,6 +33,7 @@ from hf_rspin.data import TwoViewDataset, load_corpus
 from hf_rspin.device import has_fast_bfloat16, use_large_allocations
 from hf_rspin.evaluation import Evaluation, EvaluationSet, LinearPhones, UnitProbe, load_features
 from hf_rspin.evaluation.conditions import CLEAN
+from hf_rspin.evaluation.precision import folder_precision
 from hf_rspin.evaluation.table import layer_summary, markdown_table
 from hf_rspin.models.encoder import layers_of
 from hf_rspin.models.folders import resolve_encoder, wants_normalized
@@ -216,7 +217,8 @@ def run(
     minutes = (sum(train["duration"]) / 60, sum(test["duration"]) / 60)
     print(f"[1/4] {minutes[0]:.1f} min to adapt to, {minutes[1]:.1f} min held out to measure on")
     evaluation = make_evaluation(output, train, test)
-    evaluation.run(load_features(arguments.encoder, BEFORE))
+    bf16 = folder_precision(evaluation.folder, None, "cpu")
+    evaluation.run(load_features(arguments.encoder, BEFORE, bf16))
     print("[2/4] units and acoustic pieces: the pseudo-labels")
     labels, pieces = make_labels(arguments, train, output)
     print(
@@ -226,7 +228,7 @@ def run(
     print(f"[3/4] R-Spin: {arguments.steps} updates")
     history = train_rspin(arguments, train, labels, output)
     print("[4/4] what changed")
-    evaluation.run(load_features(str(output / "model"), AFTER))
+    evaluation.run(load_features(str(output / "model"), AFTER, bf16))
     if evaluation.test.alignments is not None:
         evaluation.run(load_features("mfcc", "MFCC"), [LinearPhones.name, UnitProbe.name], [CLEAN])
     table = write_results(evaluation, history, output)

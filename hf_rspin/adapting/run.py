@@ -45,6 +45,7 @@ from hf_rspin.adapting.words import duration
 from hf_rspin.data import SkippedFiles, load_corpus
 from hf_rspin.device import has_fast_bfloat16, use_large_allocations
 from hf_rspin.evaluation import Evaluation, EvaluationSet, load_features
+from hf_rspin.evaluation.precision import folder_precision
 from hf_rspin.evaluation.table import Section, markdown_table
 from hf_rspin.models.folders import resolve_encoder
 from hf_rspin.publishing.model_card import ModelCardInfo
@@ -194,7 +195,7 @@ class Adaptation:
 
     def _measure(self) -> None:
         evaluation = self._evaluation()
-        bf16 = has_fast_bfloat16(self.device)
+        bf16 = folder_precision(self.output / "evaluation", None, self.device)
         for name, path in ((BEFORE, self.options.encoder), (AFTER, str(self.model))):
             evaluation.run(load_features(path, name, bf16, self.device))
             forget()

@@ -15,7 +15,8 @@ from hf_rspin.audio import AudioError, read_audio
 from hf_rspin.audio_members import is_member, read_member
 
 SAMPLED, SAMPLED_BYTES = 16, 65_536  # recordings, and of each, that are looked at
-BLOCKS, BLOCK_BYTES = 4, 4_096  # of a recording that stands for its content in `audio_keys`
+WHOLE_BYTES = 2**20  # recordings up to this size count as wholes in `audio_keys`
+BLOCKS, BLOCK_BYTES = 64, 4_096  # of longer ones that stand for their content there
 PROGRESS_FROM = 5_000  # recordings
 
 
@@ -36,11 +37,12 @@ def audio_key(recordings: Sequence[Any], sampled: int | None = SAMPLED) -> str:
     return digest.hexdigest()[:16]
 
 
-def audio_keys(recordings: Sequence[Any]) -> list[str]:
-    """Return a hash of each recording: of its size and of four blocks of 4 KiB, spread evenly.
+def audio_keys(recordings: Sequence[Any]) -> list[str | None]:
+    """Return a hash of the content of each recording; None of one that cannot be read.
 
-    A change of all of a recording (noise, a codec, another speaker) changes its hash, whatever it
-    is called; a part of a file has a hash of its own. What cannot be read has that of nothing.
+    Of files above 1 MiB their size and 64 blocks of 4 KiB count, spread evenly: a change
+    of all of a recording (noise, a codec, another speaker) changes its hash, whatever it is called.
+    A part of a file has a hash of its own.
 
     Args:
         recordings: paths, bytes, cells or arrays.
@@ -49,26 +51,36 @@ def audio_keys(recordings: Sequence[Any]) -> list[str]:
     return [_key(one) for one in tqdm(recordings, "Reading audio", disable=hidden)]
 
 
-def _key(recording: Any) -> str:
+def same_audio(one: Any, other: Any) -> bool:
+    """Say whether two recordings hold the same bytes, and are the same part of them."""
+    keys = [_key(recording, whole=True) for recording in (one, other)]
+    return keys[0] is not None and keys[0] == keys[1]
+
+
+def _key(recording: Any, whole: bool = False) -> str | None:
+    held = _held(recording)
+    if held == b"":
+        return None
     digest = hashlib.sha256()
     if isinstance(recording, Mapping):
         place = [recording.get("start"), recording.get("stop")]
         digest.update(repr(place).encode() if place != [None, None] else b"")
-    held = _held(recording)
     if isinstance(held, str | Path):
         try:
             with open(held, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 digest.update(str(size).encode())
-                for first in _block_starts(size):
-                    file.seek(first)
-                    digest.update(file.read(BLOCK_BYTES))
+                if whole or size <= WHOLE_BYTES:
+                    while block := file.read(WHOLE_BYTES):
+                        digest.update(block)
+                else:
+                    for first in _block_starts(size):
+                        file.seek(first)
+                        digest.update(file.read(BLOCK_BYTES))
         except (OSError, ValueError):
-            pass  # those who read it say so
+            return None  # those who read it say so
     else:
-        digest.update(str(len(held)).encode())
-        for first in _block_starts(len(held)):
-            digest.update(held[first : first + BLOCK_BYTES])
+        digest.update(held)
     return digest.hexdigest()[:16]
 
 
@@ -95,7 +107,11 @@ def _middle_of(recording: Any) -> bytes:
 def _held(recording: Any) -> str | Path | bytes:
     """Return the path of a recording, or its bytes; none of what cannot be read."""
     is_cell = isinstance(recording, Mapping)
+    if is_cell and recording.get("array") is not None:  # decoded by `datasets`: its path is a name
+        return np.asarray(recording["array"], dtype=np.float32).tobytes()
     held = recording.get("bytes") or recording.get("path") if is_cell else recording
+    if held is None:
+        return b""
     if is_member(held):
         try:
             return bytes(read_member(held))

@@ -80,10 +80,13 @@ def _segments(text: str, duration: float) -> list[Segment] | None:
 
 
 def _cut(segments: Sequence[Segment], start: float, stop: float) -> str:
-    """Write the segments within a part, from its start."""
-    inside = [one for one in segments if one.start < stop and one.end > start]
+    """Write the segments within a part, from its start; silence where there are none."""
+    inside = [
+        one for one in segments
+        if one.start < stop and one.end > start or one.start == one.end == start
+    ]  # fmt: skip
     if not inside:
-        return ""
+        return f"0.000:{SILENCE}" if segments else ""
     times = [(max(one.start, start) - start, min(one.end, stop) - start) for one in inside]
     starts, ends = zip(*times, strict=True)
     return alignment_text([one.phone for one in inside], starts, ends, stop - start)
@@ -94,9 +97,15 @@ def _divided(
 ) -> list[str] | None:
     """Divide phones or words by times that have the same ones; None where they have others."""
     is_phones = name == "phones"
-    known = known_phone if is_phones else known_label
-    spoken = [one for one in segments if known(one.phone) != SILENCE]
-    labels = parse_phones(text, strip_stress=False) if is_phones else text.split()
+    if is_phones:
+        spoken = [one for one in segments if known_phone(one.phone) != SILENCE]
+        labels = [
+            one for one in parse_phones(text, strip_stress=False) if known_phone(one) != SILENCE
+        ]
+    else:  # somebody may say "silence"; <eps> and the like are no words
+        spoken = [one for one in segments if known_label(one.phone) != SILENCE and _bare(one.phone)
+                  and not one.phone.startswith("<")]  # fmt: skip
+        labels = _words(text)
     same = without_stress if is_phones else _bare
     if not labels or list(map(same, labels)) != [same(one.phone) for one in spoken]:
         return None
@@ -109,6 +118,17 @@ def _divided(
         )
         for number, (start, stop) in enumerate(places)
     ]  # fmt: skip
+
+
+def _words(text: str) -> list[str]:
+    """Split a text into words; what is punctuation alone stays with the word beside it."""
+    words: list[str] = []
+    for word in text.split():
+        if not words or (_bare(word) and _bare(words[-1])):
+            words.append(word)
+        else:
+            words[-1] += f" {word}"
+    return words
 
 
 def _bare(word: str) -> str:

@@ -61,7 +61,7 @@ class EvaluationScriptArguments:
     recipe: str | None = option(
         None,
         "superb or rspin: pr, asr and sid are trained as in that paper, for a GPU; options that "
-        "are given count all the same, such as --learning_rates for a search",
+        "are not at their defaults count all the same, such as --learning_rates for a search",
     )
     cka_utterances: int = option(600, "test utterances for CKA", rare=True)
     num_units: int = option(64, "k-means clusters of each layer")

@@ -61,7 +61,7 @@ def _of_last_table(evaluation: Path) -> tuple[list[Cell], str | None]:
     if found and (len(cells) < len(names) or not names):
         raise ValueError(
             f"{file} does not say which results it is made of: repeat `hf-rspin evaluate` on this "
-            "folder, which writes it anew."
+            "folder, which writes it anew (and measures again what a former version measured)."
         )
     if not cells:
         raise ValueError(

@@ -183,6 +183,23 @@ def without_seed(settings: Any) -> Any:
     return {name: without_seed(value) for name, value in settings.items() if name != "seed"}
 
 
+def check_one_encoder_per_name(cells: Sequence[Cell]) -> None:
+    """Refuse cells of several weights or precisions under one name.
+
+    Raises:
+        MixedResultsError: see above.
+    """
+    keys: dict[str, str] = {}
+    for cell in cells:
+        key = cell.key.get("encoder", "")
+        if keys.setdefault(cell.encoder, key) != key:
+            raise MixedResultsError(
+                f"the results of {cell.encoder!r} are of several weights, precisions or inputs, "
+                "as processes measured it at the same time: give each of them the same --bf16, "
+                "and measure it in another output folder."
+            )
+
+
 def digest(content: Any) -> str:
     """Return 16 hexadecimal digits that tell JSON values from others."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

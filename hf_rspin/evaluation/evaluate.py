@@ -20,6 +20,7 @@ from hf_rspin.device import release_memory
 from hf_rspin.evaluation.cells import (
     Cell,
     MixedResultsError,
+    check_one_encoder_per_name,
     digest,
     read_cells,
     without_seed,
@@ -106,6 +107,7 @@ class Evaluation:
             logger.info(reason)
         self._keys = self._make_keys()
         self._order: list[str] = list(encoders)
+        self.measured = False
         self._failed: list[str] = []  # sentences of `left_out` on what failed
 
     def _choose(self, probes: Sequence[Probe]) -> list[str]:
@@ -125,8 +127,8 @@ class Evaluation:
         learners = dict.fromkeys(p.name for p in self.probes if p.learns_unlabelled)
         if learners and self.train is None:
             said.append(
-                f"There is no training split: what learns without labels ({', '.join(learners)}) "
-                "learns on the test utterances that it is measured on."
+                f"Nothing else is there to learn from: what learns without labels "
+                f"({', '.join(learners)}) learns on the test utterances that it is measured on."
             )
         if self._shared:
             said.append(
@@ -162,8 +164,10 @@ class Evaluation:
         Raises:
             MixedResultsError: cells of other weights, or of another precision, have this name.
         """
-        for cell in self.cells():
-            if cell.encoder == name and cell.key["encoder"] != fingerprint:
+        there = [cell for cell in self.cells() if cell.encoder == name]
+        check_one_encoder_per_name(there)
+        for cell in there:
+            if cell.key["encoder"] != fingerprint:
                 before = cell.about.get("precision")
                 if {before, precision} == {"bfloat16", "float32"}:
                     raise MixedResultsError(
@@ -183,8 +187,8 @@ class Evaluation:
         conditions: Sequence[str] | None = None,
         part: str = "",
         about: Mapping[str, Any] | None = None,
-    ) -> bool:
-        """Measure what has no cell yet; return whether there was something.
+    ) -> None:
+        """Measure what has no cell yet; `measured` says whether there was something.
 
         Args:
             encoder_features: the encoder.
@@ -204,10 +208,11 @@ class Evaluation:
         self._order = [*dict.fromkeys([*self._order, encoder_features.name])]
         self._adopt(encoder_features.name, fingerprint)
         missing = self._missing(encoder_features.name, fingerprint, probes, conditions)
+        self.measured = bool(missing)
         if not missing:
             logger.info("%s: everything is measured already.", encoder_features.name)
             self._say_failures()
-            return False
+            return
         folder = self.folder / "features" / (fingerprint + (f"-{part}" if part else ""))
         encoded = sum(self.conditions[place].name != CLEAN for place in missing)
         with tqdm(
@@ -238,7 +243,6 @@ class Evaluation:
         del features
         if not self.keep_features:
             shutil.rmtree(folder, ignore_errors=True)
-        return True
 
     def cells(self) -> list[Cell]:
         """Return the finished cells of these probes, conditions and utterances, in table order.

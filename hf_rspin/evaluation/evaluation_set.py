@@ -20,7 +20,7 @@ from hf_rspin.audio import (
     num_samples,
     read_audio,
 )
-from hf_rspin.data.fingerprint import audio_keys
+from hf_rspin.data.fingerprint import audio_keys, same_audio
 from hf_rspin.data.phone_labels import parse_phones
 from hf_rspin.data.phone_times import SILENCE, frame_phones, parse_alignment
 from hf_rspin.data.tables import as_text
@@ -86,7 +86,7 @@ class EvaluationSet:
     texts: list[str] | None = None
     late: frozenset[str] = frozenset()
     _kept: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
-    _audio_keys: list[str] | None = field(default=None, repr=False)
+    _audio_keys: list[str | None] | None = field(default=None, repr=False)
 
     @classmethod
     def from_corpus(
@@ -276,7 +276,7 @@ class EvaluationSet:
                 except ValueError as error:
                     raise ValueError(f"column {column} of {key}: {error}") from error
 
-    def audio_keys(self) -> list[str]:
+    def audio_keys(self) -> list[str | None]:
         """Return a hash of the audio of each utterance, see `fingerprint.audio_keys`."""
         if self._audio_keys is None:  # some thousand files: once
             self._audio_keys = audio_keys(self.audio)
@@ -293,8 +293,16 @@ class EvaluationSet:
 
     def shared_with(self, other: EvaluationSet) -> list[int]:
         """Return the places of utterances whose very audio is in the other set too."""
-        theirs = set(other.audio_keys())
-        return [place for place, key in enumerate(self.audio_keys()) if key in theirs]
+        theirs: dict[str | None, list[int]] = {}
+        for place, key in enumerate(other.audio_keys()):
+            theirs.setdefault(key, []).append(place)
+        return [
+            place for place, key in enumerate(self.audio_keys())
+            # long recordings of one length with silence in the same places have one key
+            if key is not None and any(
+                same_audio(self.audio[place], other.audio[one]) for one in theirs.get(key, ())
+            )
+        ]  # fmt: skip
 
     def without(self, other: EvaluationSet) -> EvaluationSet | None:
         """Return the utterances whose audio is not in the other set; None where all of it is."""

@@ -17,9 +17,9 @@ PRECISION_FILE = "precision.json"
 def folder_precision(folder: str | Path, asked: bool | None, device: str) -> bool:
     """Say whether encoders are autocast to bfloat16.
 
-    Without a wish, bfloat16 where it is faster than float32; the first process decides for all that
-    follow in the folder, on whatever machines: features of both would be compared as if they were
-    the same.
+    Without a wish, bfloat16 where it is faster than float32; the first process, with or without
+    one, decides for all without one that follow in the folder, on whatever machines: features of
+    both would be compared as if they were the same.
 
     Args:
         folder: of the results.
@@ -29,10 +29,8 @@ def folder_precision(folder: str | Path, asked: bool | None, device: str) -> boo
     Raises:
         ValueError: the record of the folder is damaged.
     """
-    if asked is not None:
-        return asked
     file = Path(folder) / PRECISION_FILE
-    fast = has_fast_bfloat16(device)
+    fast = has_fast_bfloat16(device) if asked is None else asked
     file.parent.mkdir(parents=True, exist_ok=True)
     own = file.with_name(f".{PRECISION_FILE}.{os.getpid()}")
     own.write_text(json.dumps({"bf16": fast}) + "\n", encoding="utf-8")
@@ -45,13 +43,15 @@ def folder_precision(folder: str | Path, asked: bool | None, device: str) -> boo
             own.replace(file)
     finally:
         own.unlink(missing_ok=True)
+    if asked is not None:
+        return asked
     try:
         bf16 = bool(json.loads(file.read_text(encoding="utf-8"))["bf16"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged ({error}): remove it, or give --bf16.") from error
     if bf16 != fast:
         logger.info(
-            "%s holds results of %s encoders: so are these, though %s is faster here; --bf16 %s "
+            "%s was begun with encoders in %s: so are these, though %s is faster here; --bf16 %s "
             "or another folder changes it.",
             folder, name_of(bf16), name_of(fast), str(fast).lower(),
         )  # fmt: skip

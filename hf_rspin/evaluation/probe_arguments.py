@@ -100,7 +100,8 @@ class ProbeArguments:
         """Return these with what in `given` is not its default; rates to search replace the one.
 
         Args:
-            given: what a user asked for beside a recipe.
+            given: what a user asked for beside a recipe; a value equal to its default does not
+                count.
         """
         usual = ProbeArguments()
         changed = {

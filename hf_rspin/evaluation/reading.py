@@ -61,7 +61,6 @@ def without_measured(
     said = (
         f"{shared} of {len(train)} training utterances are measured too (the same audio): "
         + ("nothing is learned from them." if rest else "nothing is learned at all.")
-        + " --dev true measures held-out speakers of the training split."
     )
     return rest, [said]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from hf_rspin.evaluation.cell_costs import cost_section
-from hf_rspin.evaluation.cells import Cell, MixedResultsError
+from hf_rspin.evaluation.cells import Cell, check_one_encoder_per_name
 from hf_rspin.evaluation.long_table import METRICS, over_seeds, to_table
 from hf_rspin.evaluation.overview import overview
 from hf_rspin.evaluation.probes import PROBES
@@ -141,27 +141,12 @@ def about_cells(cells: Sequence[Cell]) -> dict[str, Any]:
     if days:
         found["date"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     made_of = {c.condition: c.about["condition"] for c in cells if c.about.get("condition")}
-    precisions = set(_precisions(cells).values())
-    if len(precisions) == 1:
-        found["precision"] = precisions.pop()
+    precisions = _precisions(cells)
+    if len(set(precisions.values())) == 1 and set(precisions) >= {
+        cell.encoder for cell in cells if "precision" not in cell.about
+    }:
+        found["precision"] = next(iter(precisions.values()))
     return found | ({"conditions": made_of} if made_of else {})
-
-
-def check_one_encoder_per_name(cells: Sequence[Cell]) -> None:
-    """Refuse cells of several weights or precisions under one name.
-
-    Raises:
-        MixedResultsError: see above.
-    """
-    keys: dict[str, str] = {}
-    for cell in cells:
-        key = cell.key.get("encoder", "")
-        if keys.setdefault(cell.encoder, key) != key:
-            raise MixedResultsError(
-                f"the results of {cell.encoder!r} are of several weights, precisions or inputs, "
-                "as processes measured it at the same time: give each of them the same --bf16, "
-                "and measure it in another output folder."
-            )
 
 
 def mixed_precision(cells: Sequence[Cell]) -> list[str]:

@@ -26,7 +26,7 @@ from hf_rspin.evaluation.conditions import (
 )
 from hf_rspin.evaluation.evaluate import Evaluation
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
-from hf_rspin.evaluation.features import load_features, needs_no_model
+from hf_rspin.evaluation.features import load_features, needs_no_model, precision_of
 from hf_rspin.evaluation.precision import folder_precision
 from hf_rspin.evaluation.probe_arguments import ProbeArguments
 from hf_rspin.evaluation.probes import Probe, make_probes
@@ -90,22 +90,28 @@ def run_evaluation(
             "fewer pairs of encoder and condition than shards."
         )
     part = f"{arguments.shard}_of_{arguments.num_shards}" if arguments.num_shards > 1 else ""
-    for name, conditions in plan.conditions.items():
-        while_measuring = (*WHILE_RUNNING, "FeatureError", "NoSpaceError", "OSError",
-                           "MixedResultsError")  # fmt: skip
-        with exit_on_user_error(while_measuring):
-            encoder = load_features(
-                plan.encoders[name], name, arguments.bf16, arguments.device
-            )
-            about = _adaptation(plan.encoders[name])
-            measured = evaluation.run(encoder, conditions=conditions, part=part, about=about)
-        if not measured and name != list(plan.conditions)[-1]:
-            continue  # the report takes seconds for each: the last one has all of them
+    def write() -> str:
         with exit_on_user_error(("OSError", "MixedResultsError")):
-            text = write_results(
+            return write_results(
                 evaluation.cells(), Path(arguments.output_dir), evaluation.left_out,
                 arguments.reference, extra,
             )  # fmt: skip
+
+    is_written = True
+    try:
+        for name, conditions in plan.conditions.items():
+            with exit_on_user_error((*WHILE_RUNNING, "FeatureError", "NoSpaceError", "OSError")):
+                encoder = load_features(
+                    plan.encoders[name], name, arguments.bf16, arguments.device
+                )
+                about = _adaptation(plan.encoders[name])
+                is_written = False
+                evaluation.run(encoder, conditions=conditions, part=part, about=about)
+            if evaluation.measured:  # else the next or the last one: the report takes seconds
+                text, is_written = write(), True
+    finally:  # an encoder that fails does not take the report of those before it
+        if not is_written and evaluation.cells():
+            text = write()
     return text
 
 
@@ -173,7 +179,7 @@ def prepare(
     arguments.bf16 = folder_precision(arguments.output_dir, arguments.bf16, arguments.device)
     for name, path in encoders.items():
         features = load_features(path, name, arguments.bf16)
-        evaluation.check_encoder(name, features.fingerprint())
+        evaluation.check_encoder(name, features.fingerprint(), precision_of(features))
     shares = shard_of(
         list(encoders), evaluation.conditions, arguments.shard, arguments.num_shards
     )

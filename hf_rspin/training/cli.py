@@ -36,7 +36,7 @@ MOST_NODES = 10_000  # values of a YAML file; the configs of this project have a
 WHILE_BUILDING = ("ValueError", "OSError", "StrictDataclassError", "DatasetsError",
                   "SafetensorError")  # fmt: skip
 WHILE_RUNNING = ("AudioError", "ConfigurationError", "AdapterGradientError", "OutputLockedError",
-                 "FloatingPointError", "SaveError", "ShardError")  # fmt: skip
+                 "FloatingPointError", "SaveError", "ShardError", "MixedResultsError")  # fmt: skip
 # a worker of a DataLoader hands on its traceback as text, the message of the error last
 FROM_A_WORKER = re.compile(r"Caught \w+ in DataLoader worker .*\n[\w.]+: (.+)", re.DOTALL)
 
@@ -55,13 +55,21 @@ def exit_on_user_error(kinds: tuple[str, ...] = WHILE_BUILDING) -> Iterator[None
         yield
     except KeyboardInterrupt as error:
         logger.debug("Interrupted here:", exc_info=True)
+        _flush_stdout()
         sys.stderr.write(f"{error or 'Interrupted.'}\n")
         sys.exit(vars(error).get("exit_code", 130))
     except Exception as error:
         if not any(one.__name__ in kinds for one in type(error).__mro__):
             raise
         logger.debug("The mistake was found here:", exc_info=True)
+        _flush_stdout()
         sys.exit(explain(error))
+
+
+def _flush_stdout() -> None:
+    """Write what a pipe or file holds back, so that the last sentence is the last there too."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
 
 
 def explain(error: Exception) -> str:
@@ -229,7 +237,22 @@ def _parser(argument_classes: tuple[type, ...]) -> Any:
         def error(self, message: str) -> NoReturn:
             self.exit(2, f"{message}; see --help.\n")
 
-    return Parser(argument_classes, allow_abbrev=False)
+    parser = Parser(argument_classes, allow_abbrev=False)
+    _add_short_forms(parser, argument_classes)
+    return parser
+
+
+def _add_short_forms(parser: Any, argument_classes: tuple[type, ...]) -> None:
+    """Let `--bf16` and `--no_bf16` say true and false of options whose default is neither."""
+    undecided = {
+        one.name for kind in argument_classes for one in fields(kind)
+        if one.default is None and str(one.type).replace(" ", "") in ("bool|None", "Optional[bool]")
+    }  # fmt: skip
+    for action in list(parser._actions):
+        if action.dest in undecided:
+            action.nargs, action.const = "?", True
+            no = f"--no_{action.dest}"
+            parser.add_argument(no, dest=action.dest, action="store_false", default=None)
 
 
 def _explain_unknown(unknown: list[str], names: list[str], files: dict[str, str]) -> str:

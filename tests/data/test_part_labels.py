@@ -46,7 +46,8 @@ def test_frames_of_parts_have_the_labels_that_they_have_in_the_whole(seed):
 
 @pytest.mark.parametrize(("phones", "shares"), [
     ("AH0 | B", ["AH0", "B"]), ("ah b", [None, None]), ("AH0 B T", [None, None]),
-    ("", [None, None]), (None, [None, None]), (["AH0", "B"], [None, None]),
+    ("SIL AH0 sil B pau", ["AH0", "B"]), ("", [None, None]), (None, [None, None]),
+    (["AH0", "B"], [None, None]),
 ])  # fmt: skip
 def test_phones_are_divided_where_the_times_have_the_same(phones, shares):
     row = {"phones": phones, "alignment": "0.000:sil 0.500:AH 0.700:SIL 0.900:B 1.200:pau"}
@@ -62,6 +63,20 @@ def test_words_are_divided_whatever_their_case_and_punctuation():
     found = labels_of_parts(row, PLACES, 2.0)
     assert [part["text"] for part in found] == ["Well, it's", "me!"]
     assert [part["text"] for part in labels_of_parts({"text": "one"}, PLACES, 2.0)] == [None] * 2
+
+
+def test_punctuation_alone_and_words_of_aligners_are_no_words():
+    row = {"text": "- Hello - world .", "word_alignment": "0:<eps> 0.1:hello 0.9:SIL 1.2:world"}
+    found = labels_of_parts(row, PLACES, 2.0)
+    assert [part["text"] for part in found] == ["- Hello -", "world ."]
+
+
+def test_a_part_before_the_first_phone_is_silence_and_a_phone_of_no_length_stays():
+    row = {"alignment": "1.500:AH 1.600:SIL", "phones": "AH"}
+    assert labels_of_parts(row, PLACES, 2.0)[0] == {"alignment": "0.000:SIL", "phones": ""}
+    row = {"alignment": "0.500:AH 1.000:T 1.000:B", "phones": "AH T B"}
+    found = labels_of_parts(row, PLACES, 2.0)[1]
+    assert found == {"alignment": "0.000:T 0.000:B", "phones": "T B"}
 
 
 @pytest.mark.parametrize("text", ["0.100:AH 3.000:B", "0.500:AH 0.200:B", "no times"])

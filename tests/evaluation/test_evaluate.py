@@ -171,8 +171,8 @@ def test_without_labels_what_needs_none_is_measured(corpora, tmp_path, caplog, e
     assert (noisy.groupby("metric").size() == 3).all() and noisy["value"].notna().all()
     assert [text.split(" is left")[0] for text in evaluation.left_out] == [
         "Phone recognition", "Speaker identification", "Phone information",
-        "There is no training split: what learns without labels (units) learns on the test "
-        "utterances that it is measured on.",
+        "Nothing else is there to learn from: what learns without labels (units) learns on the "
+        "test utterances that it is measured on.",
     ]  # fmt: skip
     assert "no speaker names" in caplog.text
 

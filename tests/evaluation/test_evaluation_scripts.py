@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 
 from hf_rspin.commands import align, analyse, evaluate
 from hf_rspin.data.phone_times import parse_alignment
@@ -103,6 +104,29 @@ def test_probes_do_not_learn_from_what_they_are_measured_on(main, folder, speech
     assert "training utterances are measured too (the same audio): nothing is learned at all" in out
     assert "what learns without labels (units) learns on the test utterances" in out
     assert set(pd.read_csv(folder / "out" / "results.csv")["probe"]) == {"units"}
+
+
+def test_another_precision_is_refused_with_the_option_to_give(main, folder, speech):
+    arguments = options(folder, speech, "--probes", "units", "--conditions", "clean")
+    main("evaluate", *arguments, "--bf16", "false")
+    with pytest.raises(SystemExit, match="in float32, and this is bfloat16: give --bf16 false"):
+        main("evaluate", *arguments, "--bf16")
+    main("evaluate", *arguments, "--no_bf16")
+    main("evaluate", *arguments)
+
+
+def test_the_report_is_there_whichever_encoder_fails(main, folder, speech, encoder):
+    arguments = options(folder, speech, "--probes", "units", "--conditions", "clean")
+    main("evaluate", *arguments)
+    (folder / "out" / "results.json").unlink()
+    with torch.no_grad():
+        encoder.encoder.layers[-1].final_layer_norm.weight.mul_(1e6)
+    encoder.save_pretrained(folder / "broken")
+    arguments[1:3] = [*arguments[1:3], folder / "broken"]
+    with pytest.raises(SystemExit, match="more than float16 holds"):
+        main("evaluate", *arguments)
+    found = json.loads((folder / "out" / "results.json").read_text())
+    assert found["encoders"] == ["mfcc", "encoder"]
 
 
 def test_the_same_audio_under_two_names_is_not_learned_from(main, folder, speech, capsys):

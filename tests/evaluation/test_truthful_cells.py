@@ -59,6 +59,33 @@ def test_whichever_recording_changes_is_measured_again(tmp_path, form):
         assert len(known) == number + 2
 
 
+def padded(folder, count):
+    """Recordings of 40 s that differ for a tenth of a second only, between silences."""
+    samples = np.zeros(640_000, dtype=np.float32)
+    paths = []
+    for number in range(count):
+        samples[3000:4600] = np.random.default_rng(number).normal(0, 0.1, 1600)
+        paths.append(folder / f"{number}.wav")
+        soundfile.write(paths[-1], samples, 16000)
+    return paths
+
+
+@pytest.mark.parametrize("seconds", [40, 20])
+def test_recordings_that_are_silent_for_the_most_part_are_not_the_same(tmp_path, seconds):
+    for path in padded(tmp_path, 6):
+        soundfile.write(path, soundfile.read(path)[0][: 16000 * seconds], 16000)
+    cells = [{"path": str(tmp_path / f"{n}.wav"), "bytes": None} for n in range(6)]
+    test, train = (EvaluationSet([str(n) for n in some], [cells[n] for n in some])
+                   for some in (range(3), range(2, 6)))  # fmt: skip
+    assert train.shared_with(test) == [0]
+    decoded = [{"path": "a.wav", "array": soundfile.read(cell["path"])[0], "sampling_rate": 16000}
+               for cell in cells]  # fmt: skip
+    keys = EvaluationSet(list("abcdef"), decoded).audio_keys()
+    assert len(set(keys)) == 6 and None not in keys
+    lost = EvaluationSet(["a", "b"], [{"path": "not there", "bytes": None}] * 2)
+    assert lost.audio_keys() == [None, None] and lost.shared_with(lost) == []
+
+
 def test_changed_audio_gives_new_cells(tmp_path):
     test = tones(tmp_path, "test", 24)
     encoder = Counted()
@@ -107,7 +134,7 @@ def test_training_on_what_is_measured_is_said(tmp_path, caplog):
 
 def test_units_learned_on_what_is_measured_are_said(tmp_path):
     test = tones(tmp_path, "test", 12)
-    sentence = "There is no training split: what learns without labels (units) learns on the test"
+    sentence = "Nothing else is there to learn from: what learns without labels (units) learns on"
     alone = Evaluation(tmp_path, test, [], [UnitProbe(4)], progress=False)
     beside = Evaluation(
         tmp_path, test, [], [UnitProbe(4)], tones(tmp_path, "t", 12), progress=False
@@ -190,6 +217,11 @@ def test_of_two_processes_at_once_the_later_one_stops(encoder, tmp_path):
     mixed = [*cells, *(replace(one, key=one.key | {"encoder": "x"}) for one in cells)]
     with pytest.raises(MixedResultsError, match="are of several weights, precisions or inputs"):
         write_results(mixed, tmp_path / "results")
+    for one in mixed[len(cells) :]:
+        one.write(tmp_path / "out" / "cells")
+    for bf16 in (True, False):
+        with pytest.raises(MixedResultsError, match="are of several weights, precisions or inputs"):
+            evaluation.run(features_in(encoder, bf16))
     two = [*cells, replace(cells[0], encoder="b", about=cells[0].about | {"precision": "float32"})]
     text = write_results(two, tmp_path / "results")
     assert "different precisions (bfloat16: tiny; float32: b)" in text
@@ -221,6 +253,9 @@ def test_all_processes_of_a_folder_take_the_precision_of_the_first(tmp_path, mon
         assert folder_precision(folder, None, "cpu") is first
     assert f"--bf16 {str(not first).lower()} or another folder changes it" in caplog.text
     assert folder_precision(folder, not first, "cpu") is (not first)  # what is asked for counts
+    other = tmp_path / "other"
+    assert folder_precision(other, first, "cpu") is first  # and is followed
+    assert folder_precision(other, None, "cpu") is first
     (folder / PRECISION_FILE).write_text("{")
     with pytest.raises(ValueError, match="is damaged .*: remove it, or give --bf16"):
         folder_precision(folder, None, "cpu")

@@ -85,7 +85,7 @@ def collect(arguments: CollectArguments) -> list[Path]:
     for name in arguments.tables or there:
         finished = (folder / name / DONE).is_file()
         order = encoders_of(folder / name) if finished else []
-        measured = [cell for cell in read_measured(folder / name / "cells")
+        measured = [cell for cell in newest_cells(folder / name)
                     if not order or cell.encoder in order]  # fmt: skip
         table = over_training_seeds(measured, arguments.reference, order)
         shown = [m for m in METRICS if (m.name in arguments.metrics if arguments.metrics
@@ -98,6 +98,16 @@ def collect(arguments: CollectArguments) -> list[Path]:
     for file, text in texts.items():
         write_text(file, text)
     return list(texts)
+
+
+def newest_cells(table: Path) -> list[Cell]:
+    """Return the cells that the newest results of an evaluation hold; of former ones, all."""
+    measured = list(read_measured(table / "cells"))
+    try:
+        names = set(json.loads((table / "results.json").read_text(encoding="utf-8"))["cells"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return measured
+    return [cell for cell in measured if cell.path(Path()).name in names]
 
 
 def over_training_seeds(
