@@ -163,7 +163,8 @@ def _check_rows(table: datasets.Dataset, wanted: list[int], source: str | Path) 
     """
     if not wanted:
         raise ValueError(f"{source} holds no row; expected one for each recording.")
-    dtype = table.features["duration"].dtype if "duration" in table.column_names else "float"
+    feature = table.features["duration"] if "duration" in table.column_names else None
+    dtype = "float" if feature is None else getattr(feature, "dtype", type(feature).__name__)
     if not dtype.startswith(("float", "int", "uint", "null")):
         raise ValueError(
             f"The column `duration` of {source} holds {dtype}; expected seconds as numbers, such "

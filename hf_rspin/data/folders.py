@@ -21,7 +21,10 @@ COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # nothing i
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")  # of other names: not read, but told
 ADAPTED = {"plan.json", "provenance.json"}  # in the output folder of `adapt`, beside
 MADE_BY_ADAPT = {"corpus", "labels", "model", "evaluation"}
-SPLIT_NAMES = ("train", "dev", "valid", "val", "test", "eval")  # how names of splits begin
+# of splits: train, TRAIN, train-clean-100, test_unseen, dev2; not of devi, trainer_bob, valley
+SPLIT_NAME = re.compile(
+    r"(train(ing)?|dev(elopment)?|val(id(ation)?)?|test(ing)?|eval(uation)?)\d*([-_. ].*)?", re.I
+)
 
 
 @dataclass
@@ -81,7 +84,7 @@ def list_folder(folder: Path) -> FolderContents:
 def split_of(name: str) -> str | None:
     """Return the first folder of a relative path where it is called as a split, such as train."""
     parts = PurePath(name).parts
-    if len(parts) > 1 and parts[0].lower().startswith(SPLIT_NAMES):
+    if len(parts) > 1 and SPLIT_NAME.fullmatch(parts[0]):
         return parts[0]
     return None
 
@@ -89,7 +92,7 @@ def split_of(name: str) -> str | None:
 def split_of_shard(name: str) -> str | None:
     """Return the split of a parquet file by its folder or its name, as the Hub writes them."""
     stem = re.sub(r"-\d+(-of-\d+)?$", "", PurePath(name).stem)
-    return split_of(name) or (stem if stem.lower().startswith(SPLIT_NAMES) else None)
+    return split_of(name) or (stem if SPLIT_NAME.fullmatch(stem) else None)
 
 
 def describe_foreign(files: list[Path]) -> str:

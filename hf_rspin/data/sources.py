@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import datasets
@@ -184,8 +184,23 @@ def _tell_left_out(contents: FolderContents, folder: Path, skipped: SkippedFiles
 
 
 def _splits(names: list[str]) -> dict[str, list[str | None]]:
-    """Return a `split` column from sub-folders such as train and test, if there are any."""
+    """Return a `split` column from sub-folders such as train and test, if there are any.
+
+    Where others lie beside them, as `train` beside `dog` and `rain` in a corpus of noise, they are
+    no splits.
+    """
     splits = [split_of(name) for name in names]
+    others = {
+        PurePath(name).parts[0] for name, split in zip(names, splits, strict=True)
+        if split is None and len(PurePath(name).parts) > 1
+    }  # fmt: skip
+    if any(splits) and others:
+        logger.info(
+            "Sub-folders such as %s are not taken as splits, as %s lies beside them: say splits in "
+            "the column `split` of metadata.csv.",
+            next(split for split in splits if split), min(others),
+        )  # fmt: skip
+        return {}
     return {"split": splits} if any(splits) else {}
 
 

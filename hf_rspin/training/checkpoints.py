@@ -118,7 +118,8 @@ def remove_results(output_dir: str | Path) -> None:
     error rates of another model beside its checkpoints. A card that a person edited stays.
     """
     folder = Path(output_dir)
-    for name in (*WEIGHT_FILES, *RESULT_FILES, "adapter_config.json"):
+    # pieces of other labels would be those of this model's units
+    for name in (*WEIGHT_FILES, *RESULT_FILES, "adapter_config.json", "acoustic_pieces.json"):
         (folder / name).unlink(missing_ok=True)
     for inner, file in ((MERGED, "config.json"), (ADAPTER_FOLDER, "adapter_config.json")):
         if (folder / inner / file).is_file():

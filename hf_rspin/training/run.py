@@ -51,7 +51,8 @@ def build_spin(
     """Return the trainer of Spin, which trains the top two layers where nothing else is said."""
     if training.num_trainable_layers is None:
         training.num_trainable_layers = 2  # Spin collapses when everything trains
-    arguments = (corpus, views, model, adapter, RSpinArguments(without_noise=True))
+    has_noise = views.noise is not None or views.babble_probability > 0
+    arguments = (corpus, views, model, adapter, RSpinArguments(without_noise=not has_noise))
     return _build(TwoViewTrainer, training, arguments)
 
 
