@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from hf_rspin.audio import AudioError, read_audio
 from hf_rspin.data import load_corpus
-from hf_rspin.data.corpora import load_corpora
+from hf_rspin.data.corpora import is_excluded, load_corpora
 from hf_rspin.data.identifiers import prefixed_ids
 from hf_rspin.data.selection.budget import Selection
 from hf_rspin.models.folders import feature_extractor_of, resolve_encoder
@@ -142,7 +142,8 @@ def read_corpora(
         splits = corpus["split"] if "split" in corpus.column_names else [None] * len(corpus)
         rows = zip(names, corpus["audio"], splits, strict=True)
         for name, cell, split in tqdm(rows, total=len(corpus), desc=source):
-            if split in arguments.exclude_splits or (chosen is not None and name not in chosen):
+            is_left_out = is_excluded(split, arguments.exclude_splits)
+            if is_left_out or (chosen is not None and name not in chosen):
                 continue
             try:
                 waveform = read_audio(cell)

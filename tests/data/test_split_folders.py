@@ -6,6 +6,7 @@ import datasets
 import pytest
 
 from hf_rspin.data import load_corpus
+from hf_rspin.data.corpora import load_corpora
 from hf_rspin.data.folders import split_of, split_of_shard
 from hf_rspin.training.checkpoints import remove_results
 
@@ -46,3 +47,12 @@ def test_pieces_of_a_former_run_go_with_its_model(tmp_path):
     (tmp_path / "acoustic_pieces.json").write_text("{}")
     remove_results(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("folders", [("TRAIN", "TEST"), ("train-clean-100", "test-clean"),
+                                     ("train", "test")])  # fmt: skip
+def test_test_speech_is_left_out_whatever_its_folder_is_called_in_full(write, tmp_path, folders):
+    for folder in folders:
+        write(f"{folder}/a.wav", 1.0)
+    found = load_corpora([tmp_path], None, ["test", "test_unseen"])
+    assert found["id"][:] == [f"{folders[0]}/a"]
