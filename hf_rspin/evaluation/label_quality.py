@@ -129,8 +129,8 @@ def _aligned(
     if not chosen:
         raise ValueError(
             f"none of the {len(utterances)} utterances has both phone times and labels (labels "
-            f"exist for {_some(labels.ids)}): take the corpus and the --segment_seconds that the "
-            "labels were made with."
+            f"exist for {_some(labels.ids)}): take the split and the --segment_seconds that "
+            "the labels were made with."
         )
     part = utterances.select(chosen)
     found = []
