@@ -15,7 +15,7 @@ from tqdm import tqdm
 from hf_rspin.audio import AudioError
 from hf_rspin.data.alignment_files import FilesBeside, UtteranceTimes, read_files
 from hf_rspin.data.folders import ALIGNMENTS
-from hf_rspin.data.phone_times import Segment, alignment_text
+from hf_rspin.data.phone_times import Segment, alignment_text, segments_within
 from hf_rspin.data.segment_columns import SegmentColumns
 from hf_rspin.data.tables import PATH_COLUMNS, damage_named, set_column
 
@@ -164,12 +164,7 @@ def _part(times: UtteranceTimes, cell: dict) -> UtteranceTimes:
         return times
     stop = math.inf if stop is None else stop
     phones, words = (
-        [
-            Segment(max(one.start, start) - start, min(one.end, stop) - start, one.phone)
-            for one in segments
-            if one.start < stop and one.end > start
-        ]
-        for segments in (times.phones, times.words)
+        segments_within(segments, start, stop) for segments in (times.phones, times.words)
     )
     return UtteranceTimes(phones, words, times.score)
 

@@ -14,6 +14,7 @@ from hf_rspin.data.phone_times import (
     known_label,
     known_phone,
     parse_alignment,
+    segments_within,
 )
 
 TIMES = ("alignment", "word_alignment")  # starts in seconds, as text
@@ -81,15 +82,11 @@ def _segments(text: str, duration: float) -> list[Segment] | None:
 
 def _cut(segments: Sequence[Segment], start: float, stop: float) -> str:
     """Write the segments within a part, from its start; silence where there are none."""
-    inside = [
-        one for one in segments
-        if one.start < stop and one.end > start or one.start == one.end == start
-    ]  # fmt: skip
+    inside = segments_within(segments, start, stop)
     if not inside:
         return f"0.000:{SILENCE}" if segments else ""
-    times = [(max(one.start, start) - start, min(one.end, stop) - start) for one in inside]
-    starts, ends = zip(*times, strict=True)
-    return alignment_text([one.phone for one in inside], starts, ends, stop - start)
+    starts, ends, labels = zip(*inside, strict=True)
+    return alignment_text(labels, starts, ends, stop - start)
 
 
 def _divided(

@@ -98,6 +98,15 @@ def alignment_text(
     return " ".join(entries)
 
 
+def segments_within(segments: Sequence[Segment], start: float, stop: float) -> list[Segment]:
+    """Return what lies between two times in seconds, cut there, with times from `start`."""
+    return [
+        Segment(max(one.start, start) - start, min(one.end, stop) - start, one.phone)
+        for one in segments
+        if (one.start < stop and one.end > start) or one.start == one.end == start
+    ]
+
+
 def frame_phones(alignment: str, num_samples: int) -> list[str]:
     """Return the phone at the centre of each encoder frame, a list of (frames,).
 

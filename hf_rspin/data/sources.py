@@ -186,22 +186,23 @@ def _tell_left_out(contents: FolderContents, folder: Path, skipped: SkippedFiles
 def _splits(names: list[str]) -> dict[str, list[str | None]]:
     """Return a `split` column from sub-folders such as train and test, if there are any.
 
-    Where others lie beside them, as `train` beside `dog` and `rain` in a corpus of noise, they are
-    no splits.
+    A single one among others, as `train` beside `dog` and `rain` in a corpus of noise, is none.
+    Files in folders beside several splits are of no split.
     """
     splits = [split_of(name) for name in names]
-    others = {
-        PurePath(name).parts[0] for name, split in zip(names, splits, strict=True)
-        if split is None and len(PurePath(name).parts) > 1
-    }  # fmt: skip
-    if any(splits) and others:
+    named, others = sorted({one for one in splits if one}), splits.count(None)
+    inside = [name for name, one in zip(names, splits, strict=True)
+              if one is None and len(PurePath(name).parts) > 1]  # fmt: skip
+    if len(named) == 1 and inside:
         logger.info(
-            "Sub-folders such as %s are not taken as splits, as %s lies beside them: say splits in "
-            "the column `split` of metadata.csv.",
-            next(split for split in splits if split), min(others),
+            "The sub-folder %s is not taken as a split, as %s lies beside it: say splits in the "
+            "column `split` of metadata.csv.", named[0], PurePath(inside[0]).parts[0],
         )  # fmt: skip
         return {}
-    return {"split": splits} if any(splits) else {}
+    if named and others:
+        logger.info("%d of %d files lie in none of the splits %s.", others, len(names),
+                    ", ".join(named))  # fmt: skip
+    return {"split": splits} if named else {}
 
 
 def _read_metadata(files: list[Path], folder: Path, columns: ColumnNames) -> datasets.Dataset:

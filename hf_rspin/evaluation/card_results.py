@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from hf_rspin.evaluation.cells import Cell, read_cells
+from hf_rspin.evaluation.cells import Cell
 from hf_rspin.evaluation.features import PretrainedEncoderFeatures
 from hf_rspin.evaluation.long_table import to_table
+from hf_rspin.evaluation.newest_table import newest_table
 from hf_rspin.evaluation.overview import overview
 from hf_rspin.evaluation.table import layer_summary, markdown_table
 
@@ -25,7 +25,17 @@ def results_for_card(evaluation: str | Path, folder: str | Path) -> str:
     Raises:
         ValueError: nothing was measured, or with other weights only.
     """
-    cells, reference = _of_last_table(Path(evaluation))
+    table = newest_table(Path(evaluation))
+    if table is None and any((Path(evaluation) / "cells").glob("*.json")):
+        raise ValueError(
+            f"{evaluation} does not say which of its results make a table: repeat `hf-rspin "
+            "evaluate` on it, which says it (and measures again what a former version measured)."
+        )
+    if table is None:
+        raise ValueError(
+            f"{evaluation} holds no results; expected a folder of `hf-rspin evaluate`."
+        )
+    cells, reference = table
     features = PretrainedEncoderFeatures.from_pretrained(folder)
     own = set()
     for features.bf16 in (True, False):
@@ -40,34 +50,6 @@ def results_for_card(evaluation: str | Path, folder: str | Path) -> str:
     beside = [reference] if reference in others else others[:1]
     shown = [*beside, names[0]]
     return _text([cell for cell in cells if cell.encoder in shown], names[0], beside)
-
-
-def _of_last_table(evaluation: Path) -> tuple[list[Cell], str | None]:
-    """Return the cells of the newest table, in its order, and its reference.
-
-    The folder may hold others, of other utterances or settings: a table never mixes them.
-
-    Raises:
-        ValueError: there is no table.
-    """
-    file = evaluation / "results.json"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        names, reference = content["cells"], content["reference"]
-    except (OSError, ValueError, KeyError, TypeError):
-        names, reference = [], None
-    found = {cell.path(Path()).name: cell for cell in read_cells(evaluation / "cells")}
-    cells = [found[name] for name in names if name in found]
-    if found and (len(cells) < len(names) or not names):
-        raise ValueError(
-            f"{file} does not say which results it is made of: repeat `hf-rspin evaluate` on this "
-            "folder, which writes it anew (and measures again what a former version measured)."
-        )
-    if not cells:
-        raise ValueError(
-            f"{evaluation} holds no results; expected a folder of `hf-rspin evaluate`."
-        )
-    return cells, reference
 
 
 def _text(cells: list[Cell], name: str, reference: list[str]) -> str:

@@ -176,13 +176,6 @@ def read_cells(folder: Path) -> Iterator[Cell]:
             logger.warning("%s is damaged and counts as not there.", file)
 
 
-def without_seed(settings: Any) -> Any:
-    """Return settings of a probe (JSON values) without its seed, wherever it stands."""
-    if not isinstance(settings, dict):
-        return settings
-    return {name: without_seed(value) for name, value in settings.items() if name != "seed"}
-
-
 def check_one_encoder_per_name(cells: Sequence[Cell]) -> None:
     """Refuse cells of several weights or precisions under one name.
 

@@ -23,7 +23,6 @@ from hf_rspin.evaluation.cells import (
     check_one_encoder_per_name,
     digest,
     read_cells,
-    without_seed,
 )
 from hf_rspin.evaluation.conditions import CLEAN, Clean, Described, Distortion, fingerprints
 from hf_rspin.evaluation.evaluation_set import EvaluationSet
@@ -35,6 +34,7 @@ from hf_rspin.evaluation.features import (
     precision_of,
 )
 from hf_rspin.evaluation.hearing import Hearing
+from hf_rspin.evaluation.probe_settings import check_seeds_alone
 from hf_rspin.evaluation.probes import CleanFeatures, Probe
 from hf_rspin.evaluation.shards import label
 
@@ -114,7 +114,7 @@ class Evaluation:
         """Keep the probes that the utterances have labels for; return what is to be said."""
         settings = [json.dumps(probe.settings(), sort_keys=True) for probe in probes]
         _check_different("probe", [(p.name, s) for p, s in zip(probes, settings, strict=True)])
-        _check_seeds_alone(probes)
+        check_seeds_alone(probes)
         reasons = {probe: probe.reason_to_skip(self.test, self.train) for probe in probes}
         self.probes = [probe for probe, reason in reasons.items() if reason is None]
         said = [*reasons.values(), *(probe.remark(self.test) for probe in self.probes)]
@@ -347,16 +347,3 @@ def _without_encoder(key: Mapping[str, Any]) -> dict[str, Any]:
 def _check_different(what: str, names: Sequence) -> None:
     if len(set(names)) < len(names):
         raise ValueError(f"got {what}s {names}; expected each once.")
-
-
-def _check_seeds_alone(probes: Sequence[Probe]) -> None:
-    """Refuse probes of one name that differ in more than the seed: tables average over seeds."""
-    found: dict[str, Any] = {}
-    for probe in probes:
-        settings = without_seed(json.loads(json.dumps(probe.settings())))
-        if found.setdefault(probe.name, settings) != settings:
-            raise ValueError(
-                f"got probes {probe.name!r} of different settings, {found[probe.name]} and "
-                f"{settings}; expected one that may come with several seeds: measure the other in "
-                "another folder."
-            )

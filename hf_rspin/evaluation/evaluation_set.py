@@ -304,12 +304,6 @@ class EvaluationSet:
             )
         ]  # fmt: skip
 
-    def without(self, other: EvaluationSet) -> EvaluationSet | None:
-        """Return the utterances whose audio is not in the other set; None where all of it is."""
-        shared = set(self.shared_with(other))
-        kept = [place for place in range(len(self)) if place not in shared]
-        return self.select(kept) if kept else None
-
     def subset(self, count: int | None, seed: int = 0) -> EvaluationSet:
         """Return `count` utterances spread evenly over the speakers; all for None.
 

@@ -54,15 +54,15 @@ def without_measured(
 
     A probe measured on recordings that it learned from tells how well it remembers them.
     """
-    shared = 0 if train is None else len(train.shared_with(test))
+    shared = set(train.shared_with(test)) if train else set()
     if not shared:
         return train, []
-    rest = train.without(test)
+    kept = [place for place in range(len(train)) if place not in shared]
     said = (
-        f"{shared} of {len(train)} training utterances are measured too (the same audio): "
-        + ("nothing is learned from them." if rest else "nothing is learned at all.")
+        f"{len(shared)} of {len(train)} training utterances are measured too (the same audio): "
+        + ("nothing is learned from them." if kept else "nothing is learned at all.")
     )
-    return rest, [said]
+    return train.select(kept) if kept else None, [said]
 
 
 def read_dev(arguments: EvaluationScriptArguments) -> tuple[EvaluationSet, EvaluationSet]:

@@ -15,6 +15,7 @@ from hf_rspin.evaluation.cell_costs import cost_section
 from hf_rspin.evaluation.cells import Cell, check_one_encoder_per_name
 from hf_rspin.evaluation.long_table import METRICS, over_seeds, to_table
 from hf_rspin.evaluation.overview import overview
+from hf_rspin.evaluation.probe_settings import without_seed
 from hf_rspin.evaluation.probes import PROBES
 from hf_rspin.evaluation.probes.base import Drawing
 from hf_rspin.evaluation.report import evaluation_report
@@ -231,9 +232,7 @@ def unusual_settings(cells: Sequence[Cell]) -> list[str]:
 
 def _settings(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
     """Return the settings of each probe: updates, rates, units and so on, but for its seed."""
-    return {
-        cell.probe: {k: v for k, v in cell.key["settings"].items() if k != "seed"} for cell in cells
-    }
+    return {cell.probe: without_seed(cell.key["settings"]) for cell in cells}
 
 
 def _tables(found: Sequence[Section]) -> dict[str, list[dict[str, str]]]:

@@ -120,7 +120,7 @@ def test_the_card_holds_the_newest_table_and_no_other_cells_of_the_folder(folder
     assert any(value in results for value in values)
     assert len(list((out / "cells").glob("*.json"))) == 2 * 3
     (out / "results.json").write_text("{}")
-    with pytest.raises(ValueError, match="does not say which results it is made of: repeat"):
+    with pytest.raises(ValueError, match="does not say which of its results make a table: repeat"):
         results_for_card(out, folder)
 
 

@@ -27,13 +27,17 @@ def test_a_kind_of_noise_called_train_is_no_split(write, tmp_path, caplog):
         write(f"{kind}/a.wav", 1.0)
     with caplog.at_level(logging.INFO):
         assert len(load_corpus(tmp_path, "auto")) == 3
-    assert "such as train are not taken as splits, as dog lies beside them" in caplog.text
+    assert "sub-folder train is not taken as a split, as dog lies beside it" in caplog.text
 
 
-def test_folders_of_splits_alone_are_splits(write, tmp_path):
-    for kind in ("train", "test", "test_unseen"):
+@pytest.mark.parametrize("more", [[], ["unlabelled", "extra"]])
+def test_several_splits_are_splits_whatever_lies_beside_them(write, tmp_path, caplog, more):
+    for kind in ("train", "test", "test_unseen", *more):
         write(f"{kind}/a.wav", 1.0)
-    assert load_corpus(tmp_path, "auto")["split"][:] == ["train"]
+    with caplog.at_level(logging.INFO):
+        assert load_corpus(tmp_path, "auto")["split"][:] == ["train"]
+    said = "2 of 5 files lie in none of the splits test, test_unseen, train"
+    assert (said in caplog.text) is bool(more)
 
 
 def test_durations_in_lists_are_refused(write, tmp_path):

@@ -34,6 +34,7 @@ from hf_rspin.cost.record import COST_FILE, RunCost  # noqa: E402
 from hf_rspin.evaluation.cells import Cell  # noqa: E402
 from hf_rspin.evaluation.cells import read_cells as read_measured  # noqa: E402
 from hf_rspin.evaluation.long_table import METRICS, to_table  # noqa: E402
+from hf_rspin.evaluation.newest_table import newest_table  # noqa: E402
 from hf_rspin.evaluation.shards import short_names  # noqa: E402
 from hf_rspin.evaluation.table import sections  # noqa: E402
 from hf_rspin.training.cli import exit_on_user_error, parse_arguments  # noqa: E402
@@ -85,7 +86,9 @@ def collect(arguments: CollectArguments) -> list[Path]:
     for name in arguments.tables or there:
         finished = (folder / name / DONE).is_file()
         order = encoders_of(folder / name) if finished else []
-        measured = [cell for cell in newest_cells(folder / name)
+        newest = newest_table(folder / name)  # None: of a former version, or not finished
+        there = newest[0] if newest else read_measured(folder / name / "cells")
+        measured = [cell for cell in there
                     if not order or cell.encoder in order]  # fmt: skip
         table = over_training_seeds(measured, arguments.reference, order)
         shown = [m for m in METRICS if (m.name in arguments.metrics if arguments.metrics
@@ -98,16 +101,6 @@ def collect(arguments: CollectArguments) -> list[Path]:
     for file, text in texts.items():
         write_text(file, text)
     return list(texts)
-
-
-def newest_cells(table: Path) -> list[Cell]:
-    """Return the cells that the newest results of an evaluation hold; of former ones, all."""
-    measured = list(read_measured(table / "cells"))
-    try:
-        names = set(json.loads((table / "results.json").read_text(encoding="utf-8"))["cells"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return measured
-    return [cell for cell in measured if cell.path(Path()).name in names]
 
 
 def over_training_seeds(
